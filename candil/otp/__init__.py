@@ -1,0 +1,267 @@
+"""
+OTP on trio: processes, servers, supervisors. Knows nothing of engines. ``candil`` shows the same
+names.
+"""
+
+from types import FunctionType
+
+from candil.otp import sys as sys
+from candil.otp._backoff import Backoff as Backoff
+from candil.otp._call import (
+    NO_REPLY as NO_REPLY,
+    Call as Call,
+    Deferred as Deferred,
+    call as call,
+    cast as cast,
+)
+from candil.otp._child_spec import (
+    ChildSpec as ChildSpec,
+    StartFunction as StartFunction,
+    SupervisorSpec as SupervisorSpec,
+    check_childspecs as check_childspecs,
+    child_spec as child_spec,
+    supervisor_spec as supervisor_spec,
+)
+from candil.otp._errors import (
+    AlreadyStarted as AlreadyStarted,
+    BadReturnValue as BadReturnValue,
+    CallError as CallError,
+    CallingSelf as CallingSelf,
+    CallTimeout as CallTimeout,
+    CandilError as CandilError,
+    ChildAlreadyPresent as ChildAlreadyPresent,
+    ChildNotFound as ChildNotFound,
+    ChildRestarting as ChildRestarting,
+    ChildRunning as ChildRunning,
+    LeakedCancellation as LeakedCancellation,
+    NoProc as NoProc,
+    ProcessExit as ProcessExit,
+    ProcessTerminated as ProcessTerminated,
+    ReceiveTimeout as ReceiveTimeout,
+    RegistrationError as RegistrationError,
+    RestartIntensityExceeded as RestartIntensityExceeded,
+    ServerExited as ServerExited,
+    SimpleOneForOneError as SimpleOneForOneError,
+    SpecError as SpecError,
+    StartError as StartError,
+    StartIgnored as StartIgnored,
+    StartTimeout as StartTimeout,
+    SupervisorError as SupervisorError,
+    UndefinedCallback as UndefinedCallback,
+)
+from candil.otp._events import (
+    ChildStarted as ChildStarted,
+    Hint as Hint,
+    LoopBlocked as LoopBlocked,
+    MailboxHigh as MailboxHigh,
+    ProcessExited as ProcessExited,
+    ProcessLingers as ProcessLingers,
+    ProcessStarted as ProcessStarted,
+    SupervisorReport as SupervisorReport,
+)
+from candil.otp._exit import (
+    Crashed as Crashed,
+    Exit as Exit,
+    ExitReason as ExitReason,
+    Killed as Killed,
+    NoConnection as NoConnection,
+    Normal as Normal,
+    Shutdown as Shutdown,
+    as_exit_reason as as_exit_reason,
+    is_abnormal as is_abnormal,
+)
+from candil.otp._gen_server import (
+    GenServer as GenServer,
+    continue_with as continue_with,
+    set_timeout as set_timeout,
+)
+from candil.otp._handlers import handle_call as handle_call, handle_cast as handle_cast
+from candil.otp._mail import (
+    TimerRef as TimerRef,
+    cancel_timer as cancel_timer,
+    receive as receive,
+    send as send,
+    send_after as send_after,
+    start_interval as start_interval,
+)
+from candil.otp._messages import Down as Down, ExitSignal as ExitSignal, Timeout as Timeout
+from candil.otp._names import Name as Name, Server as Server, Via as Via
+from candil.otp._node import Node as Node, open_node as open_node
+from candil.otp._open import open_supervisor as open_supervisor, serve as serve
+from candil.otp._pid import Pid as Pid, Ref as Ref
+from candil.otp._registration import (
+    register as register,
+    unregister as unregister,
+    whereis as whereis,
+)
+from candil.otp._reports import describe_event as describe_event, describe_reason as describe_reason
+from candil.otp._run import run as run
+from candil.otp._runtime import emit as emit, subscribe as subscribe
+from candil.otp._signals import (
+    demonitor as demonitor,
+    exit as exit,
+    exit_nowait as exit_nowait,
+    link as link,
+    monitor as monitor,
+    trap_exit as trap_exit,
+    unlink as unlink,
+)
+from candil.otp._spawn import (
+    ProcessInfo as ProcessInfo,
+    is_alive as is_alive,
+    process_info as process_info,
+    self as self,
+    spawn as spawn,
+    spawn_link as spawn_link,
+    spawn_monitor as spawn_monitor,
+)
+from candil.otp._start import (
+    IGNORE as IGNORE,
+    start as start,
+    start_link as start_link,
+    start_monitor as start_monitor,
+)
+from candil.otp._stop import stop as stop
+from candil.otp._supervise import (
+    count_children as count_children,
+    delete_child as delete_child,
+    get_childspec as get_childspec,
+    restart_child as restart_child,
+    start_child as start_child,
+    terminate_child as terminate_child,
+    which_children as which_children,
+)
+from candil.otp._supervisor import (
+    ChildCounts as ChildCounts,
+    ChildInfo as ChildInfo,
+    Supervisor as Supervisor,
+)
+
+__all__ = [
+    "IGNORE",
+    "NO_REPLY",
+    "AlreadyStarted",
+    "Backoff",
+    "BadReturnValue",
+    "Call",
+    "CallError",
+    "CallTimeout",
+    "CallingSelf",
+    "CandilError",
+    "ChildAlreadyPresent",
+    "ChildCounts",
+    "ChildInfo",
+    "ChildNotFound",
+    "ChildRestarting",
+    "ChildRunning",
+    "ChildSpec",
+    "ChildStarted",
+    "Crashed",
+    "Deferred",
+    "Down",
+    "Exit",
+    "ExitReason",
+    "ExitSignal",
+    "GenServer",
+    "Hint",
+    "Killed",
+    "LeakedCancellation",
+    "LoopBlocked",
+    "MailboxHigh",
+    "Name",
+    "NoConnection",
+    "NoProc",
+    "Node",
+    "Normal",
+    "Pid",
+    "ProcessExit",
+    "ProcessExited",
+    "ProcessInfo",
+    "ProcessLingers",
+    "ProcessStarted",
+    "ProcessTerminated",
+    "ReceiveTimeout",
+    "Ref",
+    "RegistrationError",
+    "RestartIntensityExceeded",
+    "Server",
+    "ServerExited",
+    "Shutdown",
+    "SimpleOneForOneError",
+    "SpecError",
+    "StartError",
+    "StartFunction",
+    "StartIgnored",
+    "StartTimeout",
+    "Supervisor",
+    "SupervisorError",
+    "SupervisorReport",
+    "SupervisorSpec",
+    "Timeout",
+    "TimerRef",
+    "UndefinedCallback",
+    "Via",
+    "as_exit_reason",
+    "call",
+    "cancel_timer",
+    "cast",
+    "check_childspecs",
+    "child_spec",
+    "continue_with",
+    "count_children",
+    "delete_child",
+    "demonitor",
+    "describe_event",
+    "describe_reason",
+    "emit",
+    "exit",
+    "exit_nowait",
+    "get_childspec",
+    "handle_call",
+    "handle_cast",
+    "is_abnormal",
+    "is_alive",
+    "link",
+    "monitor",
+    "open_node",
+    "open_supervisor",
+    "process_info",
+    "receive",
+    "register",
+    "restart_child",
+    "run",
+    "self",
+    "send",
+    "send_after",
+    "serve",
+    "set_timeout",
+    "spawn",
+    "spawn_link",
+    "spawn_monitor",
+    "start",
+    "start_child",
+    "start_interval",
+    "start_link",
+    "start_monitor",
+    "stop",
+    "subscribe",
+    "supervisor_spec",
+    "sys",
+    "terminate_child",
+    "trap_exit",
+    "unlink",
+    "unregister",
+    "whereis",
+    "which_children",
+]
+
+
+def _show_as_candil() -> None:
+    """Have tracebacks, reprs and docs name things by where users import them from."""
+    for name in __all__:
+        value = globals()[name]
+        if isinstance(value, type | FunctionType) and value.__module__.startswith("candil.otp."):
+            value.__module__ = "candil"
+
+
+_show_as_candil()

@@ -1,0 +1,81 @@
+"""
+How long a supervisor waits before it starts a crashed child again. Pure; beyond OTP, whose
+supervisors restart at once.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import final
+
+import attrs
+
+from candil.otp._errors import SpecError
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Backoff:
+    """
+    Delays that grow with each crash, and are forgotten after a stable time.
+
+    Args:
+        initial: Seconds before the first restart; ``0`` restarts at once.
+
+        factor: What each further delay is multiplied by; at least 1. From an initial 0 the second
+        delay is ``step``.
+
+        step: The delay after a first one of 0, in seconds.
+
+        maximum: No delay is longer than this, in seconds.
+
+        jitter: How far a delay may be off, as a fraction of it: 0.1 is ±10 %.
+
+        reset_after: A child that has run so many seconds counts as stable, and its next crash as
+        its first.
+
+    Raises:
+        SpecError: A value is out of its range; all of them at once.
+    """
+
+    initial: float = 0.1
+    factor: float = 2.0
+    step: float = 0.1
+    maximum: float = 30.0
+    jitter: float = 0.1
+    reset_after: float = 60.0
+
+    def __attrs_post_init__(self) -> None:
+        checks = {
+            "initial": 0 <= self.initial < math.inf,
+            "factor": 1 <= self.factor < math.inf,
+            "step": 0 < self.step < math.inf,
+            "maximum": 0 <= self.maximum < math.inf,
+            "jitter": 0 <= self.jitter <= 1,
+            "reset_after": self.reset_after >= 0,
+        }
+        mistakes = [
+            f"backoff.{name}: out of range, got {getattr(self, name)!r}"
+            for name, ok in checks.items()
+            if not ok
+        ]
+        if mistakes:
+            raise SpecError(mistakes)
+
+    def delay(self, crashes: int, chance: float) -> float:
+        """
+        Give the seconds to wait.
+
+        Args:
+            crashes: How many crashes came before this one without a stable time between.
+
+            chance: A random number from 0 to 1; 0.5 is the middle of the jitter.
+
+        Returns:
+            Seconds, from 0 to ``maximum`` plus its jitter.
+        """
+        base = self.initial
+        if crashes:
+            grown = self.initial or self.step / self.factor
+            base = grown * self.factor ** min(crashes, 1000.0 / math.log2(self.factor + 1))
+        return min(base, self.maximum) * (1 + self.jitter * (2 * chance - 1))

@@ -1,0 +1,297 @@
+"""
+Calls and casts: asking a server for an answer, and telling it something.
+
+1. A call is handed over directly: it is its own reply slot, parks the caller's task, and is put
+   into no channel.
+2. The caller's deadline is shared with all calls of the same timeout; no cancel scope is opened.
+3. A handler that is a plain ``def`` cannot wait. If its server is idle, with nothing in its
+   mailbox, the caller runs it at once, in the server's context: it is what the server would have
+   done next. Whatever else follows (a crash, ``stop``, a late answer) is left to the server's own
+   task.
+4. Running handlers in place is still a checkpoint: cancellation is looked at each time, and the
+   scheduler gets its turn after ``TURNS`` calls or ``SECONDS`` of handlers.
+"""
+
+from __future__ import annotations
+
+import math
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
+
+import attrs
+from trio.lowlevel import checkpoint, checkpoint_if_cancelled, current_task, wait_task_rescheduled
+
+from candil.otp._errors import CallingSelf, CallTimeout, NoProc, ServerExited
+from candil.otp._exit import Crashed, ExitReason
+from candil.otp._pid import Pid
+from candil.otp._process import Process, Request, post
+from candil.otp._runtime import current_process, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from candil.otp._gen_server import ServerLoop
+    from candil.otp._names import Server
+
+T = TypeVar("T")
+
+TURNS = 100
+SECONDS = 0.001
+DEFAULT_TIMEOUT = 5.0
+
+
+class _NoReply:
+    """The type of ``NO_REPLY``."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "candil.NO_REPLY"
+
+
+NO_REPLY = _NoReply()
+"""What ``handle_call`` returns when the answer comes later, by ``caller.reply(value)``. "
+"OTP: ``noreply``."""
+
+
+@final
+class Call(Request[Any]):
+    """
+    One call that waits for its answer; what ``handle_call`` gets as *caller*. OTP: ``From``.
+
+    Attributes:
+        target: What was called, as it was given.
+
+        request: What was asked.
+
+        args: Further positional arguments.
+
+        kwargs: Further keyword arguments.
+
+        timeout: Seconds that the caller waits.
+    """
+
+    __slots__ = ("args", "kwargs", "request", "sender", "target", "timeout")
+
+    def __init__(
+        self,
+        target: object,
+        request: object,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        timeout: float,
+    ) -> None:
+        self.task = None
+        self.value = None
+        self.error = None
+        self.done = False
+        self.target = target
+        self.request = request
+        self.args = args
+        self.kwargs = kwargs
+        self.timeout = timeout
+        self.debtor = None
+        self.sender: Process | None = None
+
+    @property
+    def pid(self) -> Pid[Any] | None:
+        """The caller, or ``None`` if it is no process."""
+        return self.sender.pid if self.sender else None
+
+    def expire(self) -> None:
+        """Give the caller a ``CallTimeout``; the deadline's task calls it."""
+        self.refuse(CallTimeout(self.target, self.request, self.timeout))
+
+    def exited_error(self, reason: ExitReason) -> BaseException:
+        """Give the ``ServerExited`` for this very call, chained to the crash."""
+        error = ServerExited(self.target, self.request, reason)
+        error.__cause__ = reason.exception if isinstance(reason, Crashed) else None
+        return error
+
+
+@final
+@attrs.define(eq=False)
+class Cast:
+    """One message that wants no answer."""
+
+    message: object
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+@final
+class Deferred(Generic[T]):
+    """
+    An answer that comes later: a call handler returns it, keeps it, and anybody gives it its value.
+    OTP: ``noreply`` + ``reply``.
+
+    Its client gets the value; if the server ends before, its client gets ``ServerExited``.
+    """
+
+    __slots__ = ("_call", "_replied", "_value")
+
+    def __init__(self) -> None:
+        self._call: Call | None = None
+        self._replied = False
+        self._value: T | None = None
+
+    def reply(self, value: T) -> None:
+        """
+        Answer; all but the first answer are dropped.
+
+        Args:
+            value: What the caller gets.
+        """
+        if self._replied:
+            return
+        self._replied = True
+        if self._call is not None:
+            self._call.reply(value)
+        else:
+            self._value = value
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether nobody waits for it any more: the caller gave up, or was answered."""
+        return self._replied or (self._call is not None and self._call.done)
+
+    def answers(self, call: Call, server: Process) -> None:
+        """Let this be the answer to *call*; the server's loop calls it."""
+        self._call = call
+        if self._replied:
+            call.reply(self._value)
+        else:
+            call.owed_by(server)
+
+
+def call(
+    server: Server[Any],
+    request: object,
+    /,
+    *args: Any,
+    timeout: float = DEFAULT_TIMEOUT,
+    **kwargs: Any,
+) -> Coroutine[Any, Any, Any]:
+    """
+    Ask a server and wait for its answer. OTP: ``gen_server:call/3``.
+
+    The server handles one message at a time, so the wait includes all that is ahead in its mailbox.
+
+    Args:
+        server: Its pid or name.
+
+        request: The name of one of its ``@handle_call`` methods, which gets *args* and *kwargs*; or
+            any other object, which its ``handle_call`` callback gets.
+
+        args: For the handler.
+
+        timeout: Seconds to wait; ``math.inf`` waits for ever.
+
+        kwargs: For the handler.
+
+    Returns:
+        Its answer.
+
+    Raises:
+        NoProc: There is no such server.
+
+        ServerExited: It ended first, for whatever reason; the request may have been half done.
+
+        CallTimeout: No answer in time. The server still handles the request, and its answer is
+        dropped.
+
+        CallingSelf: The server called itself.
+
+    Cancellation:
+        Safe: the server is not disturbed, and a late answer is dropped.
+    """
+    return perform(server, request, args, kwargs, timeout)
+
+
+async def perform(
+    target: Server[Any],
+    request: object,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    timeout: float,
+) -> Any:
+    """Do what ``call`` says. One function, since each await in it is paid for by every call."""
+    process = target.process if type(target) is Pid else resolve(target)
+    if process is None or process.exiting is not None:
+        await checkpoint()
+        raise NoProc(target, request)
+    if (
+        process.ready
+        and type(request) is str
+        and (function := process.server.plain.get(request)) is not None
+    ):
+        runtime = process.runtime
+        if runtime.inline_turns < TURNS and runtime.inline_seconds < SECONDS:
+            await checkpoint_if_cancelled()
+        else:
+            runtime.inline_turns = 0
+            runtime.inline_seconds = 0.0
+            await checkpoint()
+        if process.ready:
+            server: ServerLoop = process.server
+            started = perf_counter()
+            value: Any
+            try:
+                value = server.context.run(function, server.instance, *args, **kwargs)
+            except BaseException as error:  # noqa: BLE001  # the server's crash, not the caller's
+                crashed = Call(target, request, args, kwargs, math.inf)
+                server.crash(crashed, error)
+                return await crashed.wait()
+            runtime.inline_turns += 1
+            runtime.inline_seconds += perf_counter() - started
+            if type(value) is not Deferred and process.ready:
+                return value
+            return await _leave_to_server(
+                process,
+                Call(target, request, args, kwargs, timeout),
+                value,  # pyright: ignore[reportUnknownArgumentType]
+            )
+    if process is current_process.get() and process.task is current_task():
+        raise CallingSelf(target, request)
+    message = Call(target, request, args, kwargs, timeout)
+    message.sender = current_process.get()
+    post(process, message)
+    if timeout != math.inf:
+        process.node.timers.expire_after(timeout, message)
+    message.task = current_task()
+    return await wait_task_rescheduled(message.abort)
+
+
+async def _leave_to_server(process: Process, message: Call, value: object) -> Any:
+    """
+    A handler that was run in place asked for more than an answer: to stop, to answer later, or its
+    server was ended.
+    """
+    message.sender = current_process.get()
+    server: ServerLoop = process.server
+    server.settle_call(message, value)
+    if message.done:
+        return message.unwrap()
+    if message.timeout != math.inf:
+        process.node.timers.expire_after(message.timeout, message)
+    return await message.wait()
+
+
+def cast(server: Server[Any], message: object, /, *args: Any, **kwargs: Any) -> None:
+    """
+    Tell a server something, and return at once. Never fails, even if there is no such server. OTP:
+    ``gen_server:cast/2``.
+
+    Args:
+        server: Its pid or name.
+
+        message: The name of one of its ``@handle_cast`` methods, which gets *args* and *kwargs*; or
+            any other object, which its ``handle_cast`` callback gets.
+
+        args: For the handler.
+
+        kwargs: For the handler.
+    """
+    process = server.process if type(server) is Pid else resolve(server)
+    if process is not None:
+        post(process, Cast(message, args, kwargs))

@@ -1,0 +1,166 @@
+"""
+Starting and stopping one child, as a supervisor does.
+
+Not here: which child and when (``_supervisor.py``, ``_strategy.py``).
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Any, final
+
+import attrs
+
+from candil.otp._child_spec import ChildSpec, StartFunction, SupervisorSpec
+from candil.otp._errors import (
+    AlreadyStarted,
+    ProcessExit,
+    RegistrationError,
+    StartError,
+    StartIgnored,
+)
+from candil.otp._exit import (
+    KILLED,
+    SHUTDOWN,
+    Crashed,
+    Exit,
+    ExitReason,
+    Normal,
+    Shutdown,
+    as_exit_reason,
+    is_pair,
+)
+from candil.otp._names import name_key
+from candil.otp._pid import Pid, is_pid
+from candil.otp._process import Process, join, kill, link_processes, send_exit, unlink_processes
+from candil.otp._registration import claim_name
+from candil.otp._start import IGNORE, start_process
+
+if TYPE_CHECKING:
+    from candil.otp._timers import Timer
+
+
+@final
+@attrs.define(eq=False)
+class Child:
+    """
+    What a supervisor knows of one child.
+
+    ``pid`` is ``None`` while it is stopped. A child that is being restarted has ``restarting`` set,
+    no pid, and in ``failure`` why its last start failed.
+    """
+
+    spec: ChildSpec[Any]
+    pid: Pid[Any] | None = None
+    args: tuple[Any, ...] = ()
+    restarting: bool = False
+    crashes: int = 0
+    started_at: float = -math.inf
+    timer: Timer | None = None
+    failure: ExitReason = SHUTDOWN
+
+    def describe(self) -> dict[str, object]:
+        """Give the offender of a report."""
+        spec = self.spec
+        return {
+            "id": spec.id,
+            "pid": self.pid,
+            "start": spec.target,
+            "restart": spec.restart,
+            "shutdown": spec.shutdown,
+            "type": spec.type,
+            "significant": spec.significant,
+        }
+
+
+async def start_child_process(own: Process, child: Child) -> Pid[Any] | None:
+    """
+    Start what the child's spec says, linked to its supervisor *own*. Gives ``None`` if it wants to
+    be ignored.
+
+    Raises:
+        StartError: It did not start; ``.reason`` as OTP's ``{error, Reason}``.
+    """
+    spec = child.spec
+    args = (*spec.args, *child.args)
+    try:
+        if isinstance(spec.target, StartFunction):
+            return await _run_start_function(spec.target, args, dict(spec.kwargs))
+        if isinstance(spec.target, type | SupervisorSpec):
+            process = await start_process(
+                spec.target, args, dict(spec.kwargs), spec.name, math.inf, parent=own
+            )
+            return process.pid
+        return _spawn_function(own, spec, args)
+    except StartIgnored:
+        return None
+    except AlreadyStarted as error:
+        raise AlreadyStarted(error.pid, error.reason, spec.id) from error
+    except StartError as error:
+        raise StartError(error.reason, spec.id) from error.__cause__
+
+
+def _spawn_function(own: Process, spec: ChildSpec[Any], args: tuple[Any, ...]) -> Pid[Any]:
+    """
+    Start a plain async function as a process; it counts as up at once. OTP:
+    ``proc_lib:spawn_link``.
+    """
+    if spec.name is not None and (holder := own.runtime.names.get(name_key(spec.name))) is not None:
+        raise AlreadyStarted(holder.pid, Exit(("already_started", holder.pid)))
+    label = getattr(spec.target, "__qualname__", None) or type(spec.target).__name__
+    process = own.node.spawn(label, own, partial(spec.target, **spec.kwargs), *args)
+    link_processes(own, process)
+    if spec.name is not None:
+        claim_name(process, spec.name)
+    return process.pid
+
+
+async def _run_start_function(
+    start: StartFunction, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Pid[Any] | None:
+    try:
+        result: object = await start.function(*args, **kwargs)
+    except StartError:
+        raise
+    except RegistrationError as error:
+        raise StartError(Exit(("EXIT", Crashed(error)))) from error
+    except ProcessExit as error:
+        raise StartError(Exit(("EXIT", as_exit_reason(error.reason)))) from error
+    except Exception as error:
+        raise StartError(Exit(("EXIT", Crashed(error)))) from error
+    if result is IGNORE:
+        return None
+    first = result[0] if is_pair(result) else result
+    if is_pid(first):
+        return first
+    raise StartError(as_exit_reason(result))
+
+
+async def stop_child_process(own: Process, child: Child) -> ExitReason | None:
+    """
+    End the child as its spec says, and wait until it has ended.
+
+    Gives ``None`` when it ended as it should, else the reason it ended with. OTP: supervisor's
+    ``shutdown/1``.
+    """
+    process = None if child.pid is None else child.pid.process
+    if process is None:
+        return None
+    unlink_processes(own, process)
+    budget = child.spec.shutdown
+    if budget == "brutal_kill":
+        kill(process)
+        await join(process, math.inf)
+        return None if process.reason == KILLED else process.reason
+    send_exit(process, own.pid, SHUTDOWN)
+    if not await join(process, budget):
+        kill(process)
+        await join(process, math.inf)
+    return None if _is_expected(process.reason, child.spec) else process.reason
+
+
+def _is_expected(reason: ExitReason | None, spec: ChildSpec[Any]) -> bool:
+    if isinstance(reason, Shutdown):
+        return reason == SHUTDOWN or spec.restart != "permanent"
+    return isinstance(reason, Normal) and spec.restart != "permanent"

@@ -1,0 +1,445 @@
+"""
+GenServer: a process that handles one message at a time. OTP: ``gen_server``.
+
+1. The user's instance is the state, and nothing but the state: the loop lives beside it, and a
+   restart makes a new one.
+2. A message that the loop has taken is handled to its end, and then the next; nothing is handled
+   after the process was told to end.
+3. ``terminate`` runs where OTP runs it: the server stops by itself, crashes, or traps exits and its
+   parent tells it to end.
+
+Not here: how callers ask (``_call.py``), how a server is started (``_start.py``).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast, final
+
+import attrs
+import trio
+from trio.lowlevel import checkpoint, wait_task_rescheduled
+
+from candil.otp._call import NO_REPLY, Call, Cast, Deferred
+from candil.otp._errors import (
+    BadReturnValue,
+    CallTimeout,
+    LeakedCancellation,
+    ProcessExit,
+    ServerExited,
+    UndefinedCallback,
+)
+from candil.otp._exit import NORMAL, Crashed, ExitReason, as_exit_reason
+from candil.otp._handlers import CallHandler, CastHandler, completed, handlers_of
+from candil.otp._messages import ExitSignal, Timeout
+from candil.otp._process import Process, Request, park, settle, wake
+from candil.otp._runtime import current_process
+
+if TYPE_CHECKING:
+    import contextvars
+
+    from candil.otp._pid import Pid
+    from candil.otp._timers import Timer
+
+Functions = dict[str, tuple[Callable[..., Any], bool]]
+
+LOOP_SECONDS = 0.001  # handlers may keep a busy server from its checkpoint for so long
+
+
+class GenServer:
+    """
+    The base of servers: state, handlers, and OTP's callbacks, each of them optional and plain or
+    ``async``.
+
+    A subclass needs no ``super().__init__()``; its constructor runs in the new process. Callbacks:
+
+    - ``init()``: before the start returns. May return ``IGNORE``, or call ``stop(reason)`` to fail.
+    - ``handle_call(request, caller)``: a call that no ``@handle_call`` method is named after.
+      Returns the answer, a ``Deferred``, or ``NO_REPLY``.
+    - ``handle_cast(message)``: a cast that no ``@handle_cast`` method is named after.
+    - ``handle_info(message)``: any other message: ``Down``, ``ExitSignal``, ``Timeout``, whatever
+      was sent. Without it they are dropped.
+    - ``handle_continue(argument)``: after ``continue_with(argument)``, before anything else in the
+      mailbox.
+    - ``terminate(reason)``: the last thing a server does when it stops by itself or crashes, or
+      when it traps exits and its parent tells it to end. Not when it is killed, and not when a
+      signal ends one that does not trap.
+    - ``code_change(old_version, extra)``: see ``sys.change_code``.
+
+    In any of them ``candil.stop(reason)`` ends the server after it, and ``candil.self()`` is its
+    pid.
+    """
+
+    __candil_calls__: ClassVar[Functions] = {}
+    __candil_casts__: ClassVar[Functions] = {}
+    __candil_plain__: ClassVar[dict[str, Callable[..., Any]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.__candil_calls__ = handlers_of(cls, CallHandler)
+        cls.__candil_casts__ = handlers_of(cls, CastHandler)
+        cls.__candil_plain__ = {
+            name: function
+            for name, (function, is_async) in cls.__candil_calls__.items()
+            if not is_async
+        }
+
+
+@final
+@attrs.define
+class Directive:
+    """What a callback asked for, beyond its return value."""
+
+    crash: tuple[Call, BaseException] | None = None
+    stop: ExitReason | None = None
+    continues: deque[object] = attrs.field(factory=deque[object])
+    timeout: float | None = None
+
+
+def stop_self(reason: ExitReason = NORMAL) -> None:
+    """Have the current server stop after this callback; the public face is ``stop``."""
+    loop = _own_loop("stop")
+    directive = loop.directive or Directive()
+    directive.stop = reason
+    loop.ask(directive)
+
+
+def continue_with(argument: object = None) -> None:
+    """
+    Have ``handle_continue(argument)`` run after this callback, before anything that is in the
+    mailbox. OTP: ``{continue, C}``.
+
+    Args:
+        argument: Anything.
+
+    Raises:
+        RuntimeError: Not called in a callback of a server.
+    """
+    loop = _own_loop("continue_with")
+    directive = loop.directive or Directive()
+    directive.continues.append(argument)
+    loop.ask(directive)
+
+
+def set_timeout(seconds: float) -> None:
+    """
+    Have ``handle_info(Timeout())`` run if no message comes within *seconds* of this callback. OTP:
+    the timeout in a reply.
+
+    Any message clears it, also a call; a request of ``candil.sys`` only starts it anew.
+
+    Args:
+        seconds: From 0 on; with 0, a message that waits already still comes first.
+
+    Raises:
+        RuntimeError: Not called in a callback of a server.
+    """
+    if not seconds >= 0:
+        message = f"a server timeout must be 0 seconds or more; got {seconds!r}"
+        raise ValueError(message)
+    loop = _own_loop("set_timeout")
+    directive = loop.directive or Directive()
+    directive.timeout = seconds
+    loop.ask(directive)
+
+
+def _own_loop(what: str) -> ServerLoop:
+    process = current_process.get()
+    loop = None if process is None else process.server
+    if not isinstance(loop, ServerLoop):
+        message = (
+            f"candil.{what}() speaks for the server whose callback calls it; no server "
+            "runs this code"
+        )
+        raise RuntimeError(message)  # noqa: TRY004  # the code is at the wrong place, not of a wrong type
+    return loop
+
+
+@final
+class SystemCall(Request[Any]):
+    """A request of ``candil.sys``; the server's loop answers it, suspended or not."""
+
+    __slots__ = ("run", "target", "timeout", "what")
+
+    def __init__(
+        self, target: object, what: str, run: Callable[[ServerLoop], Any], timeout: float
+    ) -> None:
+        super().__init__()
+        self.target = target
+        self.what = what
+        self.run = run
+        self.timeout = timeout
+
+    def expire(self) -> None:
+        """Tell the caller that it took too long; the deadline's task calls it."""
+        self.refuse(CallTimeout(self.target, self.what, self.timeout))
+
+    def exited_error(self, reason: ExitReason) -> BaseException:
+        """Tell the caller that the server ended."""
+        return ServerExited(self.target, self.what, reason)
+
+
+@final
+@attrs.define(eq=False)
+class ServerLoop:
+    """The loop of one server process."""
+
+    process: Process
+    parent: Pid[Any] | None
+    instance: Any = None
+    calls: Functions = attrs.field(factory=Functions)
+    casts: Functions = attrs.field(factory=Functions)
+    plain: dict[str, Callable[..., Any]] = attrs.field(factory=dict[str, Callable[..., Any]])
+    context: contextvars.Context = attrs.field(init=False)
+    directive: Directive | None = None
+    suspended: bool = False
+    handled: int = 0
+    _timeout: float | None = None
+    _current: Call | None = None
+    _parting: tuple[Call, object] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        task = self.process.task
+        assert task is not None
+        self.context = task.context
+
+    def serve(self, instance: Any) -> None:
+        """Take the user's instance, whose constructor has run."""
+        cls = cast("type[GenServer]", type(instance))
+        self.instance = instance
+        self.calls = cls.__candil_calls__
+        self.casts = cls.__candil_casts__
+        self.plain = cls.__candil_plain__
+
+    async def run(self) -> None:
+        """Handle messages until the end; leaves by an exception that carries the reason."""
+        reason: ExitReason
+        try:
+            await self._loop()
+        except ProcessExit as ending:
+            reason = as_exit_reason(ending.reason)
+        except trio.Cancelled as cancelled:
+            reason = self._leaked(cancelled)
+        except Exception as error:  # a handler's crash is the server's end, not the program's
+            if self.process.exiting is not None:
+                raise
+            reason = Crashed(error)
+        except SystemExit as error:
+            reason = Crashed(error)
+        await self._end(reason)
+
+    def ask(self, directive: Directive) -> None:
+        """Note what a callback wants; the loop sees to it next."""
+        self.directive = directive
+        wake(self.process)
+
+    def crash(self, call: Call, error: BaseException) -> None:
+        """Crash as the handler of *call* did, which its caller ran in place."""
+        call.owed_by(self.process)
+        self.ask(Directive(crash=(call, error)))
+
+    def settle_call(self, call: Call, value: object) -> None:
+        """Do with a call handler's return value what it means."""
+        kind: type = type(value)
+        if kind is Deferred:
+            cast("Deferred[Any]", value).answers(call, self.process)
+        elif value is NO_REPLY or not self.process.alive:
+            call.owed_by(self.process)
+        elif self.directive is not None and self.directive.stop is not None:
+            self._parting = (call, value)
+            call.owed_by(self.process)
+        else:
+            call.put(value)
+
+    async def _loop(self) -> NoReturn:
+        process = self.process
+        mailbox = process.mailbox
+        until = perf_counter() + LOOP_SECONDS
+        while True:
+            if self.directive is not None:
+                await self._obey()
+            if process.exiting is not None or perf_counter() > until:
+                await checkpoint()
+                until = perf_counter() + LOOP_SECONDS
+            if not mailbox:
+                await self._wait()
+                until = perf_counter() + LOOP_SECONDS
+                continue
+            message = mailbox.popleft()
+            kind = type(message)
+            self.handled += 1
+            if kind is Call:
+                self._timeout = None
+                await self._handle_call(message)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            elif kind is Cast:
+                self._timeout = None
+                await self._handle_cast(message)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            else:
+                await self._handle_other(message)
+
+    async def _wait(self) -> None:
+        process = self.process
+        if process.settling is not None:
+            settle(process)
+        if self._timeout is not None:
+            await self._wait_with_timeout(self._timeout)
+            return
+        process.ready = True
+        process.parked = process.task
+        await wait_task_rescheduled(process.abort_park)
+
+    async def _wait_with_timeout(self, seconds: float) -> None:
+        expired = False
+
+        def expire() -> None:
+            nonlocal expired
+            expired = True
+            wake(self.process)
+
+        timer: Timer = self.process.node.timers.call_later(seconds, expire)
+        try:
+            await park(self.process)
+        finally:
+            timer.cancel()
+        if expired and not self.process.mailbox:
+            self._timeout = None
+            await self._handle_info(Timeout())
+
+    async def _handle_call(self, call: Call) -> None:
+        self._current = call
+        value: object
+        request = call.request
+        handler = self.calls.get(request) if type(request) is str else None
+        if handler is None:
+            value = await self._handle_other_call(call)
+        elif handler[1]:
+            value = await handler[0](self.instance, *call.args, **call.kwargs)
+        else:
+            value = handler[0](self.instance, *call.args, **call.kwargs)
+        self._current = None
+        kind: type = type(value)
+        if self.directive is None and value is not NO_REPLY and kind is not Deferred:
+            call.put(value)
+        else:
+            self.settle_call(call, value)
+
+    async def _handle_other_call(self, call: Call) -> object:
+        callback = getattr(self.instance, "handle_call", None)
+        if callback is None:
+            raise UndefinedCallback(type(self.instance).__name__, "handle_call", call.request)
+        return await completed(callback(call.request, call))
+
+    async def _handle_cast(self, cast: Cast) -> None:
+        message = cast.message
+        handler = self.casts.get(message) if type(message) is str else None
+        if handler is None:
+            await self._callback("handle_cast", message)
+            return
+        result = handler[0](self.instance, *cast.args, **cast.kwargs)
+        if handler[1]:
+            result = await result
+        if result is not None:
+            raise BadReturnValue(str(message), result)
+
+    async def _handle_other(self, message: object) -> None:
+        if isinstance(message, SystemCall):
+            await self._answer_system(message)
+            if self.suspended and self.directive is None:
+                await self._stay_suspended()
+            return
+        self._timeout = None
+        if type(message) is ExitSignal and self._is_parents_exit(message):
+            raise ProcessExit(message.reason)
+        await self._handle_info(message)
+
+    async def _handle_info(self, message: object) -> None:
+        if hasattr(self.instance, "handle_info"):
+            await self._callback("handle_info", message)
+
+    async def _callback(self, name: str, message: object) -> None:
+        callback = getattr(self.instance, name, None)
+        if callback is None:
+            raise UndefinedCallback(type(self.instance).__name__, name, message)
+        result = await completed(callback(message))
+        if result is not None:
+            raise BadReturnValue(name, result)
+
+    async def _obey(self) -> None:
+        """Do what callbacks asked for: stop, or continue, or wait for so long."""
+        while self.directive is not None:
+            directive, self.directive = self.directive, None
+            if directive.crash is not None:
+                self._current, error = directive.crash
+                raise error
+            if directive.stop is not None:
+                raise ProcessExit(directive.stop)
+            if directive.timeout is not None:
+                self._timeout = directive.timeout
+            if directive.continues:
+                self._timeout = None
+            while directive.continues:
+                await self._callback("handle_continue", directive.continues.popleft())
+
+    async def _answer_system(self, call: SystemCall) -> None:
+        call.owed_by(self.process)
+        try:
+            call.reply(await completed(call.run(self)))
+        except Exception as error:  # noqa: BLE001  # the fault of who asked, as in OTP: the server goes on
+            call.refuse(error)
+
+    async def _stay_suspended(self) -> None:
+        """
+        Handle nothing but requests of ``candil.sys`` and the parent's signal; the rest stays queued
+        in order.
+        """
+        mailbox = self.process.mailbox
+        seen = 0
+        while self.suspended and self.directive is None:
+            urgent = next(
+                (i for i in range(seen, len(mailbox)) if self._is_urgent(mailbox[i])), None
+            )
+            if urgent is None:
+                seen = len(mailbox)
+                await park(self.process)
+                continue
+            seen = urgent
+            message = mailbox[urgent]
+            del mailbox[urgent]
+            if not isinstance(message, SystemCall):
+                await self._handle_other(message)
+            else:
+                await self._answer_system(message)
+
+    def _is_urgent(self, message: object) -> bool:
+        return isinstance(message, SystemCall) or self._is_parents_exit(message)
+
+    def _is_parents_exit(self, message: object) -> bool:
+        return (
+            type(message) is ExitSignal and self.parent is not None and message.pid is self.parent
+        )
+
+    def _leaked(self, cancelled: trio.Cancelled) -> ExitReason:
+        """
+        Tell a foreign ``Cancelled`` that a handler let out from one that is meant for this process.
+        """
+        if self.process.exiting is not None or trio.current_effective_deadline() == -float("inf"):
+            raise cancelled
+        leaked = LeakedCancellation()
+        leaked.__cause__ = cancelled
+        return Crashed(leaked)
+
+    async def _end(self, reason: ExitReason) -> None:
+        """Run ``terminate``, give the last answer, and end."""
+        if self._current is not None:
+            self._current.owed_by(self.process)
+        try:
+            callback = getattr(self.instance, "terminate", None)
+            if callback is not None:
+                await completed(callback(reason))
+        finally:
+            if self._parting is not None:
+                call, value = self._parting
+                call.reply(value)
+        raise ProcessExit(reason)

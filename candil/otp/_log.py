@@ -1,0 +1,84 @@
+"""
+The subscriber that writes reports to the logger ``candil``.
+
+A crash storm must not become a log storm: beyond a burst, lines are counted instead of formatted,
+and the count is told.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import final
+
+import attrs
+
+from candil.otp._events import (
+    Hint,
+    LoopBlocked,
+    MailboxHigh,
+    ProcessExited,
+    ProcessLingers,
+    SupervisorReport,
+)
+from candil.otp._exit import Normal, Shutdown
+
+BURST = 20
+PER_SECOND = 5.0
+
+_REPORTED = (SupervisorReport, LoopBlocked, ProcessLingers, MailboxHigh, Hint)
+
+
+@final
+@attrs.define
+class Allowance:
+    """How many lines may be written: *burst* at once, then *per_second*."""
+
+    burst: int = BURST
+    per_second: float = PER_SECOND
+    _left: float = BURST
+    _at: float = 0.0
+    dropped: int = 0
+
+    def take(self, now: float) -> bool:
+        """Whether one more line may be written at *now*, in seconds of any monotonic clock."""
+        self._left = min(self.burst, self._left + (now - self._at) * self.per_second)
+        self._at = now
+        if self._left < 1.0:
+            self.dropped += 1
+            return False
+        self._left -= 1.0
+        return True
+
+
+@final
+@attrs.define(eq=False)
+class EventLog:
+    """
+    Logs those events that are worth a report: crashes, supervisor reports, a blocked loop, a
+    process that will not end.
+    """
+
+    _allowance: Allowance = attrs.field(factory=Allowance)
+
+    def __call__(self, event: object) -> None:
+        """Log *event*, or count it if there were too many."""
+        if type(event) is ProcessExited:
+            if isinstance(event.reason, Normal | Shutdown):
+                return
+        elif not isinstance(event, _REPORTED):
+            return
+        if self._allowance.take(time.monotonic()):
+            self._write(event)
+
+    def _write(self, event: object) -> None:
+        import logging  # noqa: PLC0415  # only when there is something to say
+
+        from candil.otp._reports import describe_event  # noqa: PLC0415
+
+        logger = logging.getLogger("candil")
+        if self._allowance.dropped:
+            dropped, self._allowance.dropped = self._allowance.dropped, 0
+            logger.warning("%d more reports were not written: too many at once", dropped)
+        logger.log(
+            logging.INFO if isinstance(event, Hint) else logging.ERROR, "%s", describe_event(event)
+        )

@@ -1,0 +1,95 @@
+"""
+Where a task waits to be handed one thing: the direct hand-off under calls, starts and mailboxes.
+
+1. A parked task is resumed exactly once: whoever resumes it clears the slot first, and a
+   cancellation clears it too.
+2. What is handed to ``reschedule`` only needs an ``unwrap`` method: trio calls it in the task that
+   wakes. So the slot itself is handed over, and no ``outcome`` object is made per call.
+   ``tests/otp/test_parking.py`` fails if a trio stops doing so.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar, final
+
+from trio.lowlevel import Abort, Task, checkpoint, current_task, reschedule, wait_task_rescheduled
+
+T = TypeVar("T")
+
+
+@final
+class Wake:
+    """What a task gets that is resumed without a value."""
+
+    __slots__ = ()
+
+    def unwrap(self) -> None:
+        """Give nothing; trio calls it."""
+
+
+WAKE: Any = Wake()
+
+
+class Slot(Generic[T]):
+    """
+    One task waits here for one value or one error. The first of them counts; later ones are
+    dropped.
+    """
+
+    __slots__ = ("done", "error", "task", "value")
+
+    def __init__(self) -> None:
+        self.task: Task | None = None
+        self.value: T | None = None
+        self.error: BaseException | None = None
+        self.done = False
+
+    def put(self, value: T) -> None:
+        """Hand over *value*, if nothing came before."""
+        if not self.done:
+            self.done = True
+            self.value = value
+            self._resume()
+
+    def fail(self, error: BaseException) -> None:
+        """Raise *error* in the waiting task, if nothing came before."""
+        if not self.done:
+            self.done = True
+            self.error = error
+            self._resume()
+
+    async def wait(self) -> T:
+        """
+        Wait for what comes. Cancellation: the slot counts as done, and what comes later is dropped.
+        """
+        if self.done:
+            await checkpoint()
+            return self.unwrap()
+        self.task = current_task()
+        result: T = await wait_task_rescheduled(self.abort)
+        return result
+
+    def unwrap(self) -> T:
+        """Give the value or raise the error; trio calls it in the task that waited."""
+        error = self.error
+        if error is not None:
+            self.error = None
+            try:
+                raise error
+            finally:
+                del error  # else the traceback and this frame keep each other alive
+        value: Any = self.value
+        return value  # type: ignore[no-any-return]
+
+    def _resume(self) -> None:
+        task = self.task
+        if task is not None:
+            self.task = None
+            this: Any = self
+            reschedule(task, this)
+
+    def abort(self, _raise_cancel: object) -> Abort:
+        """Let a cancellation end the wait; trio calls it."""
+        self.task = None
+        self.done = True
+        return Abort.SUCCEEDED

@@ -1,0 +1,397 @@
+"""
+Processes: a mailbox, an exit reason, and the signals between them.
+
+1. A process is told to end at most once: ``exiting`` is set, its scope is cancelled, and whatever
+   its cleanup raises, that reason stands. It has ended when ``reason`` is set; its task may take
+   some checkpoints from the one to the other.
+2. At its end, in this order and without a checkpoint between: its names are free, subscribers see
+   ``ProcessExited``, its callers get their error, monitors their ``Down``, links their signal.
+3. Signals never recurse: a signal only cancels or posts, so ten thousand linked processes die in
+   ten thousand short steps.
+4. Whoever resumes a parked process clears ``parked`` first.
+
+Not here: how a process is made (``_spawn.py``), the loop of a server (``_gen_server.py``).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
+
+import attrs
+import trio
+from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_rescheduled
+
+from candil.otp._errors import LeakedCancellation, ProcessExit, ServerExited
+from candil.otp._events import MailboxHigh, ProcessExited
+from candil.otp._exit import KILL, KILLED, NORMAL, Crashed, ExitReason, Normal, as_exit_reason
+from candil.otp._messages import Down, ExitSignal
+from candil.otp._parking import WAKE, Slot
+from candil.otp._runtime import current_process
+
+if TYPE_CHECKING:
+    from candil.otp._names import Via
+    from candil.otp._node import Node
+    from candil.otp._pid import Pid, Ref
+    from candil.otp._runtime import Runtime
+
+T = TypeVar("T")
+
+Body = Callable[..., Awaitable[object]]
+
+HIGH_WATER = 1024
+
+
+class Request(Slot[T], Generic[T]):
+    """
+    Somebody waits for an answer to this; if the process that owes it ends first, they are told.
+    """
+
+    __slots__ = ("debtor",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.debtor: Process | None = None
+
+    def owed_by(self, process: Process) -> None:
+        """Have whoever waits told when *process* ends without an answer."""
+        if not self.done:
+            self.debtor = process
+            process.owed[self] = None
+
+    def reply(self, value: T) -> None:
+        """
+        Answer. May come from any process; all but the first answer, and those that come too late,
+        are dropped.
+
+        Args:
+            value: What the caller gets.
+        """
+        self.put(value)
+        self._settle_debt()
+
+    def refuse(self, error: BaseException) -> None:
+        """Raise *error* at whoever waits."""
+        self.fail(error)
+        self._settle_debt()
+
+    def server_exited(self, reason: ExitReason) -> None:
+        """Tell whoever waits that the answer will never come."""
+        if not self.done:
+            self.fail(self.exited_error(reason))
+
+    def exited_error(self, reason: ExitReason) -> BaseException:
+        """Give the error for an answer that will never come."""
+        error = ServerExited(None, None, reason)
+        error.__cause__ = reason.exception if isinstance(reason, Crashed) else None
+        return error
+
+    def abort(self, raise_cancel: object) -> Abort:
+        """Let a cancellation end the wait; the process that owes the answer is not told."""
+        self._settle_debt()
+        return super().abort(raise_cancel)
+
+    def _settle_debt(self) -> None:
+        debtor, self.debtor = self.debtor, None
+        if debtor is not None:
+            debtor.owed.pop(self, None)
+
+
+@final
+@attrs.define(eq=False, repr=False)
+class Process:
+    """The record of one process; lives as long as the process does."""
+
+    pid: Pid[Any]
+    node: Node
+    runtime: Runtime
+    parent: Process | None
+    scope: trio.CancelScope
+    task: Task | None = None
+    mailbox: deque[object] = attrs.field(factory=deque[object])
+    parked: Task | None = None
+    ready: bool = (
+        False  # parked between two messages of a server: a plain-def handler may run at once
+    )
+    trap_exit: bool = False
+    exiting: ExitReason | None = None
+    reason: ExitReason | None = None
+    links: dict[Process, None] = attrs.field(factory=dict["Process", None])
+    monitors: dict[Ref, Process] = attrs.field(factory=dict["Ref", "Process"])
+    watchers: dict[Ref, tuple[Process, object]] = attrs.field(
+        factory=dict["Ref", "tuple[Process, object]"]
+    )
+    names: list[object] = attrs.field(factory=list[object])
+    registered: str | None = None
+    via: list[Via[Any]] = attrs.field(factory=list["Via[Any]"])
+    owed: dict[Request[Any], None] = attrs.field(factory=dict["Request[Any]", None])
+    joining: dict[Slot[bool], None] = attrs.field(factory=dict["Slot[bool]", None])
+    settling: list[Slot[bool]] | None = None
+    high_water: int = HIGH_WATER
+    server: Any = None
+
+    def __repr__(self) -> str:
+        return f"<Process of {self.pid}>"
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs and was not told to end."""
+        return self.reason is None and self.exiting is None
+
+    def abort_park(self, _raise_cancel: object) -> Abort:
+        """Let a cancellation end ``park``."""
+        self.parked = None
+        self.ready = False
+        return Abort.SUCCEEDED
+
+
+# --- mailbox --------------------------------------------------------------------------
+
+
+def post(process: Process, message: object) -> None:
+    """Put *message* into the mailbox and wake the process if it waits for one."""
+    process.mailbox.append(message)
+    task = process.parked
+    if task is not None:
+        process.parked = None
+        process.ready = False
+        reschedule(task, WAKE)
+    elif len(process.mailbox) > process.high_water:
+        process.high_water *= 2
+        process.runtime.emit(MailboxHigh(process.pid, len(process.mailbox)))
+
+
+async def park(process: Process) -> None:
+    """
+    Wait until something is posted. The mailbox must have been looked at since the last checkpoint.
+    """
+    if process.parked is not None:
+        message = f"another task already waits for messages of {process.pid}"
+        raise trio.BusyResourceError(message)
+    process.parked = current_task()
+    await wait_task_rescheduled(process.abort_park)
+
+
+def wake(process: Process) -> None:
+    """Resume the process from ``park`` without a message."""
+    task = process.parked
+    if task is not None:
+        process.parked = None
+        process.ready = False
+        reschedule(task, WAKE)
+
+
+# --- signals --------------------------------------------------------------------------
+
+
+def send_exit(process: Process, sender: Pid[Any] | None, reason: ExitReason) -> None:
+    """Do what OTP's ``exit/2`` does to the receiver."""
+    if reason == KILL:
+        kill(process)
+    elif not process.alive:
+        return
+    elif process.trap_exit:
+        post(process, ExitSignal(sender, reason))
+    elif not isinstance(reason, Normal) or sender is process.pid:
+        tell_to_end(process, reason)
+
+
+def signal_link(process: Process, dead: Pid[Any], reason: ExitReason) -> None:
+    """
+    Do what the death of a linked process does. A link's ``kill`` is an ordinary reason, unlike
+    ``exit/2``'s.
+    """
+    if not process.alive:
+        return
+    if process.trap_exit:
+        post(process, ExitSignal(dead, reason))
+    elif not isinstance(reason, Normal):
+        tell_to_end(process, reason)
+
+
+def tell_to_end(process: Process, reason: ExitReason) -> None:
+    """Have the process end with *reason* at its next checkpoint; its cleanup runs."""
+    process.exiting = reason
+    process.ready = False
+    process.node.watch_ending(process)
+    process.scope.cancel()
+
+
+def kill(process: Process) -> None:
+    """
+    End the process whatever it traps. If it will not even be cancelled, the others stop waiting for
+    it.
+    """
+    if process.reason is not None:
+        return
+    if process.exiting != KILLED:
+        process.exiting = KILLED
+        process.ready = False
+        process.node.watch_killed(process)
+        process.scope.cancel()
+
+
+# --- links and monitors ---------------------------------------------------------------
+
+
+def link_processes(one: Process, other: Process) -> None:
+    """Link two living processes; a second time changes nothing."""
+    one.links[other] = None
+    other.links[one] = None
+
+
+def unlink_processes(one: Process, other: Process) -> None:
+    """Undo ``link_processes``; an exit message that came already stays."""
+    one.links.pop(other, None)
+    other.links.pop(one, None)
+
+
+def add_monitor(watcher: Process, target: Process, shown: object) -> Ref:
+    """Have *watcher* get a ``Down`` that shows *shown* when *target* ends."""
+    ref = watcher.runtime.new_ref()
+    watcher.monitors[ref] = target
+    target.watchers[ref] = (watcher, shown)
+    return ref
+
+
+def remove_monitor(watcher: Process, ref: Ref) -> None:
+    """Undo ``add_monitor``; a ``Down`` that came already stays."""
+    target = watcher.monitors.pop(ref, None)
+    if target is not None:
+        target.watchers.pop(ref, None)
+
+
+async def join(process: Process, timeout: float) -> bool:
+    """Wait until the process has ended. Gives ``False`` if it has not within *timeout* seconds."""
+    slot = Slot[bool]()
+    if process.reason is not None:
+        slot.put(True)
+    else:
+        process.joining[slot] = None
+    if timeout != float("inf"):
+        process.node.timers.call_later(timeout, lambda: slot.put(False))
+    try:
+        return await slot.wait()
+    finally:
+        process.joining.pop(slot, None)
+
+
+# --- life and death -------------------------------------------------------------------
+
+
+async def run_process(process: Process, body: Body, args: tuple[object, ...]) -> None:
+    """Be the task of a process: run *body*, and let nothing but its exit reason out."""
+    current_process.set(process)
+    process.task = current_task()
+    error: BaseException | None = None
+    try:
+        if process.exiting is None:
+            with process.scope:
+                await _run_body(process, body, args)
+    except BaseException as raised:  # noqa: BLE001  # whatever it is, it is this process's reason to end
+        error = raised
+    if process.reason is None:
+        finish(process, process.exiting or _reason_of(error))
+    else:  # it was abandoned, and everybody knows already
+        process.node.abandoned.pop(process, None)
+    if isinstance(error, trio.Cancelled) and trio.current_effective_deadline() == -float("inf"):
+        raise error  # the whole node is being cancelled, which only its own failure does
+
+
+async def _run_body(process: Process, body: Body, args: tuple[object, ...]) -> None:
+    try:
+        await body(*args)
+    except BaseException as error:
+        interrupt = _keyboard_interrupt_in(error)
+        if interrupt is None:
+            raise
+        await _interrupt(process, interrupt)
+
+
+async def _interrupt(process: Process, interrupt: KeyboardInterrupt) -> None:
+    """
+    Have the whole node stop in order; until its turn comes, keep this process so that nobody
+    restarts it.
+    """
+    process.trap_exit = False
+    abandon_requests(process, Crashed(interrupt))
+    process.node.interrupt(interrupt)
+    await trio.sleep_forever()
+
+
+def _keyboard_interrupt_in(error: BaseException) -> KeyboardInterrupt | None:
+    if isinstance(error, KeyboardInterrupt):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            found = _keyboard_interrupt_in(part)  # pyright: ignore[reportUnknownArgumentType]
+            if found is not None:
+                return found
+    return None
+
+
+def _reason_of(error: BaseException | None) -> ExitReason:
+    if error is None:
+        return NORMAL
+    if isinstance(error, ProcessExit):
+        return as_exit_reason(error.reason)
+    if isinstance(error, trio.Cancelled):
+        leaked = LeakedCancellation()
+        leaked.__cause__ = error
+        return Crashed(leaked)
+    return Crashed(error)
+
+
+def finish(process: Process, reason: ExitReason) -> None:
+    """Let a process have ended, and tell everybody who must know."""
+    process.reason = reason
+    process.ready = False
+    pid = process.pid
+    pid.process = None
+    for name in process.names:
+        process.runtime.names.pop(name, None)
+    process.node.processes.pop(process, None)
+    if process.runtime.subscribers:
+        process.runtime.emit(ProcessExited(pid, reason))
+    abandon_requests(process, reason)
+    _tell_watchers(process, reason)
+    for linked in process.links:
+        linked.links.pop(process, None)
+        signal_link(linked, pid, reason)
+    process.links.clear()
+    for slot in process.joining:
+        slot.put(True)
+    settle(process)
+    process.node.process_ended(process, reason)
+
+
+def abandon_requests(process: Process, reason: ExitReason) -> None:
+    """Tell everybody who waits for this process to answer that it will not."""
+    owed, process.owed = process.owed, {}
+    for request in owed:
+        request.server_exited(reason)
+    for message in process.mailbox:
+        if isinstance(message, Request):
+            message.server_exited(reason)
+    process.mailbox.clear()
+
+
+def _tell_watchers(process: Process, reason: ExitReason) -> None:
+    for ref, (watcher, shown) in process.watchers.items():
+        del watcher.monitors[ref]
+        post(watcher, Down(ref, shown, reason))
+    process.watchers.clear()
+    for ref, target in process.monitors.items():
+        target.watchers.pop(ref, None)
+    process.monitors.clear()
+
+
+def settle(process: Process) -> None:
+    """
+    Tell those who wait for it that the process has dealt with all that was in its mailbox, or has
+    ended.
+    """
+    settling, process.settling = process.settling, None
+    for slot in settling or ():
+        slot.put(True)

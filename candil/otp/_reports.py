@@ -1,0 +1,190 @@
+"""How events read: plain sentences for logs and terminals. Pure functions over values."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING
+
+from candil.otp._errors import NoProc, brief
+from candil.otp._events import (
+    Hint,
+    LoopBlocked,
+    MailboxHigh,
+    ProcessExited,
+    ProcessLingers,
+    SupervisorReport,
+)
+from candil.otp._exit import (
+    Crashed,
+    Exit,
+    ExitReason,
+    Killed,
+    NoConnection,
+    Normal,
+    Shutdown,
+    is_abnormal,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MAX_LEAVES = 10
+MAX_TEXT = 16_000
+
+
+def describe_reason(reason: ExitReason) -> str:  # noqa: PLR0911  # one sentence a reason
+    """
+    Say in a few words why a process ended.
+
+    Args:
+        reason: The reason.
+
+    Returns:
+        One line.
+    """
+    match reason:
+        case Normal():
+            return "it ended normally"
+        case Shutdown(detail=None):
+            return "it was shut down"
+        case Shutdown(detail=detail):
+            return f"it was shut down ({brief(detail)})"
+        case Killed():
+            return "it was killed"
+        case NoProc():
+            return "there was no such process"
+        case NoConnection():
+            return "its node cannot be reached"
+        case Crashed(exception=exception):
+            return f"it crashed with {_one_line(exception)}"
+        case Exit(term=term):
+            return f"it exited with {brief(term)}"
+
+
+def describe_event(event: object) -> str | None:
+    """
+    Say what a report-worthy event means, or ``None`` when it is everyday business.
+
+    Args:
+        event: Any event of the stream.
+
+    Returns:
+        A sentence; for crashes, the traceback below it.
+    """
+    describe = _DESCRIBE.get(type(event))
+    return None if describe is None else describe(event)
+
+
+def leaves_of(error: BaseException, limit: int = MAX_LEAVES) -> list[BaseException]:
+    """
+    Give at most *limit* of the exceptions inside an exception group, in order; a plain one gives
+    itself.
+    """
+    leaves: list[BaseException] = []
+    for leaf in _walk(error):
+        leaves.append(leaf)
+        if len(leaves) == limit:
+            break
+    return leaves
+
+
+def _walk(error: BaseException) -> Iterator[BaseException]:
+    todo = [error]
+    while todo:
+        current = todo.pop()
+        if isinstance(current, BaseExceptionGroup):
+            todo.extend(reversed(current.exceptions))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        else:
+            yield current
+
+
+def _one_line(error: BaseException) -> str:
+    kind, leaves = type(error).__name__, leaves_of(error)
+    if leaves != [error]:
+        return f"{kind} of {'; '.join(map(_one_line, leaves))}"
+    try:
+        text = str(error)
+    except Exception as broken:  # noqa: BLE001  # a stranger's __str__ may raise anything
+        text = f"(its str raised {type(broken).__name__})"
+    return f"{kind}: {text[:500]}" if text else kind
+
+
+def _traceback_of(error: BaseException) -> str:
+    parts: list[str] = []
+    for leaf in leaves_of(error):
+        try:
+            parts.extend(traceback.format_exception(leaf, chain=False))
+        except Exception:  # noqa: BLE001  # as above
+            parts.append(_one_line(leaf) + "\n")
+    text = "".join(parts)
+    return (
+        text
+        if len(text) <= MAX_TEXT
+        else text[: MAX_TEXT // 2] + "\n...\n" + text[-MAX_TEXT // 2 :]
+    )
+
+
+def _describe_exit(event: object) -> str | None:
+    assert isinstance(event, ProcessExited)
+    if not is_abnormal(event.reason):
+        return None
+    text = f"{event.pid} ended: {describe_reason(event.reason)}"
+    if isinstance(event.reason, Crashed):
+        text += "\n" + _traceback_of(event.reason.exception).rstrip()
+    return text
+
+
+_CONTEXTS = {
+    "start_error": "child {id!r} did not start",
+    "child_terminated": "child {id!r} ended",
+    "shutdown_error": "child {id!r} did not stop as it was told",
+    "shutdown": "gives up: child {id!r} ended once too often",
+}
+
+
+def _describe_report(event: object) -> str:
+    assert isinstance(event, SupervisorReport)
+    what = _CONTEXTS.get(event.context, event.context + " of child {id!r}").format(
+        id=event.offender.get("id")
+    )
+    return f"supervisor {brief(event.supervisor)}: {what}: {describe_reason(event.reason)}"
+
+
+def _describe_blocked(event: object) -> str:
+    assert isinstance(event, LoopBlocked)
+    who = event.pid or "some task"
+    return (
+        f"{who} has kept the event loop from running for {event.seconds:.2f} s. Move the work to "
+        f"trio.to_thread.run_sync, or checkpoint within it:\n{event.stack.rstrip()}"
+    )
+
+
+def _describe_lingering(event: object) -> str:
+    assert isinstance(event, ProcessLingers)
+    what = "is given up for dead, though its task still runs" if event.abandoned else "still runs"
+    return (
+        f"{event.pid} {what} {event.seconds:g} s after it was told to end ({brief(event.reason)}). "
+        f"It shields itself, or swallows trio.Cancelled:\n{event.stack.rstrip()}"
+    )
+
+
+def _describe_mailbox(event: object) -> str:
+    assert isinstance(event, MailboxHigh)
+    return (
+        f"{event.pid} has {event.length} messages waiting: it is slower than those who send to it"
+    )
+
+
+def _describe_hint(event: object) -> str:
+    assert isinstance(event, Hint)
+    return f"{event.pid}: {event.text}"
+
+
+_DESCRIBE: dict[type, Callable[[object], str | None]] = {
+    ProcessExited: _describe_exit,
+    SupervisorReport: _describe_report,
+    LoopBlocked: _describe_blocked,
+    ProcessLingers: _describe_lingering,
+    MailboxHigh: _describe_mailbox,
+    Hint: _describe_hint,
+}

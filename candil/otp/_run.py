@@ -1,0 +1,152 @@
+"""
+Running a tree as a whole program: trio, signals, exit code, last words. OTP: an application's
+``start`` under ``erl``.
+
+1. Signals are taken by a task, so none ever lands as a ``KeyboardInterrupt`` in the middle of
+   somebody's code.
+2. The first stops the tree in order; the second stops everything at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, final
+
+import attrs
+import trio
+
+from candil.otp._errors import ProcessTerminated, RestartIntensityExceeded, StartError
+from candil.otp._events import SupervisorReport
+from candil.otp._open import Tree, as_tree, open_tree
+from candil.otp._reports import describe_event
+from candil.otp._runtime import subscribe
+
+if TYPE_CHECKING:
+    from candil.otp._child_spec import SupervisorSpec
+    from candil.otp._node import Node
+
+EXIT_FAILED = 1
+EXIT_GAVE_UP = 3
+EXIT_STUCK = 70
+EXIT_BY_SIGNAL = 128
+SECOND_SIGNAL_SECONDS = 1.0
+
+_SIGNALS = [
+    number
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
+    if (number := getattr(signal, name, None)) is not None
+]
+
+
+def run(tree: Tree, *, log: bool = True, **options: Any) -> None:
+    """
+    Run a supervision tree as the whole program: ``candil.run(tree)`` calls ``trio.run``.
+
+    SIGINT, SIGTERM, SIGHUP and SIGQUIT stop the tree in order; a second one stops it at once.
+
+    Args:
+        tree: A ``SupervisorSpec``, or a list of children.
+
+        log: Whether crashes and reports go to the logger ``candil``, which prints them to stderr
+        unless it is configured.
+
+        options: With a list of children, the options of ``supervisor_spec``.
+
+    Returns:
+        When the tree has ended by ``auto_shutdown``.
+
+    Raises:
+        SpecError: The tree is wrong; nothing was started.
+
+        SystemExit: With a code that tells why: 130, 143, 129 or 131 after SIGINT, SIGTERM, SIGHUP
+            or SIGQUIT; 3 when the root gave up; 1 when a child did not start, or the root was ended
+            in another way; 70 when a task would not end. What happened is told on stderr in plain
+            words.
+    """
+    code = trio.run(_main, as_tree(tree, options), log)
+    if code:
+        raise SystemExit(code)
+
+
+@final
+@attrs.define(eq=False)
+class _Program:
+    """What the signals and the tree have to tell each other."""
+
+    scope: trio.CancelScope
+    last_report: SupervisorReport | None = None
+    signal: int | None = None
+    node: Node | None = None
+    body: trio.CancelScope | None = None
+
+    def note(self, event: object) -> None:
+        if isinstance(event, SupervisorReport):
+            self.last_report = event
+
+    def stop(self, number: int) -> None:
+        """Begin the orderly stop, or, the second time, end everything."""
+        if self.signal is None:
+            self.signal = number
+            self.scope.cancel()
+            return
+        _say(f"second signal: stopping at once ({signal.Signals(number).name})")
+        if self.node is not None:
+            self.node.kill_all()
+        threading.Timer(SECOND_SIGNAL_SECONDS, os._exit, [EXIT_BY_SIGNAL + number]).start()
+
+
+async def _main(spec: SupervisorSpec, log: bool) -> int:  # noqa: FBT001  # positional through trio.run
+    program = _Program(trio.CancelScope())
+    async with trio.open_nursery() as nursery:
+        if threading.current_thread() is threading.main_thread():
+            await nursery.start(_take_signals, program)
+        with subscribe(program.note):
+            code = await _run_tree(spec, program, log=log)
+        nursery.cancel_scope.cancel()
+    return code
+
+
+async def _take_signals(
+    program: _Program, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    with trio.open_signal_receiver(*_SIGNALS) as signals:
+        task_status.started()
+        async for number in signals:
+            program.stop(number)
+
+
+async def _run_tree(spec: SupervisorSpec, program: _Program, *, log: bool) -> int:
+    try:
+        with program.scope:
+            async with open_tree(spec, log=log) as (node, _root):
+                program.node = node
+                node.stuck = _exit_stuck
+                await trio.sleep_forever()
+    except RestartIntensityExceeded as error:
+        _say(str(error))
+        return EXIT_GAVE_UP
+    except (StartError, ProcessTerminated) as error:
+        _say(_last_words(error, program.last_report))
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_BY_SIGNAL + signal.SIGINT
+    return EXIT_BY_SIGNAL + program.signal if program.signal is not None else 0
+
+
+def _last_words(error: Exception, report: SupervisorReport | None) -> str:
+    words = str(error)
+    told = describe_event(report) if report is not None else None
+    return words if told is None else f"{words}\n  last report: {told}"
+
+
+def _exit_stuck() -> None:
+    _say("a task would not end; leaving without it")
+    sys.stderr.flush()
+    os._exit(EXIT_STUCK)
+
+
+def _say(text: str) -> None:
+    print(f"candil: {text}", file=sys.stderr)  # noqa: T201  # the program's last words

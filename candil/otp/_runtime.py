@@ -1,0 +1,117 @@
+"""
+What belongs to one ``trio.run``: the table of names, the pids it has given out, who listens to its
+events.
+
+Nothing here outlives the run, and nothing is shared between runs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, final
+
+import attrs
+import trio
+
+from candil.otp._names import name_key
+from candil.otp._pid import Pid, Ref
+
+if TYPE_CHECKING:
+    from candil.otp._node import Node
+    from candil.otp._process import Process
+
+Subscriber = Callable[[object], None]
+
+current_process: ContextVar[Process | None] = ContextVar("candil.current_process", default=None)
+_runtime: trio.lowlevel.RunVar[Runtime] = trio.lowlevel.RunVar("candil.runtime")
+
+
+@final
+@attrs.define(eq=False)
+class Runtime:
+    """The tables of one ``trio.run``."""
+
+    incarnation: int
+    names: dict[object, Process] = attrs.field(factory=dict[object, "Process"])
+    nodes: dict[Node, None] = attrs.field(factory=dict["Node", None])
+    subscribers: tuple[Subscriber, ...] = ()
+    inline_turns: int = 0
+    inline_seconds: float = 0.0
+    watched: bool = False
+    hinted: set[type] = attrs.field(factory=set[type])
+    _serial: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
+
+    def new_pid(self, node: str, label: str) -> Pid[object]:
+        return Pid(node, self.incarnation, next(self._serial), label)
+
+    def new_ref(self) -> Ref:
+        return Ref(next(self._serial))
+
+    def emit(self, event: object) -> None:
+        for subscriber in self.subscribers:
+            try:
+                subscriber(event)
+            except Exception:  # noqa: BLE001  # a broken listener must not end whoever caused the event
+                _subscriber_failed(subscriber, event)
+
+
+def _subscriber_failed(subscriber: Subscriber, event: object) -> None:
+    import logging  # noqa: PLC0415  # only ever needed here
+
+    logging.getLogger("candil").exception(  # noqa: LOG004  # its one caller is an exception handler
+        "subscriber %r failed on a %s", subscriber, type(event).__name__
+    )
+
+
+def get_runtime() -> Runtime:
+    """Give the tables of the current ``trio.run``, made at the first use."""
+    try:
+        return _runtime.get()
+    except LookupError:
+        runtime = Runtime(time.time_ns())
+        _runtime.set(runtime)
+        return runtime
+
+
+def resolve(target: object) -> Process | None:
+    """Give the living process that a pid or a name stands for."""
+    if type(target) is Pid:
+        return target.process
+    return get_runtime().names.get(name_key(target))
+
+
+def emit(event: object) -> None:
+    """
+    Put *event* into the stream of the current run.
+
+    Args:
+        event: Any object; those of the runtime are listed with ``subscribe``.
+    """
+    get_runtime().emit(event)
+
+
+@contextmanager
+def subscribe(subscriber: Subscriber) -> Generator[None]:
+    """
+    Have *subscriber* called with every event of the current run, while the block lasts.
+
+    It is called in the loop at the moment the event happens, so it sees a death before any link or
+    monitor does. It must be quick; what it raises is logged and dropped.
+
+    Args: subscriber: Called with one event: ``ProcessStarted``, ``ProcessExited``,
+        ``ProcessLingers``, ``LoopBlocked``,
+            ``MailboxHigh``, ``Hint``, ``ChildStarted``, ``SupervisorReport``, or whatever ``emit``
+            was given.
+    """
+    runtime = get_runtime()
+    runtime.subscribers = (*runtime.subscribers, subscriber)
+    try:
+        yield
+    finally:
+        remaining = list(runtime.subscribers)
+        remaining.remove(subscriber)
+        runtime.subscribers = tuple(remaining)

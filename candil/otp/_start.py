@@ -1,0 +1,313 @@
+"""
+Starting servers: the new process says when it is up, and its starter waits for that. OTP:
+``proc_lib``, ``gen_server:start_link``.
+
+1. The start returns when ``init`` is done; what comes after is ``handle_continue``'s.
+2. A failed start leaves nothing: no process, no name, no exit message at its starter.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, final
+
+from candil.otp._errors import (
+    AlreadyStarted,
+    BadReturnValue,
+    ProcessExit,
+    StartError,
+    StartIgnored,
+    StartTimeout,
+)
+from candil.otp._events import Hint
+from candil.otp._exit import Crashed, Exit, ExitReason
+from candil.otp._gen_server import GenServer, ServerLoop
+from candil.otp._handlers import completed
+from candil.otp._names import Server, name_key
+from candil.otp._node import current_node
+from candil.otp._process import (
+    Process,
+    Request,
+    add_monitor,
+    kill,
+    link_processes,
+    unlink_processes,
+)
+from candil.otp._registration import claim_name
+from candil.otp._runtime import current_process
+from candil.otp._spawn import own_process
+
+if TYPE_CHECKING:
+    from trio.lowlevel import Abort
+
+    from candil.otp._pid import Pid, Ref
+
+S = TypeVar("S")
+S_co = TypeVar("S_co", covariant=True)
+
+
+class _Ignore:
+    """The type of ``IGNORE``."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "candil.IGNORE"
+
+
+IGNORE = _Ignore()
+"""What ``init`` returns when there is nothing to run. OTP: ``ignore``."""
+
+
+class Startable(Protocol[S_co]):
+    """A value that says by itself which server it starts: a supervisor spec."""
+
+    def server_class(self) -> tuple[type[S_co], tuple[Any, ...], Server[Any] | None]:
+        """Give the class, its arguments and its name."""
+        ...
+
+
+@final
+class Starting(Request[bool]):
+    """One start that is waited for."""
+
+    __slots__ = ("ignored", "process", "timeout")
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__()
+        self.timeout = timeout
+        self.ignored = False
+        self.process: Process | None = None
+
+    def exited_error(self, reason: ExitReason) -> BaseException:
+        """Say that the process ended before it was up."""
+        error = StartIgnored(reason) if self.ignored else StartError(reason)
+        error.__cause__ = reason.exception if isinstance(reason, Crashed) else None
+        return error
+
+    def expire(self) -> None:
+        """Give up on the process; the deadline's task calls it."""
+        process = self._forget()
+        if process is not None:
+            self.refuse(StartTimeout(self.timeout, Exit("timeout")))
+            kill(process)
+
+    def abort(self, raise_cancel: object) -> Abort:
+        """
+        Let a cancellation end the wait, and the half-started process with it: nobody else knows of
+        it.
+        """
+        process = self._forget()
+        if process is not None:
+            kill(process)
+        return super().abort(raise_cancel)
+
+    def _forget(self) -> Process | None:
+        process = self.process
+        if process is not None and process.parent is not None:
+            unlink_processes(process.parent, process)
+        return process
+
+
+async def start(
+    cls: type[S] | Startable[S],
+    /,
+    *args: Any,
+    name: Server[Any] | None = None,
+    timeout: float = math.inf,
+    **kwargs: Any,
+) -> Pid[S]:
+    """
+    Start a server that nobody is linked to; it ends with its tree at the latest. OTP:
+    ``gen_server:start``.
+
+    Args:
+        cls: A ``GenServer`` subclass, or a supervisor spec.
+
+        args: For the constructor, which runs in the new process.
+
+        name: Registered before ``init`` runs.
+
+        timeout: Seconds for the constructor and ``init``.
+
+        kwargs: For the constructor.
+
+    Returns:
+        Its pid; ``init`` has returned.
+
+    Raises:
+        AlreadyStarted: The name is taken; the process that has it was not touched.
+
+        StartIgnored: ``init`` returned ``IGNORE``.
+
+        StartTimeout: It took too long, and was killed.
+
+        StartError: The constructor or ``init`` raised or stopped; ``.reason`` is why.
+
+    Cancellation:
+        The half-started process is killed.
+    """
+    return (await start_process(cls, args, kwargs, name, timeout, parent=None)).pid
+
+
+async def start_link(
+    cls: type[S] | Startable[S],
+    /,
+    *args: Any,
+    name: Server[Any] | None = None,
+    timeout: float = math.inf,
+    **kwargs: Any,
+) -> Pid[S]:
+    """
+    Start a server linked to this process, its parent. OTP: ``gen_server:start_link``.
+
+    As ``start``; and when this process ends, the server ends with it: by ``terminate`` with the
+    same reason if it traps exits. A failed start leaves no ``ExitSignal`` here.
+
+    Args:
+        cls: As for ``start``.
+
+        args: As for ``start``.
+
+        name: As for ``start``.
+
+        timeout: As for ``start``.
+
+        kwargs: As for ``start``.
+
+    Returns:
+        Its pid.
+
+    Raises:
+        StartError: As for ``start``, with its subclasses.
+
+    Cancellation:
+        The half-started process is killed.
+    """
+    return (
+        await start_process(cls, args, kwargs, name, timeout, parent=own_process("start_link"))
+    ).pid
+
+
+async def start_monitor(
+    cls: type[S] | Startable[S],
+    /,
+    *args: Any,
+    name: Server[Any] | None = None,
+    timeout: float = math.inf,
+    **kwargs: Any,
+) -> tuple[Pid[S], Ref]:
+    """
+    Start a server and monitor it. OTP: ``gen_server:start_monitor``.
+
+    As ``start`` otherwise.
+
+    Returns:
+        Its pid, and the reference that its ``Down`` will carry.
+    """
+    own = own_process("start_monitor")
+    process = await start_process(cls, args, kwargs, name, timeout, parent=None)
+    return process.pid, add_monitor(own, process, process.pid)
+
+
+async def start_process(  # one start, seen from inside
+    target: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    name: Server[Any] | None,
+    timeout: float,
+    *,
+    parent: Process | None,
+) -> Process:
+    """Start a server and wait until it is up; a *parent* is linked to it."""
+    cls, args, name = _resolve_target(target, args, name)
+    node = parent.node if parent is not None else current_node()
+    if name is not None and (holder := node.runtime.names.get(name_key(name))) is not None:
+        raise AlreadyStarted(holder.pid, Exit(("already_started", holder.pid)))
+    starting = Starting(timeout)
+    process = node.spawn(
+        cls.__name__, current_process.get(), _run_server, cls, args, kwargs, parent, starting
+    )
+    starting.process = process
+    starting.owed_by(process)
+    if name is not None:
+        claim_name(process, name)
+    if parent is not None:
+        link_processes(parent, process)
+    if timeout != math.inf:
+        node.timers.expire_after(timeout, starting)
+    await starting.wait()
+    return process
+
+
+def _resolve_target(
+    target: Any, args: tuple[Any, ...], name: Server[Any] | None
+) -> tuple[type[Any], tuple[Any, ...], Server[Any] | None]:
+    if isinstance(target, type) and issubclass(target, GenServer):
+        return target, args, name
+    startable = cast("Any", target)
+    if hasattr(startable, "server_class"):
+        cls, own_args, own_name = startable.server_class()
+        return cls, own_args, name if name is not None else own_name
+    message = f"start takes a GenServer subclass or a supervisor spec; got {target!r}"
+    raise TypeError(message)
+
+
+async def _run_server(
+    cls: type[Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    parent: Process | None,
+    starting: Starting,
+) -> None:
+    """
+    Be a server process: build the instance, run ``init``, say that it is up, and handle messages.
+    """
+    process = own_process("start")
+    loop = process.server = ServerLoop(process, parent.pid if parent is not None else None)
+    try:
+        starting.ignored = await _initialise(loop, cls, args, kwargs)
+    except BaseException:
+        _unlink_parent(process, parent)
+        raise
+    if starting.ignored:
+        _unlink_parent(process, parent)
+        return
+    _hint_at_terminate(process, cls)
+    starting.reply(True)
+    await loop.run()
+
+
+async def _initialise(
+    loop: ServerLoop, cls: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> bool:
+    """Run constructor and ``init``; gives ``True`` if the latter wants to be ignored."""
+    instance = cls(*args, **kwargs)
+    loop.serve(instance)
+    init = getattr(instance, "init", None)
+    result = None if init is None else await completed(init())
+    if loop.directive is not None and loop.directive.stop is not None:
+        raise ProcessExit(loop.directive.stop)
+    if result is not None and result is not IGNORE:
+        raise BadReturnValue("init", result)
+    return result is IGNORE
+
+
+def _unlink_parent(process: Process, parent: Process | None) -> None:
+    """Keep a failed start from reaching its starter twice: as the error, and as an exit signal."""
+    if parent is not None:
+        unlink_processes(parent, process)
+
+
+def _hint_at_terminate(process: Process, cls: type[Any]) -> None:
+    """Tell once a class whose ``terminate`` will seldom run."""
+    hinted = process.runtime.hinted
+    if process.trap_exit or cls in hinted or not hasattr(cls, "terminate"):
+        return
+    hinted.add(cls)
+    text = (
+        f"{cls.__name__} defines terminate() but does not trap exits, so its supervisor's "
+        "shutdown ends it without. "
+        "Call candil.trap_exit(True) in init() if terminate() must run"
+    )
+    process.runtime.emit(Hint(process.pid, text))

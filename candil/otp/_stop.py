@@ -1,0 +1,86 @@
+"""
+Stopping: a server from outside, or the current one from within a callback. OTP:
+``gen_server:stop/3`` and ``{stop, Reason, State}``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, overload
+
+import trio
+
+from candil.otp._errors import CallTimeout, NoProc, ServerExited
+from candil.otp._exit import NORMAL, Crashed, ExitReason, as_exit_reason
+from candil.otp._gen_server import Directive, ServerLoop, SystemCall, stop_self
+from candil.otp._names import Name, Server, Via
+from candil.otp._pid import Pid
+from candil.otp._process import join, post
+from candil.otp._runtime import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+
+@overload
+def stop(reason: ExitReason = NORMAL, /) -> None: ...
+@overload
+def stop(
+    server: Pid[Any] | Name[Any] | Via[Any] | str, /, reason: object = ..., *, timeout: float = ...
+) -> Awaitable[None]: ...
+def stop(
+    server: Server[Any] | ExitReason = NORMAL,
+    /,
+    reason: object = NORMAL,
+    *,
+    timeout: float = math.inf,
+) -> Awaitable[None] | None:
+    """
+    End a server and wait for its end. Or, in a callback, stop the server
+    itself after it: ``stop(reason)``.
+
+    From outside, the request keeps its place in the mailbox: what was sent before is handled first.
+    Either way ``terminate`` runs. A call handler that stops its server still answers, after
+    ``terminate`` has run.
+
+    Args: server: Its pid or name. An exit reason value here (or nothing) speaks of the current
+        server instead.
+
+        reason: What it shall end with; anything that ``as_exit_reason`` takes.
+
+        timeout: Seconds to wait for the end.
+
+    Raises:
+        NoProc: There is no such server.
+
+        ServerExited: It ended, but with another reason.
+
+        CallTimeout: It has not ended in time; it goes on ending.
+
+        RuntimeError: ``stop(reason)`` outside a callback.
+
+    Cancellation:
+        The server ends all the same; only the wait for it ends.
+    """
+    if isinstance(server, Pid | Name | Via | str):
+        return _stop_server(server, as_exit_reason(reason), timeout)
+    stop_self(server)
+    return None
+
+
+async def _stop_server(server: Server[Any], reason: ExitReason, timeout: float) -> None:  # noqa: ASYNC109
+    process = resolve(server)
+    if process is None or not process.alive:
+        await trio.lowlevel.checkpoint()
+        raise NoProc(server, "stop")
+
+    def end(loop: ServerLoop) -> None:
+        loop.ask(Directive(stop=reason))
+
+    post(process, SystemCall(server, "stop", end, timeout))
+    if not await join(process, timeout):
+        raise CallTimeout(server, "stop", timeout)
+    ended: ExitReason | None = process.reason
+    if ended is not None and ended != reason:
+        error = ServerExited(server, "stop", ended)
+        raise error from (ended.exception if isinstance(ended, Crashed) else None)

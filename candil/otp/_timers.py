@@ -1,0 +1,133 @@
+"""
+Deadlines of a node: one heap, one task, whatever the number of timers.
+
+1. A call with a deadline costs no cancel scope: calls with the same timeout expire in the order
+   they were made, so each timeout has a queue, and only its head is in the heap.
+2. An answered call is dropped from its queue when a later one of the same timeout is made, so a
+   queue stays about as long as there are calls waiting.
+3. A cancelled timer stays in the heap, empty, until its time.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Protocol, final
+
+import attrs
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_QUEUES = (
+    32  # distinct timeouts that get a queue of their own; those beyond go to the heap one by one
+)
+_SLACK = 256  # answered calls that may hide behind a waiting one before a queue is swept
+
+
+class Expirable(Protocol):
+    """What waits for an answer: it may be done already, or it expires."""
+
+    @property
+    def done(self) -> bool: ...
+
+    def expire(self) -> None: ...
+
+
+@final
+@attrs.define(order=False, eq=False)
+class Timer:
+    """One entry of the heap; ``callback`` is ``None`` once it is cancelled or has fired."""
+
+    deadline: float
+    callback: Callable[[], None] | None
+
+    def __lt__(self, other: Timer) -> bool:
+        return self.deadline < other.deadline
+
+    def cancel(self) -> None:
+        """Keep it from firing; harmless when it already has."""
+        self.callback = None
+
+
+@final
+@attrs.define(eq=False)
+class _Queue:
+    waiting: deque[tuple[float, Expirable]] = attrs.field(factory=deque[tuple[float, Expirable]])
+    timer: Timer | None = None
+    sweep_at: int = _SLACK
+
+
+@final
+@attrs.define(eq=False)
+class Timers:
+    """All deadlines of a node. ``run`` must be one of its tasks."""
+
+    _heap: list[Timer] = attrs.field(factory=list[Timer])
+    _queues: dict[float, _Queue] = attrs.field(factory=dict[float, _Queue])
+    _scope: trio.CancelScope | None = None
+
+    def call_at(self, deadline: float, callback: Callable[[], None]) -> Timer:
+        """Call *callback* in the loop at *deadline*, on trio's clock. It must not raise."""
+        timer = Timer(deadline, callback)
+        heapq.heappush(self._heap, timer)
+        if self._scope is not None and deadline < self._scope.deadline:
+            self._scope.deadline = deadline
+        return timer
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """Call *callback* in the loop after *seconds*."""
+        return self.call_at(trio.current_time() + seconds, callback)
+
+    def expire_after(self, seconds: float, call: Expirable) -> None:
+        """Expire *call* after *seconds*, unless it is done by then."""
+        queue = self._queues.get(seconds)
+        if queue is None:
+            if len(self._queues) >= _QUEUES:
+                self.call_later(seconds, lambda: None if call.done else call.expire())
+                return
+            queue = self._queues[seconds] = _Queue()
+        waiting = queue.waiting
+        while waiting and waiting[0][1].done:
+            waiting.popleft()
+        waiting.append((trio.current_time() + seconds, call))
+        if queue.timer is None:
+            self._arm(queue)
+        elif len(waiting) > queue.sweep_at:
+            self._sweep(queue)
+
+    async def run(self) -> None:
+        """Fire timers for ever."""
+        while True:
+            deadline = self._heap[0].deadline if self._heap else math.inf
+            with trio.CancelScope(deadline=deadline) as self._scope:
+                await trio.sleep_forever()
+            self._scope = None
+            self._fire(trio.current_time())
+
+    def _fire(self, now: float) -> None:
+        while self._heap and self._heap[0].deadline <= now:
+            timer = heapq.heappop(self._heap)
+            callback, timer.callback = timer.callback, None
+            if callback is not None:
+                callback()
+
+    def _arm(self, queue: _Queue) -> None:
+        queue.timer = self.call_at(queue.waiting[0][0], lambda: self._expire_head(queue))
+
+    def _expire_head(self, queue: _Queue) -> None:
+        queue.timer = None
+        now = trio.current_time()
+        waiting = queue.waiting
+        while waiting and (waiting[0][1].done or waiting[0][0] <= now):
+            call = waiting.popleft()[1]
+            if not call.done:
+                call.expire()
+        if waiting:
+            self._arm(queue)
+
+    def _sweep(self, queue: _Queue) -> None:
+        queue.waiting = deque(entry for entry in queue.waiting if not entry[1].done)
+        queue.sweep_at = 2 * len(queue.waiting) + _SLACK

@@ -1,0 +1,216 @@
+"""
+Looking into a running server, as OTP's ``sys`` does. Requests keep their place in the mailbox,
+behind what came before.
+
+Any server answers, supervisors too; a plain function as a process does not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+import attrs
+import trio
+
+from candil.otp._call import DEFAULT_TIMEOUT
+from candil.otp._errors import NoProc, UndefinedCallback
+from candil.otp._gen_server import ServerLoop, SystemCall
+from candil.otp._handlers import completed
+from candil.otp._process import post
+from candil.otp._runtime import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from candil.otp._names import Server
+
+__all__ = [
+    "Statistics",
+    "change_code",
+    "get_state",
+    "replace_state",
+    "resume",
+    "statistics",
+    "suspend",
+]
+
+
+async def _ask(
+    server: Server[Any], what: str, run: Callable[[ServerLoop], Any], timeout: float
+) -> Any:
+    process = resolve(server)
+    if process is None or not process.alive:
+        await trio.lowlevel.checkpoint()
+        raise NoProc(server, what)
+    request = SystemCall(server, what, run, timeout)
+    post(process, request)
+    if timeout != float("inf"):
+        process.node.timers.expire_after(timeout, request)
+    return await request.wait()
+
+
+async def suspend(server: Server[Any], *, timeout: float = DEFAULT_TIMEOUT) -> None:  # noqa: ASYNC109
+    """
+    Have a server handle nothing but requests of this module until ``resume``. Its parent's exit
+    signal still ends it. OTP: ``sys:suspend``.
+
+    Args:
+        server: Its pid or name.
+
+        timeout: Seconds to wait.
+
+    Raises:
+        NoProc, ServerExited, CallTimeout: As for ``call``.
+    """
+
+    def run(loop: ServerLoop) -> None:
+        loop.suspended = True
+
+    await _ask(server, "sys.suspend", run, timeout)
+
+
+async def resume(server: Server[Any], *, timeout: float = DEFAULT_TIMEOUT) -> None:  # noqa: ASYNC109
+    """
+    End a suspension; what has queued up is handled in order. OTP: ``sys:resume``.
+
+    Args:
+        server: Its pid or name.
+
+        timeout: Seconds to wait.
+
+    Raises:
+        NoProc, ServerExited, CallTimeout: As for ``call``.
+    """
+
+    def run(loop: ServerLoop) -> None:
+        loop.suspended = False
+
+    await _ask(server, "sys.resume", run, timeout)
+
+
+async def get_state(server: Server[Any], *, timeout: float = DEFAULT_TIMEOUT) -> Any:  # noqa: ASYNC109
+    """
+    Give the server's state: its instance, the very object. For debugging; touch nothing. OTP:
+    ``sys:get_state``.
+
+    Args:
+        server: Its pid or name.
+
+        timeout: Seconds to wait.
+
+    Raises:
+        NoProc, ServerExited, CallTimeout: As for ``call``.
+    """
+    return await _ask(server, "sys.get_state", lambda loop: loop.instance, timeout)
+
+
+async def replace_state(
+    server: Server[Any],
+    replace: Callable[[Any], Any],
+    *,
+    timeout: float = DEFAULT_TIMEOUT,  # noqa: ASYNC109
+) -> Any:
+    """
+    Replace the server's state by what *replace* makes of it. OTP: ``sys:replace_state``.
+
+    Args:
+        server: Its pid or name.
+
+        replace: Called in the server with its instance; returns the instance to go on with, of the
+            same class. What it raises is raised here, and the server goes on as it was.
+
+        timeout: Seconds to wait.
+
+    Returns:
+        The new instance.
+
+    Raises:
+        NoProc, ServerExited, CallTimeout: As for ``call``.
+    """
+
+    def run(loop: ServerLoop) -> Any:
+        loop.serve(replace(loop.instance))
+        return loop.instance
+
+    return await _ask(server, "sys.replace_state", run, timeout)
+
+
+async def change_code(
+    server: Server[Any],
+    old_version: object = None,
+    extra: object = None,
+    *,
+    timeout: float = DEFAULT_TIMEOUT,  # noqa: ASYNC109
+) -> None:
+    """
+    Have a suspended server run its ``code_change(old_version, extra)``. OTP: ``sys:change_code``.
+
+    Args:
+        server: Its pid or name.
+
+        old_version: For the callback.
+
+        extra: For the callback.
+
+        timeout: Seconds to wait.
+
+    Raises:
+        RuntimeError: It is not suspended.
+
+        UndefinedCallback: It has no such callback; it goes on as it was.
+
+        NoProc, ServerExited, CallTimeout: As for ``call``.
+    """
+
+    async def run(loop: ServerLoop) -> None:
+        if not loop.suspended:
+            message = (
+                f"{loop.process.pid} is not suspended; sys.suspend() it before sys.change_code()"
+            )
+            raise RuntimeError(message)
+        callback = getattr(loop.instance, "code_change", None)
+        if callback is None:
+            raise UndefinedCallback(type(loop.instance).__name__, "code_change", old_version)
+        await completed(callback(old_version, extra))
+
+    await _ask(server, "sys.change_code", run, timeout)
+
+
+@final
+@attrs.frozen
+class Statistics:
+    """
+    What a server has done and has waiting.
+
+    Attributes:
+        messages_handled: Since its start, without those that callers ran in place.
+
+        message_queue_len: Waiting now.
+
+        suspended: Whether it is suspended.
+    """
+
+    messages_handled: int
+    message_queue_len: int
+    suspended: bool
+
+
+async def statistics(server: Server[Any], *, timeout: float = DEFAULT_TIMEOUT) -> Statistics:  # noqa: ASYNC109
+    """
+    Count what a server has done. OTP: ``sys:statistics``.
+
+    Args:
+        server: Its pid or name.
+
+        timeout: Seconds to wait.
+
+    Raises:
+        NoProc, ServerExited, CallTimeout: As for ``call``.
+    """
+    counted: Statistics = await _ask(
+        server,
+        "sys.statistics",
+        lambda loop: Statistics(loop.handled, len(loop.process.mailbox), loop.suspended),
+        timeout,
+    )
+    return counted
