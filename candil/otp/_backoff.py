@@ -23,7 +23,7 @@ class Backoff:
         initial: Seconds before the first restart; ``0`` restarts at once.
 
         factor: What each further delay is multiplied by; at least 1. From an initial 0 the second
-        delay is ``step``.
+            delay is ``step``.
 
         step: The delay after a first one of 0, in seconds.
 
@@ -32,7 +32,7 @@ class Backoff:
         jitter: How far a delay may be off, as a fraction of it: 0.1 is ±10 %.
 
         reset_after: A child that has run so many seconds counts as stable, and its next crash as
-        its first.
+            its first.
 
     Raises:
         SpecError: A value is out of its range; all of them at once.

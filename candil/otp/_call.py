@@ -198,7 +198,7 @@ def call(
         ServerExited: It ended first, for whatever reason; the request may have been half done.
 
         CallTimeout: No answer in time. The server still handles the request, and its answer is
-        dropped.
+            dropped.
 
         CallingSelf: The server called itself.
 

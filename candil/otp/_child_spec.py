@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
-from typing import Any, Generic, Literal, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, final, overload
 
 import attrs
 
@@ -19,7 +19,13 @@ from candil.otp._backoff import Backoff
 from candil.otp._errors import SpecError, brief
 from candil.otp._gen_server import GenServer
 from candil.otp._names import Name, Server, Via, typed_key
+from candil.otp._start import Startable
 from candil.otp._strategy import AUTO_SHUTDOWNS, STRATEGIES, AutoShutdown, Strategy
+
+if TYPE_CHECKING:
+    import builtins
+
+    from candil.otp._supervisor import Supervisor
 
 S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)
@@ -47,9 +53,9 @@ class StartFunction:
     A start function of your own, as OTP's ``{Module, Function, Args}``: it runs in the supervisor,
     and must start and link a process.
 
-    Args: function: An async function. It returns the pid that ``candil.start_link`` gave, or
-        ``(pid, anything)``, or ``IGNORE``. What it
-            raises is a failed start.
+    Args:
+        function: An async function. It returns the pid that ``candil.start_link`` gave, or ``(pid,
+            anything)``, or ``IGNORE``. What it raises is a failed start.
     """
 
     function: Callable[..., Awaitable[Any]]
@@ -65,7 +71,7 @@ class ChildSpec(Generic[S_co]):
         id: Names it in its supervisor; any hashable value.
 
         target: What runs: a ``GenServer`` subclass, an async function, a ``SupervisorSpec`` or a
-        ``StartFunction``.
+            ``StartFunction``.
 
         args: Its positional arguments, the same at each restart.
 
@@ -106,7 +112,7 @@ class ChildSpec(Generic[S_co]):
 
 @final
 @attrs.frozen(repr=False, eq=False)
-class SupervisorSpec:
+class SupervisorSpec(Startable["Supervisor"]):
     """
     One supervisor and all below it. Made by ``supervisor_spec``.
 
@@ -116,7 +122,7 @@ class SupervisorSpec:
         strategy: Which children are restarted when one crashes.
 
         max_restarts: How many restarts are allowed within ``max_seconds``; one more, and it gives
-        up.
+            up.
 
         max_seconds: Length of that window.
 
@@ -148,13 +154,49 @@ class SupervisorSpec:
         who = "" if label is None else f"{brief(label)} "
         return f"<SupervisorSpec {who}{self.strategy}, {len(self.children)} children>"
 
-    def server_class(self) -> tuple[type[Any], tuple[Any, ...], Server[Any] | None]:
-        """Give what ``start_link`` starts for it."""
-        from candil.otp._supervisor import Supervisor  # noqa: PLC0415  # the one arrow from data to what runs it
 
-        return Supervisor, (self,), self.name
-
-
+@overload
+def child_spec(
+    target: builtins.type[S],
+    /,
+    *args: Any,
+    id: Hashable = ...,
+    name: Server[Any] | None = ...,
+    restart: Restart = ...,
+    shutdown: ShutdownBudget | None = ...,
+    significant: bool = ...,
+    type: ChildType | None = ...,
+    backoff: Backoff | None = ...,
+    **kwargs: Any,
+) -> ChildSpec[S]: ...
+@overload
+def child_spec(
+    target: SupervisorSpec,
+    /,
+    *args: Any,
+    id: Hashable = ...,
+    name: Server[Any] | None = ...,
+    restart: Restart = ...,
+    shutdown: ShutdownBudget | None = ...,
+    significant: bool = ...,
+    type: ChildType | None = ...,
+    backoff: Backoff | None = ...,
+    **kwargs: Any,
+) -> ChildSpec[Supervisor]: ...
+@overload
+def child_spec(
+    target: StartFunction | Callable[..., Awaitable[object]],
+    /,
+    *args: Any,
+    id: Hashable = ...,
+    name: Server[Any] | None = ...,
+    restart: Restart = ...,
+    shutdown: ShutdownBudget | None = ...,
+    significant: bool = ...,
+    type: ChildType | None = ...,
+    backoff: Backoff | None = ...,
+    **kwargs: Any,
+) -> ChildSpec[Any]: ...
 def child_spec(  # OTP's keys
     target: Any,
     /,
@@ -171,24 +213,25 @@ def child_spec(  # OTP's keys
     """
     Describe one child of a supervisor.
 
-    Args: target: A ``GenServer`` subclass; an async function, which then is the process; a
-        ``SupervisorSpec``; or a ``StartFunction``.
+    Args:
+        target: A ``GenServer`` subclass; an async function, which then is the process; a
+            ``SupervisorSpec``; or a ``StartFunction``.
 
         args: Its positional arguments. Each restart gets the same objects: let them be immutable,
-        or handles that are safe to share.
+            or handles that are safe to share.
 
         id: Names it in its supervisor; by default its *name*, else the name of *target*.
 
         name: Registered at each start, so that callers find the next incarnation.
 
         restart: ``"permanent"``: always started again; ``"transient"``: after an abnormal end;
-        ``"temporary"``: never.
+            ``"temporary"``: never.
 
         shutdown: Seconds that it gets to end before it is killed, 5 by default; ``math.inf``, the
             default for supervisors, waits for ever; ``"brutal_kill"`` kills at once.
 
         significant: Whether its own end can end its supervisor, see *auto_shutdown* of
-        ``supervisor_spec``.
+            ``supervisor_spec``.
 
         type: ``"worker"`` or ``"supervisor"``; found out by default.
 
@@ -235,9 +278,9 @@ def supervisor_spec(  # OTP's flags
     """
     Describe a supervisor: which children, and what happens when one of them ends.
 
-    Args: children: Started in this order, each fully up before the next, and stopped in reverse. A
-        ``SupervisorSpec`` or a ``GenServer``
-            subclass stands for its own ``child_spec``.
+    Args:
+        children: Started in this order, each fully up before the next, and stopped in reverse. A
+            ``SupervisorSpec`` or a ``GenServer`` subclass stands for its own ``child_spec``.
 
         strategy: ``"one_for_one"`` restarts the one that crashed; ``"one_for_all"`` all;
             ``"rest_for_one"`` it and those started after it; ``"simple_one_for_one"`` has one child

@@ -63,7 +63,7 @@ class ProcessLingers:
         seconds: Since when.
 
         abandoned: ``True`` when its supervisor and links were told that it is dead while its task
-        still runs.
+            still runs.
 
         stack: Where its task is, innermost last.
     """
@@ -156,12 +156,12 @@ class SupervisorReport:
         supervisor: Name or pid of the supervisor.
 
         context: ``"start_error"``, ``"child_terminated"``, ``"shutdown_error"`` or ``"shutdown"``
-        (it gives up).
+            (it gives up).
 
         reason: Why.
 
         offender: The child: ``id``, ``pid``, ``restart``, ``shutdown``, ``type``, ``significant``,
-        ``start``.
+            ``start``.
     """
 
     supervisor: object

@@ -39,7 +39,7 @@ class Shutdown:
         detail: Why, in the asker's own terms; ``None`` is OTP's bare ``shutdown``.
 
         cause: The exception that tells the whole story, when a supervisor gave up. Not part of
-        equality.
+            equality.
     """
 
     detail: object = None
@@ -146,7 +146,8 @@ def is_abnormal(reason: ExitReason) -> bool:
     Args:
         reason: Why a process ended.
 
-    Returns: ``False`` for ``Normal`` and every ``Shutdown``, ``True`` for all else. OTP:
-        supervisor's ``do_restart``.
+    Returns:
+        ``False`` for ``Normal`` and every ``Shutdown``, ``True`` for all else. OTP: supervisor's
+        ``do_restart``.
     """
     return not isinstance(reason, Normal | Shutdown)

@@ -200,12 +200,13 @@ def handle_call(function: Callable[..., Any]) -> CallHandler[Any, Any, Any, Any]
     and is the faster for it: when the server is idle, its caller runs it without a task switch. An
     ``async def`` may wait; the server handles nothing else meanwhile.
 
-    Args: function: Returns the answer, or a ``Deferred`` for an answer that comes later. What it
-        raises ends the server, and its caller
-            gets ``ServerExited``.
+    Args:
+        function: Returns the answer, or a ``Deferred`` for an answer that comes later. What it
+            raises ends the server, and its caller gets ``ServerExited``.
 
-    Returns: A descriptor, typed: the client takes the method's own parameters behind the server,
-        and gives what it returns.
+    Returns:
+        A descriptor, typed: the client takes the method's own parameters behind the server, and
+        gives what it returns.
     """
     return CallHandler(function)
 

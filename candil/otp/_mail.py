@@ -61,8 +61,9 @@ async def receive(match: Matcher = None, *, timeout: float = math.inf) -> Any:  
     Take the first message that matches out of this process's mailbox; wait for one if there is
     none. OTP: ``receive``.
 
-    Args: match: A class, a tuple of classes, or a function from message to bool; ``None`` takes the
-        first of all.
+    Args:
+        match: A class, a tuple of classes, or a function from message to bool; ``None`` takes the
+            first of all.
 
         timeout: Seconds to wait; ``0`` only looks. OTP: ``after``.
 
@@ -223,7 +224,8 @@ def cancel_timer(ref: TimerRef) -> float | None:
     Args:
         ref: What ``send_after`` or ``start_interval`` returned.
 
-    Returns: The seconds that were left, or ``None`` if it had fired or was cancelled before. OTP:
+    Returns:
+        The seconds that were left, or ``None`` if it had fired or was cancelled before. OTP:
         ``erlang:cancel_timer``.
     """
     return ref.cancel()

@@ -194,15 +194,16 @@ async def open_node(*, name: str = "local", log: bool = True) -> AsyncGenerator[
         name: Shown in the pids of its processes.
 
         log: Whether crashes and reports also go to the logger ``candil``; at most some tens of
-        lines a second.
+            lines a second.
 
     Raises:
         ProcessTerminated: An exit signal ended the block's own process, by a link or by ``exit``.
 
         KeyboardInterrupt: It was raised in one of the processes; all have been stopped in order.
 
-    Cancellation: The body is cancelled at once; the processes are stopped in order, shielded, and
-        only then does the cancellation go on.
+    Cancellation:
+        The body is cancelled at once; the processes are stopped in order, shielded, and only then
+        does the cancellation go on.
     """
     runtime = get_runtime()
     failure: BaseException | None = None

@@ -75,16 +75,17 @@ async def open_supervisor(
         StartError: A child did not start; those before it were stopped again.
 
         RestartIntensityExceeded: The root gave up. The body was cancelled, and all children were
-        stopped.
+            stopped.
 
         ProcessTerminated: The root, or something linked to the block, ended abnormally in another
-        way.
+            way.
 
         An exception of the body leaves the block as itself. A root that ends by ``auto_shutdown``
         cancels the body, and the block ends without an exception.
 
-    Cancellation: The body is cancelled at once. The tree then stops in order, shielded, and only
-        then does the cancellation go on.
+    Cancellation:
+        The body is cancelled at once. The tree then stops in order, shielded, and only then does
+        the cancellation go on.
     """
     async with open_tree(as_tree(tree, options), log=log) as (_node, root):
         yield root

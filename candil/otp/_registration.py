@@ -49,13 +49,15 @@ def register(name: Server[Any], pid: Pid[Any]) -> None:
     """
     Give a name to a process; it keeps it until it ends or ``unregister``.
 
-    Args: name: A string, ``Name`` or ``Via``. A process has at most one string or ``Name``, and any
-        number of ``Via``.
+    Args:
+        name: A string, ``Name`` or ``Via``. A process has at most one string or ``Name``, and any
+            number of ``Via``.
 
         pid: The process.
 
-    Raises: RegistrationError: The name is taken or empty, the process has ended, or it has a name
-        already. OTP: ``badarg``.
+    Raises:
+        RegistrationError: The name is taken or empty, the process has ended, or it has a name
+            already. OTP: ``badarg``.
     """
     process = pid.process
     if process is None or not process.alive:

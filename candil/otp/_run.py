@@ -51,7 +51,7 @@ def run(tree: Tree, *, log: bool = True, **options: Any) -> None:
         tree: A ``SupervisorSpec``, or a list of children.
 
         log: Whether crashes and reports go to the logger ``candil``, which prints them to stderr
-        unless it is configured.
+            unless it is configured.
 
         options: With a list of children, the options of ``supervisor_spec``.
 

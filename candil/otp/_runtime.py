@@ -102,10 +102,10 @@ def subscribe(subscriber: Subscriber) -> Generator[None]:
     It is called in the loop at the moment the event happens, so it sees a death before any link or
     monitor does. It must be quick; what it raises is logged and dropped.
 
-    Args: subscriber: Called with one event: ``ProcessStarted``, ``ProcessExited``,
-        ``ProcessLingers``, ``LoopBlocked``,
-            ``MailboxHigh``, ``Hint``, ``ChildStarted``, ``SupervisorReport``, or whatever ``emit``
-            was given.
+    Args:
+        subscriber: Called with one event: ``ProcessStarted``, ``ProcessExited``,
+            ``ProcessLingers``, ``LoopBlocked``, ``MailboxHigh``, ``Hint``, ``ChildStarted``,
+            ``SupervisorReport``, or whatever ``emit`` was given.
     """
     runtime = get_runtime()
     runtime.subscribers = (*runtime.subscribers, subscriber)

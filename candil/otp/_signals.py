@@ -59,8 +59,9 @@ def link(pid: Pid[Any]) -> None:
     Args:
         pid: The other process.
 
-    Raises: NoProc: It has ended, and this process does not trap exits; one that does gets an
-        ``ExitSignal`` with ``NoProc()``.
+    Raises:
+        NoProc: It has ended, and this process does not trap exits; one that does gets an
+            ``ExitSignal`` with ``NoProc()``.
     """
     own = own_process("link")
     other = pid.process

@@ -158,7 +158,7 @@ class ProcessInfo:
         trap_exit: Whether exit signals reach it as messages.
 
         status: ``"waiting"`` for a message, ``"exiting"``, or ``"running"`` (which includes waiting
-        for anything else).
+            for anything else).
     """
 
     pid: Pid[Any]

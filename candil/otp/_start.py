@@ -9,7 +9,8 @@ Starting servers: the new process says when it is up, and its starter waits for 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, final
+from functools import singledispatch
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
 from candil.otp._errors import (
     AlreadyStarted,
@@ -59,12 +60,21 @@ IGNORE = _Ignore()
 """What ``init`` returns when there is nothing to run. OTP: ``ignore``."""
 
 
-class Startable(Protocol[S_co]):
-    """A value that says by itself which server it starts: a supervisor spec."""
+class Startable(Generic[S_co]):
+    """A value that describes a server to start, and is none itself: a supervisor spec."""
 
-    def server_class(self) -> tuple[type[S_co], tuple[Any, ...], Server[Any] | None]:
-        """Give the class, its arguments and its name."""
-        ...
+    __slots__ = ()
+
+
+@singledispatch
+def server_of(target: object) -> tuple[type[Any], tuple[Any, ...], Server[Any] | None]:
+    """
+    Give class, arguments and name of the server that a ``Startable`` stands for.
+
+    Whoever runs a kind of them registers how: data need not know what runs it.
+    """
+    message = f"start takes a GenServer subclass or a supervisor spec; got {target!r}"
+    raise TypeError(message)
 
 
 @final
@@ -245,12 +255,8 @@ def _resolve_target(
 ) -> tuple[type[Any], tuple[Any, ...], Server[Any] | None]:
     if isinstance(target, type) and issubclass(target, GenServer):
         return target, args, name
-    startable = cast("Any", target)
-    if hasattr(startable, "server_class"):
-        cls, own_args, own_name = startable.server_class()
-        return cls, own_args, name if name is not None else own_name
-    message = f"start takes a GenServer subclass or a supervisor spec; got {target!r}"
-    raise TypeError(message)
+    cls, own_args, own_name = server_of(target)
+    return cls, own_args, name if name is not None else own_name
 
 
 async def _run_server(

@@ -43,8 +43,9 @@ def stop(
     Either way ``terminate`` runs. A call handler that stops its server still answers, after
     ``terminate`` has run.
 
-    Args: server: Its pid or name. An exit reason value here (or nothing) speaks of the current
-        server instead.
+    Args:
+        server: Its pid or name. An exit reason value here (or nothing) speaks of the current server
+            instead.
 
         reason: What it shall end with; anything that ``as_exit_reason`` takes.
 

@@ -6,7 +6,7 @@ as there.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from candil.otp._call import perform
 from candil.otp._supervisor import ChildCounts, ChildInfo, Refusal, Supervisor
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from candil.otp._child_spec import ChildSpec, SupervisorSpec
-    from candil.otp._gen_server import GenServer
     from candil.otp._names import Server
     from candil.otp._pid import Pid
+
+
+S = TypeVar("S")
 
 
 async def _ask(supervisor: Server[Supervisor], request: str, *args: object) -> Any:
@@ -27,10 +29,19 @@ async def _ask(supervisor: Server[Supervisor], request: str, *args: object) -> A
     return answer
 
 
+@overload
 async def start_child(
-    supervisor: Server[Supervisor],
-    child: ChildSpec[Any] | SupervisorSpec | type[GenServer] | Sequence[object],
-) -> Pid[Any] | None:
+    supervisor: Server[Supervisor], child: ChildSpec[S] | type[S]
+) -> Pid[S] | None: ...
+@overload
+async def start_child(
+    supervisor: Server[Supervisor], child: SupervisorSpec
+) -> Pid[Supervisor] | None: ...
+@overload
+async def start_child(
+    supervisor: Server[Supervisor], child: Sequence[object]
+) -> Pid[Any] | None: ...
+async def start_child(supervisor: Server[Supervisor], child: object) -> Pid[Any] | None:
     """
     Add a child and start it. OTP: ``supervisor:start_child``.
 
@@ -40,10 +51,11 @@ async def start_child(
         supervisor: Its pid or name.
 
         child: A child spec; for a simple_one_for_one supervisor, a list of arguments that follow
-        those of its template.
+            those of its template.
 
-    Returns: The child's pid; ``None`` if its ``init`` returned ``IGNORE``, in which case it is kept
-        as stopped unless it is temporary.
+    Returns:
+        The child's pid; ``None`` if its ``init`` returned ``IGNORE``, in which case it is kept as
+        stopped unless it is temporary.
 
     Raises:
         StartError: It did not start, and is not kept.
@@ -94,7 +106,7 @@ async def restart_child(supervisor: Server[Supervisor], child_id: object) -> Pid
         StartError: It did not start; it stays stopped.
 
         ChildNotFound, ChildRunning, ChildRestarting, SimpleOneForOneError, NoProc, ServerExited: As
-        they say.
+            they say.
     """
     pid: Pid[Any] | None = await _ask(supervisor, "do_restart_child", child_id)
     return pid
@@ -109,8 +121,9 @@ async def delete_child(supervisor: Server[Supervisor], child_id: object) -> None
 
         child_id: The child's id.
 
-    Raises: ChildNotFound, ChildRunning, ChildRestarting, SimpleOneForOneError, NoProc,
-        ServerExited: As they say.
+    Raises:
+        ChildNotFound, ChildRunning, ChildRestarting, SimpleOneForOneError, NoProc, ServerExited: As
+            they say.
     """
     await _ask(supervisor, "do_delete_child", child_id)
 

@@ -42,11 +42,12 @@ from candil.otp._exit import SHUTDOWN, Crashed, Exit, ExitReason, Shutdown, is_a
 from candil.otp._gen_server import GenServer, stop_self
 from candil.otp._handlers import handle_call
 from candil.otp._messages import ExitSignal
-from candil.otp._names import typed_key
+from candil.otp._names import Server, typed_key
 from candil.otp._pid import Pid, is_pid
 from candil.otp._process import join, kill, post, send_exit, unlink_processes
 from candil.otp._signals import trap_exit
 from candil.otp._spawn import own_process
+from candil.otp._start import server_of
 from candil.otp._strategy import RestartWindow, restart_group
 
 HISTORY = 10
@@ -519,6 +520,11 @@ class Supervisor(GenServer):
         if child.restarting:
             return Refusal(ChildRestarting(child_id))
         return Refusal(ChildRunning(child_id)) if child.pid is not None else child
+
+
+@server_of.register(SupervisorSpec)
+def _server_of_spec(spec: SupervisorSpec) -> tuple[type[Any], tuple[Any, ...], Server[Any] | None]:
+    return Supervisor, (spec,), spec.name
 
 
 def _present_error(child: Child) -> CandilError:

