@@ -3,7 +3,7 @@ OTP on trio: processes, servers, supervisors. Knows nothing of engines. ``candil
 names.
 """
 
-from types import FunctionType
+from types import FunctionType as _FunctionType
 
 from candil.otp import sys as sys
 from candil.otp._backoff import Backoff as Backoff
@@ -260,7 +260,7 @@ def _show_as_candil() -> None:
     """Have tracebacks, reprs and docs name things by where users import them from."""
     for name in __all__:
         value = globals()[name]
-        if isinstance(value, type | FunctionType) and value.__module__.startswith("candil.otp."):
+        if isinstance(value, type | _FunctionType) and value.__module__.startswith("candil.otp."):
             value.__module__ = "candil"
 
 

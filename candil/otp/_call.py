@@ -19,7 +19,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
 import attrs
-from trio.lowlevel import checkpoint, checkpoint_if_cancelled, current_task, wait_task_rescheduled
+from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
 
 from candil.otp._errors import CallingSelf, CallTimeout, NoProc, ServerExited
 from candil.otp._exit import Crashed, ExitReason
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TURNS = 100
-SECONDS = 0.001
 DEFAULT_TIMEOUT = 5.0
 
 
@@ -71,7 +69,7 @@ class Call(Request[Any]):
         timeout: Seconds that the caller waits.
     """
 
-    __slots__ = ("args", "kwargs", "request", "sender", "target", "timeout")
+    __slots__ = ("args", "kwargs", "request", "target", "timeout")
 
     def __init__(
         self,
@@ -81,8 +79,8 @@ class Call(Request[Any]):
         kwargs: dict[str, Any],
         timeout: float,
     ) -> None:
+        # Not by super(): one call more for every call. Nobody reads ``value`` before it is put.
         self.task = None
-        self.value = None
         self.error = None
         self.done = False
         self.target = target
@@ -91,12 +89,12 @@ class Call(Request[Any]):
         self.kwargs = kwargs
         self.timeout = timeout
         self.debtor = None
-        self.sender: Process | None = None
 
     @property
     def pid(self) -> Pid[Any] | None:
-        """The caller, or ``None`` if it is no process."""
-        return self.sender.pid if self.sender else None
+        """The caller while it waits, or ``None`` if it is no process."""
+        sender = None if self.task is None else self.task.context.get(current_process)
+        return None if sender is None else sender.pid
 
     def expire(self) -> None:
         """Give the caller a ``CallTimeout``; the deadline's task calls it."""
@@ -226,12 +224,7 @@ async def perform(
         and (function := process.server.plain.get(request)) is not None
     ):
         runtime = process.runtime
-        if runtime.inline_turns < TURNS and runtime.inline_seconds < SECONDS:
-            await checkpoint_if_cancelled()
-        else:
-            runtime.inline_turns = 0
-            runtime.inline_seconds = 0.0
-            await checkpoint()
+        await runtime.give_way()
         if process.ready:
             server: ServerLoop = process.server
             started = perf_counter()
@@ -251,14 +244,14 @@ async def perform(
                 Call(target, request, args, kwargs, timeout),
                 value,  # pyright: ignore[reportUnknownArgumentType]
             )
-    if process is current_process.get() and process.task is current_task():
+    task = current_task()
+    if task is process.task:
         raise CallingSelf(target, request)
     message = Call(target, request, args, kwargs, timeout)
-    message.sender = current_process.get()
+    message.task = task
     post(process, message)
     if timeout != math.inf:
         process.node.timers.expire_after(timeout, message)
-    message.task = current_task()
     return await wait_task_rescheduled(message.abort)
 
 
@@ -267,7 +260,6 @@ async def _leave_to_server(process: Process, message: Call, value: object) -> An
     A handler that was run in place asked for more than an answer: to stop, to answer later, or its
     server was ended.
     """
-    message.sender = current_process.get()
     server: ServerLoop = process.server
     server.settle_call(message, value)
     if message.done:

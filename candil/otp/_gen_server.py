@@ -13,6 +13,7 @@ Not here: how callers ask (``_call.py``), how a server is started (``_start.py``
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter
@@ -45,7 +46,9 @@ if TYPE_CHECKING:
 
 Functions = dict[str, tuple[Callable[..., Any], bool]]
 
-LOOP_SECONDS = 0.001  # handlers may keep a busy server from its checkpoint for so long
+TURNS = 8
+LOOK_EVERY = 8  # a busy server looks at the clock after so many messages
+LOOP_SECONDS = 0.001  # and gives way to other tasks after so long
 
 
 class GenServer:
@@ -200,11 +203,6 @@ class ServerLoop:
     _current: Call | None = None
     _parting: tuple[Call, object] | None = None
 
-    def __attrs_post_init__(self) -> None:
-        task = self.process.task
-        assert task is not None
-        self.context = task.context
-
     def serve(self, instance: Any) -> None:
         """Take the user's instance, whose constructor has run."""
         cls = cast("type[GenServer]", type(instance))
@@ -216,6 +214,7 @@ class ServerLoop:
     async def run(self) -> None:
         """Handle messages until the end; leaves by an exception that carries the reason."""
         reason: ExitReason
+        self.context = trio.lowlevel.current_task().context
         try:
             await self._loop()
         except ProcessExit as ending:
@@ -253,42 +252,69 @@ class ServerLoop:
         else:
             call.put(value)
 
-    async def _loop(self) -> NoReturn:
+    async def _loop(self) -> NoReturn:  # noqa: C901, PLR0912, PLR0915  # each await costs every message
         process = self.process
+        task = process.task
         mailbox = process.mailbox
-        until = perf_counter() + LOOP_SECONDS
-        while True:
-            if self.directive is not None:
-                await self._obey()
-            if process.exiting is not None or perf_counter() > until:
-                await checkpoint()
-                until = perf_counter() + LOOP_SECONDS
-            if not mailbox:
-                await self._wait()
-                until = perf_counter() + LOOP_SECONDS
-                continue
-            message = mailbox.popleft()
-            kind = type(message)
-            self.handled += 1
-            if kind is Call:
+        calls = self.calls
+        instance = self.instance
+        turns = 0
+        until = math.inf
+        call: Call | None = None
+        try:
+            while True:
+                if self.directive is not None:
+                    await self._obey()
+                if not mailbox:
+                    self.handled += turns
+                    turns = 0
+                    if process.settling is not None:
+                        settle(process)
+                    if self._timeout is not None:
+                        await self._wait_with_timeout(self._timeout)
+                        continue
+                    process.ready = True
+                    process.parked = task
+                    await wait_task_rescheduled(process.abort_park)
+                    continue
+                if process.exiting is not None:
+                    await checkpoint()
+                turns += 1
+                if turns % LOOK_EVERY == 0:
+                    until = await self._give_way(turns, until)
+                message = mailbox.popleft()
+                if type(message) is not Call:
+                    await self._handle_message(message)
+                    calls, instance = self.calls, self.instance
+                    continue
                 self._timeout = None
-                await self._handle_call(message)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-            elif kind is Cast:
-                self._timeout = None
-                await self._handle_cast(message)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-            else:
-                await self._handle_other(message)
+                call = message
+                handler = calls.get(call.request) if type(call.request) is str else None
+                value: Any
+                if handler is None:
+                    value = await self._handle_other_call(call)
+                elif handler[1]:
+                    value = await handler[0](instance, *call.args, **call.kwargs)
+                else:
+                    value = handler[0](instance, *call.args, **call.kwargs)
+                if self.directive is None and value is not NO_REPLY and type(value) is not Deferred:
+                    call.put(value)
+                else:
+                    self.settle_call(call, value)  # pyright: ignore[reportUnknownArgumentType]
+                call = None
+        except BaseException:
+            self._current = call or self._current
+            raise
 
-    async def _wait(self) -> None:
-        process = self.process
-        if process.settling is not None:
-            settle(process)
-        if self._timeout is not None:
-            await self._wait_with_timeout(self._timeout)
-            return
-        process.ready = True
-        process.parked = process.task
-        await wait_task_rescheduled(process.abort_park)
+    async def _give_way(self, turns: int, until: float) -> float:
+        """Let other tasks run when the mailbox has kept this one busy for long enough."""
+        now = perf_counter()
+        if turns == LOOK_EVERY:  # the first look since the server was last idle
+            return now + LOOP_SECONDS
+        if now < until:
+            return until
+        await checkpoint()
+        return perf_counter() + LOOP_SECONDS
 
     async def _wait_with_timeout(self, seconds: float) -> None:
         expired = False
@@ -307,23 +333,13 @@ class ServerLoop:
             self._timeout = None
             await self._handle_info(Timeout())
 
-    async def _handle_call(self, call: Call) -> None:
-        self._current = call
-        value: object
-        request = call.request
-        handler = self.calls.get(request) if type(request) is str else None
-        if handler is None:
-            value = await self._handle_other_call(call)
-        elif handler[1]:
-            value = await handler[0](self.instance, *call.args, **call.kwargs)
+    async def _handle_message(self, message: object) -> None:
+        """Handle what is no call."""
+        if type(message) is Cast:
+            self._timeout = None
+            await self._handle_cast(message)
         else:
-            value = handler[0](self.instance, *call.args, **call.kwargs)
-        self._current = None
-        kind: type = type(value)
-        if self.directive is None and value is not NO_REPLY and kind is not Deferred:
-            call.put(value)
-        else:
-            self.settle_call(call, value)
+            await self._handle_other(message)
 
     async def _handle_other_call(self, call: Call) -> object:
         callback = getattr(self.instance, "handle_call", None)

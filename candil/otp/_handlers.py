@@ -78,11 +78,12 @@ class CallClient(Generic[S, P, T]):
     handler does not take. Cancellation: as for ``call``.
     """
 
-    __slots__ = ("_arity", "_request", "_timeout")
+    __slots__ = ("_arity", "_most", "_request", "_timeout")
 
     def __init__(self, request: str, arity: _Arity, timeout: float) -> None:
         self._request = request
         self._arity = arity
+        self._most = arity.most
         self._timeout = timeout
 
     def __repr__(self) -> str:
@@ -91,7 +92,7 @@ class CallClient(Generic[S, P, T]):
     def __call__(
         self, server: Server[S], /, *args: P.args, **kwargs: P.kwargs
     ) -> Coroutine[Any, Any, T]:
-        if kwargs or len(args) != self._arity.most:
+        if kwargs or len(args) != self._most:
             self._arity.check(args, kwargs)
         return perform(server, self._request, args, kwargs, self._timeout)
 
@@ -112,17 +113,18 @@ class CastClient(Generic[S, P]):
     want of a server.
     """
 
-    __slots__ = ("_arity", "_message")
+    __slots__ = ("_arity", "_message", "_most")
 
     def __init__(self, message: str, arity: _Arity) -> None:
         self._message = message
         self._arity = arity
+        self._most = arity.most
 
     def __repr__(self) -> str:
         return f"<client of cast {self._message!r}>"
 
     def __call__(self, server: Server[S], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        if kwargs or len(args) != self._arity.most:
+        if kwargs or len(args) != self._most:
             self._arity.check(args, kwargs)
         process = server.process if type(server) is Pid else resolve(server)
         if process is not None:

@@ -33,7 +33,7 @@ from candil.otp._process import (
     send_exit,
     tell_to_end,
 )
-from candil.otp._runtime import Runtime, current_process, get_runtime, subscribe
+from candil.otp._runtime import Runtime, current_process, get_runtime
 from candil.otp._timers import Timers
 from candil.otp._watch import watch_loop
 
@@ -88,11 +88,20 @@ class Node:
     def spawn(self, label: str, parent: Process | None, body: Body, *args: object) -> Process:
         """Start a process; it runs from the next checkpoint on."""
         process = self.new_process(label, parent)
+        self.add(process)
+        self.run(process, body, *args)
+        return process
+
+    def add(self, process: Process) -> None:
+        """Let a process exist; it does not run yet."""
         self.processes[process] = None
         if self.runtime.subscribers:
+            parent = process.parent
             self.runtime.emit(ProcessStarted(process.pid, parent.pid if parent else None))
-        self.nursery.start_soon(run_process, process, body, args, name=label)
-        return process
+
+    def run(self, process: Process, body: Body, *args: object) -> None:
+        """Let a process run, from the next checkpoint on."""
+        self.nursery.start_soon(run_process, process, body, args, name=process.pid.label)
 
     def process_ended(self, process: Process, reason: ExitReason) -> None:
         """
@@ -234,11 +243,14 @@ async def open_node(*, name: str = "local", log: bool = True) -> AsyncGenerator[
 
 @contextmanager
 def _logged(runtime: Runtime, *, wanted: bool) -> Generator[None]:
-    if not wanted or any(isinstance(subscriber, EventLog) for subscriber in runtime.subscribers):
+    if not wanted or runtime.log is not None:
         yield
         return
-    with subscribe(EventLog()):
+    runtime.log = EventLog()
+    try:
         yield
+    finally:
+        runtime.log = None
 
 
 def _adopt_block(node: Node) -> Process:

@@ -49,14 +49,22 @@ class Slot(Generic[T]):
         if not self.done:
             self.done = True
             self.value = value
-            self._resume()
+            task = self.task
+            if task is not None:  # not through a method: every answer of every call comes this way
+                self.task = None
+                this: Any = self
+                reschedule(task, this)
 
     def fail(self, error: BaseException) -> None:
         """Raise *error* in the waiting task, if nothing came before."""
         if not self.done:
             self.done = True
             self.error = error
-            self._resume()
+            task = self.task
+            if task is not None:
+                self.task = None
+                this: Any = self
+                reschedule(task, this)
 
     async def wait(self) -> T:
         """
@@ -80,13 +88,6 @@ class Slot(Generic[T]):
                 del error  # else the traceback and this frame keep each other alive
         value: Any = self.value
         return value  # type: ignore[no-any-return]
-
-    def _resume(self) -> None:
-        task = self.task
-        if task is not None:
-            self.task = None
-            this: Any = self
-            reschedule(task, this)
 
     def abort(self, _raise_cancel: object) -> Abort:
         """Let a cancellation end the wait; trio calls it."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, final
 
 import attrs
 import trio
@@ -25,7 +25,16 @@ from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_resch
 
 from candil.otp._errors import LeakedCancellation, ProcessExit, ServerExited
 from candil.otp._events import MailboxHigh, ProcessExited
-from candil.otp._exit import KILL, KILLED, NORMAL, Crashed, ExitReason, Normal, as_exit_reason
+from candil.otp._exit import (
+    KILL,
+    KILLED,
+    NORMAL,
+    Crashed,
+    ExitReason,
+    Normal,
+    as_exit_reason,
+    is_abnormal,
+)
 from candil.otp._messages import Down, ExitSignal
 from candil.otp._parking import WAKE, Slot
 from candil.otp._runtime import current_process
@@ -288,36 +297,34 @@ async def run_process(process: Process, body: Body, args: tuple[object, ...]) ->
     try:
         if process.exiting is None:
             with process.scope:
-                await _run_body(process, body, args)
+                try:
+                    await body(*args)
+                except BaseException as raised:  # noqa: BLE001  # goes on unless it is Ctrl-C
+                    await _hold_interrupt(process, raised)
     except BaseException as raised:  # noqa: BLE001  # whatever it is, it is this process's reason to end
         error = raised
     if process.reason is None:
-        finish(process, process.exiting or _reason_of(error))
+        finish(process, process.exiting or reason_of(error))
     else:  # it was abandoned, and everybody knows already
         process.node.abandoned.pop(process, None)
     if isinstance(error, trio.Cancelled) and trio.current_effective_deadline() == -float("inf"):
         raise error  # the whole node is being cancelled, which only its own failure does
 
 
-async def _run_body(process: Process, body: Body, args: tuple[object, ...]) -> None:
-    try:
-        await body(*args)
-    except BaseException as error:
-        interrupt = _keyboard_interrupt_in(error)
-        if interrupt is None:
-            raise
-        await _interrupt(process, interrupt)
-
-
-async def _interrupt(process: Process, interrupt: KeyboardInterrupt) -> None:
+async def _hold_interrupt(process: Process, error: BaseException) -> NoReturn:
     """
-    Have the whole node stop in order; until its turn comes, keep this process so that nobody
-    restarts it.
+    Let *error* on, unless it is Ctrl-C: then the whole node stops in order, not just this process.
+
+    Until its turn comes the process is kept, so that nobody restarts it.
     """
+    interrupt = _keyboard_interrupt_in(error)
+    if interrupt is None:
+        raise error
     process.trap_exit = False
     abandon_requests(process, Crashed(interrupt))
     process.node.interrupt(interrupt)
-    await trio.sleep_forever()
+    while True:
+        await trio.sleep_forever()
 
 
 def _keyboard_interrupt_in(error: BaseException) -> KeyboardInterrupt | None:
@@ -331,7 +338,8 @@ def _keyboard_interrupt_in(error: BaseException) -> KeyboardInterrupt | None:
     return None
 
 
-def _reason_of(error: BaseException | None) -> ExitReason:
+def reason_of(error: BaseException | None) -> ExitReason:
+    """Give the reason of a process whose code ended with *error*, or without one."""
     if error is None:
         return NORMAL
     if isinstance(error, ProcessExit):
@@ -352,8 +360,9 @@ def finish(process: Process, reason: ExitReason) -> None:
     for name in process.names:
         process.runtime.names.pop(name, None)
     process.node.processes.pop(process, None)
-    if process.runtime.subscribers:
-        process.runtime.emit(ProcessExited(pid, reason))
+    runtime = process.runtime
+    if runtime.subscribers or (runtime.log is not None and is_abnormal(reason)):
+        runtime.emit(ProcessExited(pid, reason))
     abandon_requests(process, reason)
     _tell_watchers(process, reason)
     for linked in process.links:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, final
 
 import attrs
 import trio
+from trio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from candil.otp._names import name_key
 from candil.otp._pid import Pid, Ref
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from candil.otp._process import Process
 
 Subscriber = Callable[[object], None]
+
+TURNS = 100
+SECONDS = 0.001
 
 current_process: ContextVar[Process | None] = ContextVar("candil.current_process", default=None)
 _runtime: trio.lowlevel.RunVar[Runtime] = trio.lowlevel.RunVar("candil.runtime")
@@ -39,6 +43,7 @@ class Runtime:
     names: dict[object, Process] = attrs.field(factory=dict[object, "Process"])
     nodes: dict[Node, None] = attrs.field(factory=dict["Node", None])
     subscribers: tuple[Subscriber, ...] = ()
+    log: Subscriber | None = None
     inline_turns: int = 0
     inline_seconds: float = 0.0
     watched: bool = False
@@ -52,11 +57,22 @@ class Runtime:
         return Ref(next(self._serial))
 
     def emit(self, event: object) -> None:
+        if self.log is not None:
+            self.log(event)
         for subscriber in self.subscribers:
             try:
                 subscriber(event)
             except Exception:  # noqa: BLE001  # a broken listener must not end whoever caused the event
                 _subscriber_failed(subscriber, event)
+
+    async def give_way(self) -> None:
+        """Be the checkpoint of what is done in place: others run when it is their turn."""
+        if self.inline_turns < TURNS and self.inline_seconds < SECONDS:
+            await checkpoint_if_cancelled()
+        else:
+            self.inline_turns = 0
+            self.inline_seconds = 0.0
+            await checkpoint()
 
 
 def _subscriber_failed(subscriber: Subscriber, event: object) -> None:

@@ -198,7 +198,9 @@ class _OwnSlot(Slot[bool]):
         super().__init__()
         self.process = process
 
-    def _resume(self) -> None:
+    def put(self, value: bool) -> None:  # noqa: FBT001  # what it says is that it is filled
+        """Fill it, and wake the process."""
+        super().put(value)
         wake(self.process)
 
 

@@ -8,6 +8,8 @@ Starting servers: the new process says when it is up, and its starter waits for 
 
 from __future__ import annotations
 
+import contextvars
+import inspect
 import math
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
@@ -21,7 +23,7 @@ from candil.otp._errors import (
     StartTimeout,
 )
 from candil.otp._events import Hint
-from candil.otp._exit import Crashed, Exit, ExitReason
+from candil.otp._exit import NORMAL, Crashed, Exit, ExitReason
 from candil.otp._gen_server import GenServer, ServerLoop
 from candil.otp._handlers import completed
 from candil.otp._names import Server, name_key
@@ -30,8 +32,10 @@ from candil.otp._process import (
     Process,
     Request,
     add_monitor,
+    finish,
     kill,
     link_processes,
+    reason_of,
     unlink_processes,
 )
 from candil.otp._registration import claim_name
@@ -39,6 +43,8 @@ from candil.otp._runtime import current_process
 from candil.otp._spawn import own_process
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trio.lowlevel import Abort
 
     from candil.otp._pid import Pid, Ref
@@ -234,20 +240,68 @@ async def start_process(  # one start, seen from inside
     node = parent.node if parent is not None else current_node()
     if name is not None and (holder := node.runtime.names.get(name_key(name))) is not None:
         raise AlreadyStarted(holder.pid, Exit(("already_started", holder.pid)))
-    starting = Starting(timeout)
-    process = node.spawn(
-        cls.__name__, current_process.get(), _run_server, cls, args, kwargs, parent, starting
-    )
-    starting.process = process
-    starting.owed_by(process)
+    process = node.new_process(cls.__name__, current_process.get())
+    node.add(process)
+    process.server = ServerLoop(process, None if parent is None else parent.pid)
     if name is not None:
         claim_name(process, name)
     if parent is not None:
         link_processes(parent, process)
+    if _has_plain_init(cls):
+        await node.runtime.give_way()
+        _start_in_place(process, parent, cls, args, kwargs)
+        return process
+    starting = Starting(timeout)
+    starting.process = process
+    starting.owed_by(process)
+    node.run(process, _run_server, cls, args, kwargs, parent, starting)
     if timeout != math.inf:
         node.timers.expire_after(timeout, starting)
     await starting.wait()
     return process
+
+
+def _has_plain_init(cls: type[Any]) -> bool:
+    return not inspect.iscoroutinefunction(getattr(cls, "init", None))
+
+
+def _start_in_place(
+    process: Process,
+    parent: Process | None,
+    cls: type[Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> None:
+    """
+    Run constructor and a plain ``init`` at once, as the new process, not waiting for its task.
+
+    As with plain handlers it is what the scheduler would have done next, without the two switches.
+    """
+    loop: ServerLoop = process.server
+    context = contextvars.copy_context()
+    starting = Starting(math.inf)
+    reason: ExitReason | None = None
+    try:
+        starting.ignored = context.run(_initialise_now, process, cls, args, kwargs)
+        reason = NORMAL if starting.ignored else process.exiting
+    except BaseException as error:  # noqa: BLE001  # whatever it is, it is why the process did not start
+        reason = process.exiting or reason_of(error)
+    process.node.runtime.inline_turns += 1
+    if reason is None:
+        _hint_at_terminate(process, cls)
+        context.run(process.node.run, process, loop.run)
+        return
+    _unlink_parent(process, parent)
+    finish(process, reason)
+    raise starting.exited_error(reason)
+
+
+def _initialise_now(
+    process: Process, cls: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> bool:
+    current_process.set(process)
+    loop: ServerLoop = process.server
+    return _judge_init(loop, _build(loop, cls, args, kwargs)())
 
 
 def _resolve_target(
@@ -266,13 +320,12 @@ async def _run_server(
     parent: Process | None,
     starting: Starting,
 ) -> None:
-    """
-    Be a server process: build the instance, run ``init``, say that it is up, and handle messages.
-    """
+    """Be a server process: build the instance, run ``init``, say so, and handle messages."""
     process = own_process("start")
-    loop = process.server = ServerLoop(process, parent.pid if parent is not None else None)
+    loop: ServerLoop = process.server
     try:
-        starting.ignored = await _initialise(loop, cls, args, kwargs)
+        result = await completed(_build(loop, cls, args, kwargs)())
+        starting.ignored = _judge_init(loop, result)
     except BaseException:
         _unlink_parent(process, parent)
         raise
@@ -284,14 +337,21 @@ async def _run_server(
     await loop.run()
 
 
-async def _initialise(
+def _build(
     loop: ServerLoop, cls: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> bool:
-    """Run constructor and ``init``; gives ``True`` if the latter wants to be ignored."""
+) -> Callable[[], Any]:
+    """Run the constructor; gives ``init``."""
     instance = cls(*args, **kwargs)
     loop.serve(instance)
-    init = getattr(instance, "init", None)
-    result = None if init is None else await completed(init())
+    return getattr(instance, "init", None) or _no_init
+
+
+def _no_init() -> None:
+    """Stand in for an ``init`` that a class does not have."""
+
+
+def _judge_init(loop: ServerLoop, result: object) -> bool:
+    """Tell whether the server wants to be ignored; raises if it must not start, or speaks oddly."""
     if loop.directive is not None and loop.directive.stop is not None:
         raise ProcessExit(loop.directive.stop)
     if result is not None and result is not IGNORE:

@@ -389,10 +389,9 @@ class Supervisor(GenServer):
         return self.own.registered or self.own.pid
 
     def _report(self, context: str, reason: ExitReason, child: Child) -> None:
-        if self.own.runtime.subscribers:
-            self.own.runtime.emit(
-                SupervisorReport(self._shown(), context, reason, child.describe())
-            )
+        runtime = self.own.runtime
+        if runtime.subscribers or runtime.log is not None:
+            runtime.emit(SupervisorReport(self._shown(), context, reason, child.describe()))
 
     # --- requests
 

@@ -21,7 +21,6 @@ import attrs
 import trio
 
 from candil.otp._events import LoopBlocked
-from candil.otp._log import EventLog
 from candil.otp._process import Process, run_process
 
 if TYPE_CHECKING:
@@ -79,11 +78,10 @@ class LoopWatch:
         process, depth = _guilty(frame)
         stack = "".join(traceback.format_stack(frame)[-depth:])
         event = LoopBlocked(process.pid if process else None, PERIOD + PATIENCE, stack)
+        if self.runtime.log is not None:
+            self.runtime.log(event)
         for subscriber in self.runtime.subscribers:
-            if isinstance(subscriber, EventLog):
-                subscriber(event)
-            else:
-                self.token.run_sync_soon(subscriber, event)
+            self.token.run_sync_soon(subscriber, event)
 
 
 def _frame_of(thread_id: int) -> FrameType | None:
