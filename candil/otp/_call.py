@@ -249,7 +249,10 @@ async def perform(
         raise CallingSelf(target, request)
     message = Call(target, request, args, kwargs, timeout)
     message.task = task
-    post(process, message)
+    if process.parked is None and len(process.mailbox) < process.high_water:
+        process.mailbox.append(message)  # as post does, for a busy server
+    else:
+        post(process, message)
     if timeout != math.inf:
         process.node.timers.expire_after(timeout, message)
     return await wait_task_rescheduled(message.abort)

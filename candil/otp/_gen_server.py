@@ -212,7 +212,7 @@ class ServerLoop:
         self.plain = cls.__candil_plain__
 
     async def run(self) -> None:
-        """Handle messages until the end; leaves by an exception that carries the reason."""
+        """Handle messages until the end; leaves the reason in ``process.verdict``."""
         reason: ExitReason
         self.context = trio.lowlevel.current_task().context
         try:
@@ -458,4 +458,4 @@ class ServerLoop:
             if self._parting is not None:
                 call, value = self._parting
                 call.reply(value)
-        raise ProcessExit(reason)
+        self.process.verdict = reason

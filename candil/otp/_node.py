@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 LINGER_SECONDS = 0.4
 ABANDON_SECONDS = 0.5
 CLOSE_SECONDS = 5.0
+CLOSE_BATCH = 500  # so many are told to end before others have their turn
 
 
 @final
@@ -139,8 +140,10 @@ class Node:
             await join(self.root, float("inf"))
         if self.block.reason is None:
             finish(self.block, self.block.exiting or SHUTDOWN)
-        for process in reversed(list(self.processes)):
+        for index, process in enumerate(reversed(list(self.processes))):
             send_exit(process, self.block.pid, SHUTDOWN)
+            if index % CLOSE_BATCH == CLOSE_BATCH - 1:
+                await trio.lowlevel.checkpoint()
         while not await self._empty_within(CLOSE_SECONDS):
             self.kill_all()
         if self.abandoned and self.stuck is not None:

@@ -125,6 +125,7 @@ class Process:
     )
     trap_exit: bool = False
     exiting: ExitReason | None = None
+    verdict: ExitReason | None = None  # why its code says it ends, where it says so without raising
     reason: ExitReason | None = None
     links: dict[Process, None] = attrs.field(factory=dict["Process", None])
     monitors: dict[Ref, Process] = attrs.field(factory=dict["Ref", "Process"])
@@ -304,7 +305,8 @@ async def run_process(process: Process, body: Body, args: tuple[object, ...]) ->
     except BaseException as raised:  # noqa: BLE001  # whatever it is, it is this process's reason to end
         error = raised
     if process.reason is None:
-        finish(process, process.exiting or reason_of(error))
+        verdict = process.verdict if error is None else None
+        finish(process, process.exiting or verdict or reason_of(error))
     else:  # it was abandoned, and everybody knows already
         process.node.abandoned.pop(process, None)
     if isinstance(error, trio.Cancelled) and trio.current_effective_deadline() == -float("inf"):

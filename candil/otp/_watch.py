@@ -21,7 +21,7 @@ import attrs
 import trio
 
 from candil.otp._events import LoopBlocked
-from candil.otp._process import Process, run_process
+from candil.otp._process import Process
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -94,7 +94,7 @@ def _guilty(frame: FrameType) -> tuple[Process | None, int]:
     walk: FrameType | None = frame
     depth = 0
     while walk is not None:
-        if walk.f_code is run_process.__code__ or walk.f_code.co_name == "run_in_place":
+        if walk.f_globals.get("__name__", "").startswith("candil.otp."):
             process = walk.f_locals.get("process")
             if isinstance(process, Process):
                 return process, max(depth, 1)
