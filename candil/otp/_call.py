@@ -248,13 +248,13 @@ async def perform(
     if task is process.task:
         raise CallingSelf(target, request)
     message = Call(target, request, args, kwargs, timeout)
+    if timeout != math.inf:  # before anybody can answer: if it raises, nobody must resume this task
+        process.node.timers.expire_after(timeout, message)
     message.task = task
     if process.parked is None and len(process.mailbox) < process.high_water:
         process.mailbox.append(message)  # as post does, for a busy server
     else:
         post(process, message)
-    if timeout != math.inf:
-        process.node.timers.expire_after(timeout, message)
     return await wait_task_rescheduled(message.abort)
 
 

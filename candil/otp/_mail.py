@@ -94,6 +94,7 @@ async def receive(match: Matcher = None, *, timeout: float = math.inf) -> Any:  
         while True:
             found, seen = _find(process.mailbox, matches, seen)
             if found is not _NOTHING:
+                process.seen = 0
                 _note_debt(process, found)
                 await trio.lowlevel.cancel_shielded_checkpoint()
                 return found
@@ -102,7 +103,9 @@ async def receive(match: Matcher = None, *, timeout: float = math.inf) -> Any:  
                 raise ReceiveTimeout(timeout)
             if timer is None and timeout != math.inf:
                 timer = process.node.timers.call_later(timeout, expire)
+            process.seen = seen
             await park(process)
+            seen = process.seen
     finally:
         if timer is not None:
             timer.cancel()
@@ -186,6 +189,7 @@ def send_after(target: Server[Any], message: object, seconds: float) -> TimerRef
     Raises:
         RuntimeError: No tree is open.
     """
+    resolve(target)
     ref = TimerRef(current_node().timers, target, message, None)
     ref.start(_checked(seconds))
     return ref
@@ -212,6 +216,7 @@ def start_interval(target: Server[Any], message: object, seconds: float) -> Time
     if not seconds > 0:
         message_text = f"an interval must be more than 0 seconds; got {seconds!r}"
         raise ValueError(message_text)
+    resolve(target)
     ref = TimerRef(current_node().timers, target, message, seconds)
     ref.start(_checked(seconds))
     return ref

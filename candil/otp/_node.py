@@ -56,7 +56,10 @@ class _Ending:
 
     @property
     def done(self) -> bool:
-        return self.process.reason is not None
+        process = self.process
+        return process.reason is not None or (
+            process.node.closing and process is process.node.block
+        )
 
     def expire(self) -> None:
         self.overdue(self.process)
@@ -77,6 +80,8 @@ class Node:
     root: Process | None = None
     interrupted: KeyboardInterrupt | None = None
     stuck: Callable[[], None] | None = None
+    closing: bool = False
+    closed: bool = False
     _emptied: Slot[bool] | None = None
 
     def new_process(self, label: str, parent: Process | None) -> Process:
@@ -95,6 +100,8 @@ class Node:
 
     def add(self, process: Process) -> None:
         """Let a process exist; it does not run yet."""
+        if self.closed:
+            raise RuntimeError(f"the tree of {self.block.pid} has ended; it hosts no new processes")
         self.processes[process] = None
         if self.runtime.subscribers:
             parent = process.parent
@@ -134,7 +141,9 @@ class Node:
             kill(process)
 
     async def close(self) -> None:
-        """End every process: the root in its own order, the rest at once."""
+        """End every process: the root in its own order, the rest at once. The body has left."""
+        self.closing = True
+        self.abandoned.pop(self.block, None)
         if self.root is not None and self.root.reason is None:
             send_exit(self.root, self.block.pid, SHUTDOWN)
             await join(self.root, float("inf"))
@@ -146,6 +155,7 @@ class Node:
                 await trio.lowlevel.checkpoint()
         while not await self._empty_within(CLOSE_SECONDS):
             self.kill_all()
+        self.closed = True
         if self.abandoned and self.stuck is not None:
             self.timers.call_later(CLOSE_SECONDS, self._give_up_waiting)
         else:
@@ -220,8 +230,10 @@ async def open_node(*, name: str = "local", log: bool = True) -> AsyncGenerator[
     runtime = get_runtime()
     failure: BaseException | None = None
     with _logged(runtime, wanted=log), watch_loop(runtime), trio.CancelScope() as shield:
+        shield.shield = True  # cancelled between its start and here, the host would run for ever
         async with trio.open_nursery() as outer:
             node: Node = await outer.start(_host, runtime, name)
+            shield.shield = False
             runtime.nodes[node] = None
             block = node.block = _adopt_block(node)
             outer_process = current_process.get()
@@ -246,14 +258,17 @@ async def open_node(*, name: str = "local", log: bool = True) -> AsyncGenerator[
 
 @contextmanager
 def _logged(runtime: Runtime, *, wanted: bool) -> Generator[None]:
-    if not wanted or runtime.log is not None:
+    if not wanted:
         yield
         return
-    runtime.log = EventLog()
+    runtime.log = runtime.log or EventLog()
+    runtime.logged += 1
     try:
         yield
     finally:
-        runtime.log = None
+        runtime.logged -= 1
+        if runtime.logged == 0:
+            runtime.log = None
 
 
 def _adopt_block(node: Node) -> Process:

@@ -120,6 +120,7 @@ class Process:
     task: Task | None = None
     mailbox: deque[object] = attrs.field(factory=deque[object])
     parked: Task | None = None
+    seen: int = 0  # messages that the receive that is parked has looked at; 0 when some were taken
     ready: bool = (
         False  # parked between two messages of a server: a plain-def handler may run at once
     )
@@ -319,7 +320,7 @@ async def _hold_interrupt(process: Process, error: BaseException) -> NoReturn:
 
     Until its turn comes the process is kept, so that nobody restarts it.
     """
-    interrupt = _keyboard_interrupt_in(error)
+    interrupt = keyboard_interrupt_in(error)
     if interrupt is None:
         raise error
     process.trap_exit = False
@@ -329,12 +330,13 @@ async def _hold_interrupt(process: Process, error: BaseException) -> NoReturn:
         await trio.sleep_forever()
 
 
-def _keyboard_interrupt_in(error: BaseException) -> KeyboardInterrupt | None:
+def keyboard_interrupt_in(error: BaseException) -> KeyboardInterrupt | None:
+    """Find Ctrl-C in an error, or in the group that it came with."""
     if isinstance(error, KeyboardInterrupt):
         return error
     if isinstance(error, BaseExceptionGroup):
         for part in error.exceptions:  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-            found = _keyboard_interrupt_in(part)  # pyright: ignore[reportUnknownArgumentType]
+            found = keyboard_interrupt_in(part)  # pyright: ignore[reportUnknownArgumentType]
             if found is not None:
                 return found
     return None

@@ -81,7 +81,7 @@ def unregister(name: Server[Any]) -> None:
         raise RegistrationError(name, "no process is registered under it")
     process.names.remove(key)
     if isinstance(name, Via):
-        process.via.remove(name)
+        process.via = [via for via in process.via if name_key(via) != key]
     else:
         process.registered = None
 

@@ -72,7 +72,17 @@ def describe_event(event: object) -> str | None:
         A sentence; for crashes, the traceback below it.
     """
     describe = _DESCRIBE.get(type(event))
-    return None if describe is None else describe(event)
+    text = None if describe is None else describe(event)
+    return None if text is None else _cut(text)
+
+
+def _cut(text: str) -> str:
+    """Keep the beginning, which says who and what, and the end, where the innermost frames are."""
+    if len(text) <= MAX_TEXT:
+        return text
+    gap = "\n...\n"
+    half = (MAX_TEXT - len(gap)) // 2
+    return text[:half] + gap + text[-half:]
 
 
 def leaves_of(error: BaseException, limit: int = MAX_LEAVES) -> list[BaseException]:
@@ -116,12 +126,7 @@ def _traceback_of(error: BaseException) -> str:
             parts.extend(traceback.format_exception(leaf, chain=False))
         except Exception:  # noqa: BLE001  # as above
             parts.append(_one_line(leaf) + "\n")
-    text = "".join(parts)
-    return (
-        text
-        if len(text) <= MAX_TEXT
-        else text[: MAX_TEXT // 2] + "\n...\n" + text[-MAX_TEXT // 2 :]
-    )
+    return "".join(parts)
 
 
 def _describe_exit(event: object) -> str | None:
@@ -135,17 +140,17 @@ def _describe_exit(event: object) -> str | None:
 
 
 _CONTEXTS = {
-    "start_error": "child {id!r} did not start",
-    "child_terminated": "child {id!r} ended",
-    "shutdown_error": "child {id!r} did not stop as it was told",
-    "shutdown": "gives up: child {id!r} ended once too often",
+    "start_error": "child {id} did not start",
+    "child_terminated": "child {id} ended",
+    "shutdown_error": "child {id} did not stop as it was told",
+    "shutdown": "gives up: child {id} ended once too often",
 }
 
 
 def _describe_report(event: object) -> str:
     assert isinstance(event, SupervisorReport)
-    what = _CONTEXTS.get(event.context, event.context + " of child {id!r}").format(
-        id=event.offender.get("id")
+    what = _CONTEXTS.get(event.context, event.context + " of child {id}").format(
+        id=brief(event.offender.get("id"))
     )
     return f"supervisor {brief(event.supervisor)}: {what}: {describe_reason(event.reason)}"
 

@@ -24,6 +24,7 @@ from candil.otp._pid import Pid, Ref
 if TYPE_CHECKING:
     from candil.otp._node import Node
     from candil.otp._process import Process
+    from candil.otp._watch import LoopWatch
 
 Subscriber = Callable[[object], None]
 
@@ -44,9 +45,11 @@ class Runtime:
     nodes: dict[Node, None] = attrs.field(factory=dict["Node", None])
     subscribers: tuple[Subscriber, ...] = ()
     log: Subscriber | None = None
+    logged: int = 0
     inline_turns: int = 0
     inline_seconds: float = 0.0
-    watched: bool = False
+    watch: LoopWatch | None = None
+    watched: int = 0
     hinted: set[type] = attrs.field(factory=set[type])
     _serial: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
 
@@ -59,6 +62,9 @@ class Runtime:
     def emit(self, event: object) -> None:
         if self.log is not None:
             self.log(event)
+        self.tell_subscribers(event)
+
+    def tell_subscribers(self, event: object) -> None:
         for subscriber in self.subscribers:
             try:
                 subscriber(event)

@@ -126,6 +126,7 @@ def remove_messages(process: Process, unwanted: Callable[[object], bool]) -> Non
     kept: Iterable[object] = [message for message in process.mailbox if not unwanted(message)]
     process.mailbox.clear()
     process.mailbox.extend(kept)
+    process.seen = 0
 
 
 def exit_nowait(target: Server[Any] | None, reason: object) -> None:
@@ -206,8 +207,9 @@ class _OwnSlot(Slot[bool]):
 
 def _slot_for_this_task() -> Slot[bool]:
     own = current_process.get()
-    is_process = own is not None and own.task is trio.lowlevel.current_task()
-    return _OwnSlot(own) if own is not None and is_process else Slot()
+    if own is None or own.task is not trio.lowlevel.current_task() or own.parked is not None:
+        return Slot()  # another task waits among the messages, or none can
+    return _OwnSlot(own)
 
 
 def _settled(process: Process) -> Slot[bool]:

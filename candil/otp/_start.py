@@ -33,12 +33,13 @@ from candil.otp._process import (
     Request,
     add_monitor,
     finish,
+    keyboard_interrupt_in,
     kill,
     link_processes,
     reason_of,
     unlink_processes,
 )
-from candil.otp._registration import claim_name
+from candil.otp._registration import check_name, claim_name
 from candil.otp._runtime import current_process
 from candil.otp._spawn import own_process
 
@@ -238,8 +239,13 @@ async def start_process(  # one start, seen from inside
     """Start a server and wait until it is up; a *parent* is linked to it."""
     cls, args, name = _resolve_target(target, args, name)
     node = parent.node if parent is not None else current_node()
-    if name is not None and (holder := node.runtime.names.get(name_key(name))) is not None:
-        raise AlreadyStarted(holder.pid, Exit(("already_started", holder.pid)))
+    in_place = _has_plain_init(cls)
+    if in_place:
+        await node.runtime.give_way()  # now, while there is nothing that a cancellation would leave
+    if name is not None:
+        if (holder := node.runtime.names.get(name_key(name))) is not None:
+            raise AlreadyStarted(holder.pid, Exit(("already_started", holder.pid)))
+        check_name(name)
     process = node.new_process(cls.__name__, current_process.get())
     node.add(process)
     process.server = ServerLoop(process, None if parent is None else parent.pid)
@@ -247,8 +253,7 @@ async def start_process(  # one start, seen from inside
         claim_name(process, name)
     if parent is not None:
         link_processes(parent, process)
-    if _has_plain_init(cls):
-        await node.runtime.give_way()
+    if in_place:
         _start_in_place(process, parent, cls, args, kwargs)
         return process
     starting = Starting(timeout)
@@ -286,6 +291,9 @@ def _start_in_place(
         reason = NORMAL if starting.ignored else process.exiting
     except BaseException as error:  # noqa: BLE001  # whatever it is, it is why the process did not start
         reason = process.exiting or reason_of(error)
+        interrupt = keyboard_interrupt_in(error)
+        if interrupt is not None:
+            process.node.interrupt(interrupt)
     process.node.runtime.inline_turns += 1
     if reason is None:
         _hint_at_terminate(process, cls)

@@ -5,7 +5,7 @@ Deadlines of a node: one heap, one task, whatever the number of timers.
    they were made, so each timeout has a queue, and only its head is in the heap.
 2. An answered call is dropped from its queue when a later one of the same timeout is made, so a
    queue stays about as long as there are calls waiting.
-3. A cancelled timer stays in the heap, empty, until its time.
+3. A cancelled timer stays in the heap, empty, until its time, or until half the heap is empty.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _QUEUES = (
     32  # distinct timeouts that get a queue of their own; those beyond go to the heap one by one
 )
-_SLACK = 256  # answered calls that may hide behind a waiting one before a queue is swept
+_SLACK = 256  # what is done may hide behind what waits until it is so much more than that
 
 
 class Expirable(Protocol):
@@ -79,13 +79,18 @@ class Timers:
 
     _heap: list[Timer] = attrs.field(factory=list[Timer])
     _queues: dict[float, _Queue] = attrs.field(factory=dict[float, _Queue])
+    _sweep_at: int = _SLACK
     _scope: trio.CancelScope | None = None
     _ahead: float | None = attrs.field(factory=_ahead_of_perf_counter)
 
     def call_at(self, deadline: float, callback: Callable[[], None]) -> Timer:
         """Call *callback* in the loop at *deadline*, on trio's clock. It must not raise."""
+        if deadline != deadline:  # noqa: PLR0124  # NaN: it would break the order of all others
+            raise ValueError("a deadline or timeout must be a number of seconds, not NaN")
         timer = Timer(deadline, callback)
         heapq.heappush(self._heap, timer)
+        if len(self._heap) > self._sweep_at:
+            self._drop_cancelled()
         if self._scope is not None and deadline < self._scope.deadline:
             self._scope.deadline = deadline
         return timer
@@ -121,11 +126,18 @@ class Timers:
             self._fire(trio.current_time())
 
     def _fire(self, now: float) -> None:
+        due: list[Timer] = []  # first, so that a timer that arms itself anew waits for its turn
         while self._heap and self._heap[0].deadline <= now:
-            timer = heapq.heappop(self._heap)
+            due.append(heapq.heappop(self._heap))
+        for timer in due:
             callback, timer.callback = timer.callback, None
             if callback is not None:
                 callback()
+
+    def _drop_cancelled(self) -> None:
+        self._heap = [timer for timer in self._heap if timer.callback is not None]
+        heapq.heapify(self._heap)
+        self._sweep_at = 2 * len(self._heap) + _SLACK
 
     def _arm(self, queue: _Queue) -> None:
         queue.timer = self.call_at(queue.waiting[0][0], lambda: self._expire_head(queue))
@@ -134,12 +146,14 @@ class Timers:
         queue.timer = None
         now = trio.current_time()
         waiting = queue.waiting
+        late: list[Expirable] = []  # first, since whoever expires may add to this queue
         while waiting and (waiting[0][1].done or waiting[0][0] <= now):
-            call = waiting.popleft()[1]
-            if not call.done:
-                call.expire()
+            late.append(waiting.popleft()[1])
         if waiting:
             self._arm(queue)
+        for call in late:
+            if not call.done:
+                call.expire()
 
     def _sweep(self, queue: _Queue) -> None:
         queue.waiting = deque(entry for entry in queue.waiting if not entry[1].done)

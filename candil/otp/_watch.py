@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 import threading
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, final
 
 import attrs
@@ -80,8 +80,8 @@ class LoopWatch:
         event = LoopBlocked(process.pid if process else None, PERIOD + PATIENCE, stack)
         if self.runtime.log is not None:
             self.runtime.log(event)
-        for subscriber in self.runtime.subscribers:
-            self.token.run_sync_soon(subscriber, event)
+        with suppress(trio.RunFinishedError):
+            self.token.run_sync_soon(self.runtime.tell_subscribers, event)
 
 
 def _frame_of(thread_id: int) -> FrameType | None:
@@ -105,16 +105,16 @@ def _guilty(frame: FrameType) -> tuple[Process | None, int]:
 
 @contextmanager
 def watch_loop(runtime: Runtime) -> Generator[None]:
-    """Watch the current loop while the block lasts, unless an outer block does already."""
-    if runtime.watched:
-        yield
-        return
-    watch = LoopWatch(runtime, trio.lowlevel.current_trio_token(), threading.get_ident())
-    thread = threading.Thread(target=watch.run, name="candil loop watch", daemon=True)
-    runtime.watched = True
-    thread.start()
+    """Watch the current loop while the block lasts: one thread, however many blocks are open."""
+    if runtime.watch is None:
+        token, here = trio.lowlevel.current_trio_token(), threading.get_ident()
+        watch = runtime.watch = LoopWatch(runtime, token, here)
+        threading.Thread(target=watch.run, name="candil loop watch", daemon=True).start()
+    runtime.watched += 1
     try:
         yield
     finally:
-        runtime.watched = False
-        watch.stop()
+        runtime.watched -= 1
+        if runtime.watched == 0:
+            runtime.watch.stop()
+            runtime.watch = None

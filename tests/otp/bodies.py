@@ -1,0 +1,44 @@
+"""What the processes of these tests run, and how a test waits for one to end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+
+import candil
+
+
+async def wait_for_ever() -> None:
+    """Live until a signal comes."""
+    await trio.sleep_forever()
+
+
+async def do_nothing() -> None:
+    """End normally."""
+
+
+async def crash(error: BaseException) -> None:
+    """End with an exception."""
+    raise error
+
+
+async def leave(reason: object) -> None:
+    """End with a reason of one's own."""
+    raise candil.ProcessExit(reason)
+
+
+async def trap(tell: candil.Pid[Any]) -> None:
+    """Trap exits, and forward each message to *tell*."""
+    candil.trap_exit(True)
+    while True:
+        candil.send(tell, await candil.receive())
+
+
+async def end_of(pid: candil.Pid[Any]) -> candil.ExitReason:
+    """Wait until a process has ended, and give its reason. It must not have ended already."""
+    ref = candil.monitor(pid)
+    down: candil.Down = await candil.receive(
+        lambda message: isinstance(message, candil.Down) and message.ref is ref
+    )
+    return down.reason

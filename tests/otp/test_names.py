@@ -1,0 +1,71 @@
+"""Names compare as OTP's terms do: by type and value."""
+
+import pytest
+from hypothesis import given, strategies as st
+
+import candil
+from candil.otp._names import name_key, typed_key
+
+scalars = (
+    st.booleans() | st.integers(-2, 2) | st.sampled_from([0.0, 1.0, -1.0]) | st.text(max_size=2)
+)
+keys = st.recursive(
+    scalars | st.none() | st.binary(max_size=2),
+    lambda parts: st.lists(parts, max_size=3).map(tuple),
+    max_leaves=6,
+)
+
+
+def shape(key: object) -> object:
+    """Spell a key out with the type of every part."""
+    if isinstance(key, tuple):
+        return ["tuple", *(shape(part) for part in key)]
+    return [type(key).__name__, repr(key)]
+
+
+@given(keys, keys)
+def test_typed_keys_are_equal_exactly_when_types_and_values_are(one: object, two: object) -> None:
+    """1, 1.0 and True are three keys, at any depth, though Python's dict holds them for one."""
+    assert (shape(one) == shape(two)) == (typed_key(one) == typed_key(two))
+
+
+@given(keys)
+def test_a_typed_key_can_be_looked_up(key: object) -> None:
+    """It is hashable, and equal to itself made anew."""
+    assert hash(typed_key(key)) == hash(typed_key(key))
+    assert key in {key}
+
+
+@given(st.text())
+def test_a_name_is_the_same_as_its_string(text: str) -> None:
+    """Name adds a type for checkers and nothing else."""
+    assert name_key(candil.Name(text)) == name_key(text)
+
+
+@given(st.text(max_size=3), keys)
+def test_a_via_is_never_a_string_nor_of_another_family(registry: str, key: object) -> None:
+    """Families are apart from each other and from the plain names."""
+    via = candil.Via(registry, key)
+
+    assert name_key(via) != name_key(registry)
+    assert name_key(via) != name_key(candil.Via(registry + "x", key))
+    assert name_key(via) == name_key(candil.Via(registry, key))
+
+
+@pytest.mark.parametrize("wrong", [None, 7, b"name", ("a", 1), object])
+def test_anything_else_is_no_name(wrong: object) -> None:
+    """The error lists what would be, and shows what came."""
+    with pytest.raises(TypeError, match="a Pid, a Name, a Via or a str; got "):
+        name_key(wrong)
+
+
+def test_pids_and_refs_compare_by_identity_and_read_well() -> None:
+    """Two incarnations are never equal, even with the same numbers."""
+    one = candil.Pid("local", 1, 7, "Counter")
+    two = candil.Pid("local", 1, 7, "Counter")
+
+    assert one != two
+    assert 2 == len({one, two})
+    assert "<Pid local.7 Counter>" == repr(one)
+    assert candil.Ref(3) != candil.Ref(3)
+    assert "<Ref 3>" == repr(candil.Ref(3))

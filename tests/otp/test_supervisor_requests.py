@@ -1,0 +1,424 @@
+"""What a supervisor can be asked, and what it refuses."""
+
+import pytest
+import trio
+
+import candil
+
+from .workers import Journal, Worker, end, is_gone, kill, pid_of, settle, shown, worker, workers
+
+STRATEGIES = ["one_for_one", "one_for_all", "rest_for_one"]
+
+# --- start_child ----------------------------------------------------------------------------------
+
+
+async def test_start_child_appends_the_child():
+    """It is listed first, stopped first, and restarted last."""
+    journal = Journal()
+    async with candil.open_supervisor(
+        workers("ab", journal), strategy="one_for_all", log=False
+    ) as sup:
+        pid = await candil.start_child(sup, worker("c", journal))
+
+        assert pid == await pid_of(sup, "c")
+        assert list(await shown(sup)) == ["c", "b", "a"]
+        await kill(sup, "a")
+        assert [line for line in journal.take() if "start" in line][-3:] == [
+            f"start {label}" for label in "abc"
+        ]
+
+    assert journal == [f"terminate {label} shutdown" for label in "cba"]
+
+
+async def test_start_child_takes_what_stands_for_a_child_spec():
+    """A server class without arguments, or a supervisor spec."""
+    inner = candil.supervisor_spec(workers("x", Journal()), id="inner")
+    async with candil.open_supervisor([], log=False) as sup:
+        await candil.start_child(sup, candil.GenServer)
+        await candil.start_child(sup, inner)
+
+        assert await shown(sup) == {"inner": "up", "GenServer": "up"}
+
+
+async def test_start_child_refuses_an_id_that_is_there():
+    """Running, it says where; stopped, it says that it is there."""
+    async with candil.open_supervisor(workers("a", Journal()), log=False) as sup:
+        pid = await pid_of(sup, "a")
+        with pytest.raises(candil.AlreadyStarted) as running:
+            await candil.start_child(sup, worker("a", Journal()))
+        assert (running.value.pid, running.value.child_id) == (pid, "a")
+        await candil.terminate_child(sup, "a")
+
+        with pytest.raises(candil.ChildAlreadyPresent):
+            await candil.start_child(sup, worker("a", Journal()))
+
+
+async def test_start_child_that_fails_keeps_nothing():
+    """The error carries the id and the reason."""
+    async with candil.open_supervisor([], log=False) as sup:
+        with pytest.raises(candil.StartError) as caught:
+            await candil.start_child(sup, worker("a", Journal(), script=["e1"]))
+
+        assert (caught.value.child_id, caught.value.reason) == ("a", candil.Exit("e1"))
+        assert await shown(sup) == {}
+        assert await candil.start_child(sup, worker("a", Journal())) is not None
+
+
+async def test_start_child_that_is_ignored_gives_none():
+    """A permanent one is kept without a process, a temporary one is not."""
+    async with candil.open_supervisor([], log=False) as sup:
+        for label, restart in (("a", "permanent"), ("b", "temporary")):
+            spec = worker(label, Journal(), script=["ignore"], restart=restart)
+            assert await candil.start_child(sup, spec) is None
+
+        assert await shown(sup) == {"a": "stopped"}
+
+
+class NeedsArguments(candil.GenServer):
+    """Cannot be started without."""
+
+    def __init__(self, needed):
+        self.needed = needed
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "x",
+        None,
+        [],
+        NeedsArguments,
+        candil.child_spec(Worker, *[None] * 6, id="s", restart="transient", significant=True),
+    ],
+    ids=str,
+)
+async def test_a_bad_spec_is_refused_and_the_supervisor_goes_on(bad):
+    """The mistake is the client's: no child of the supervisor pays for it."""
+    async with candil.open_supervisor(workers("a", Journal()), log=False) as sup:
+        with pytest.raises(candil.SpecError):
+            await candil.start_child(sup, bad)
+
+        assert await shown(sup) == {"a": "up"}
+
+
+# --- ids ------------------------------------------------------------------------------------------
+
+
+async def test_ids_differ_by_type_as_well_as_value():
+    """1, True and 1.0 are three children, and so are tuples that hold them."""
+    ids = [1, True, 1.0, (1,), (True,), "1", ((1,),), ((True,),)]
+    specs = [worker(f"w{number}", Journal(), id=id) for number, id in enumerate(ids)]
+    async with candil.open_supervisor(specs, log=False) as sup:
+        assert await candil.count_children(sup) == candil.ChildCounts(8, 8, 0, 8)
+        await candil.terminate_child(sup, True)
+
+        stopped = [
+            info.id for info in await candil.which_children(sup) if info.child is None
+        ]
+        assert [type(id) for id in stopped] == [bool]
+
+
+@pytest.mark.parametrize("strange", [[], {}, [1], {"a"}, None, object()], ids=repr)
+async def test_whatever_is_not_an_id_is_not_found(strange):
+    """Even what cannot be hashed: the supervisor survives the question."""
+    async with candil.open_supervisor(workers("a", Journal()), log=False) as sup:
+        for request in (
+            candil.terminate_child,
+            candil.restart_child,
+            candil.delete_child,
+            candil.get_childspec,
+        ):
+            with pytest.raises(candil.ChildNotFound):
+                await request(sup, strange)
+
+        assert await shown(sup) == {"a": "up"}
+
+
+# --- terminate, restart, delete -------------------------------------------------------------------
+
+
+async def test_what_a_supervisor_says_of_unknown_and_running_children():
+    """Unknown: not found. Running: not to be restarted or deleted."""
+    async with candil.open_supervisor(workers("a", Journal()), log=False) as sup:
+        for request in (
+            candil.terminate_child,
+            candil.restart_child,
+            candil.delete_child,
+            candil.get_childspec,
+        ):
+            with pytest.raises(candil.ChildNotFound) as unknown:
+                await request(sup, "zz")
+            assert unknown.value.child_id == "zz"
+        for request in (candil.restart_child, candil.delete_child):
+            with pytest.raises(candil.ChildRunning):
+                await request(sup, "a")
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_terminate_child_stops_one_child_and_no_other(strategy):
+    """It stays as a stopped one, and to stop it again is no mistake."""
+    journal = Journal()
+    async with candil.open_supervisor(
+        workers("abc", journal), strategy=strategy, max_restarts=0, log=False
+    ) as sup:
+        journal.take()
+        await candil.terminate_child(sup, "b")
+        await candil.terminate_child(sup, "b")
+
+        assert journal.take() == ["terminate b shutdown"]
+        assert await shown(sup) == {"c": "up", "b": "stopped", "a": "up"}
+
+
+async def test_terminate_child_of_a_temporary_child_deletes_it():
+    """There is nothing left to restart or to ask about."""
+    spec = worker("t", Journal(), restart="temporary")
+    async with candil.open_supervisor([spec], log=False) as sup:
+        await candil.terminate_child(sup, "t")
+
+        assert await shown(sup) == {}
+        with pytest.raises(candil.ChildNotFound):
+            await candil.restart_child(sup, "t")
+
+
+async def test_terminate_child_by_pid_is_for_simple_one_for_one_only():
+    """Elsewhere a pid is an id like any other, and unknown."""
+    async with candil.open_supervisor(workers("a", Journal()), log=False) as sup:
+        with pytest.raises(candil.ChildNotFound):
+            await candil.terminate_child(sup, await pid_of(sup, "a"))
+
+
+async def test_restart_child_keeps_the_place_and_delete_then_start_goes_to_the_end():
+    """A restarted child is where it was; one that was deleted comes last when it is added again."""
+    journal = Journal()
+    async with candil.open_supervisor(workers("abc", journal), log=False) as sup:
+        await candil.terminate_child(sup, "a")
+        assert await candil.restart_child(sup, "a") == await pid_of(sup, "a")
+        assert list(await shown(sup)) == ["c", "b", "a"]
+
+        await candil.terminate_child(sup, "a")
+        await candil.delete_child(sup, "a")
+        with pytest.raises(candil.ChildNotFound):
+            await candil.restart_child(sup, "a")
+        await candil.start_child(sup, worker("a", journal))
+        assert list(await shown(sup)) == ["a", "c", "b"]
+
+
+async def test_restart_child_that_fails_leaves_it_stopped():
+    """By an error, or because it wants to be ignored; the third time it starts."""
+    spec = worker("a", Journal(), script=["ok", "e1", "ignore", "ok"])
+    async with candil.open_supervisor([spec], max_restarts=0, log=False) as sup:
+        await candil.terminate_child(sup, "a")
+
+        with pytest.raises(candil.StartError) as caught:
+            await candil.restart_child(sup, "a")
+        assert caught.value.reason == candil.Exit("e1")
+        assert await shown(sup) == {"a": "stopped"}
+        assert await candil.restart_child(sup, "a") is None
+        assert await shown(sup) == {"a": "stopped"}
+        assert await candil.restart_child(sup, "a") is not None
+
+
+async def test_a_restart_by_hand_uses_the_spec_that_was_stored():
+    """The same arguments as at the first start."""
+    journal = Journal()
+    async with candil.open_supervisor([], log=False) as sup:
+        await candil.start_child(sup, worker("a", journal))
+        await candil.terminate_child(sup, "a")
+        await candil.restart_child(sup, "a")
+
+        assert journal == ["start a", "terminate a shutdown", "start a"]
+
+
+# --- asking about children ------------------------------------------------------------------------
+
+
+async def test_which_children_lists_the_last_started_first_with_their_types():
+    """As OTP does; a stopped child has no pid."""
+    inner = candil.supervisor_spec([], id="inner")
+    async with candil.open_supervisor([*workers("ab", Journal()), inner], log=False) as sup:
+        await candil.terminate_child(sup, "b")
+
+        assert [(i.id, i.child is None, i.type) for i in await candil.which_children(sup)] == [
+            ("inner", False, "supervisor"),
+            ("b", True, "worker"),
+            ("a", False, "worker"),
+        ]
+
+
+async def test_count_children_counts_specs_living_supervisors_and_workers():
+    """Those that do not run are counted by type, too."""
+    inner = candil.supervisor_spec([], id="inner")
+    declared = worker("s", Journal(), type="supervisor")
+    async with candil.open_supervisor(
+        [*workers("ab", Journal()), inner, declared], log=False
+    ) as sup:
+        assert await candil.count_children(sup) == candil.ChildCounts(4, 4, 2, 2)
+        await candil.terminate_child(sup, "inner")
+        await candil.terminate_child(sup, "a")
+
+        assert await candil.count_children(sup) == candil.ChildCounts(4, 2, 2, 2)
+
+
+async def test_get_childspec_gives_the_spec_by_id_or_pid():
+    """The very spec, defaults filled in."""
+    spec = worker("a", Journal())
+    async with candil.open_supervisor([spec], log=False) as sup:
+        assert await candil.get_childspec(sup, "a") is spec
+        assert await candil.get_childspec(sup, await pid_of(sup, "a")) is spec
+        with pytest.raises(candil.ChildNotFound):
+            await candil.get_childspec(sup, sup)
+
+
+async def test_requests_reach_a_supervisor_by_name_and_fail_without_one():
+    """As any call does."""
+    name = candil.Name[candil.Supervisor]("root")
+    async with candil.open_supervisor(workers("a", Journal()), name=name, log=False):
+        assert await shown(name) == await shown("root") == {"a": "up"}
+        with pytest.raises(candil.NoProc):
+            await candil.which_children("nobody")
+
+
+# --- signals and messages -------------------------------------------------------------------------
+
+
+async def test_the_exit_of_a_stranger_is_ignored():
+    """A supervisor traps exits, and drops those of processes that are no children of it."""
+    async with candil.open_supervisor(workers("a", Journal()), log=False) as sup:
+
+        async def stranger():
+            candil.link(sup)
+            raise candil.ProcessExit("boom")
+
+        candil.spawn(stranger)
+        await settle()
+        candil.send(sup, "something")
+        candil.exit_nowait(sup, "boom")
+        await settle()
+
+        assert await shown(sup) == {"a": "up"}
+
+
+async def test_a_signal_from_outside_every_process_is_ignored():
+    """It has no sender at all."""
+    async with trio.open_nursery() as nursery:
+        sup = await nursery.start(lambda task_status: candil.serve(
+            workers("a", Journal()), log=False, task_status=task_status))
+        candil.exit_nowait(sup, "boom")
+        await settle()
+
+        assert await shown(sup) == {"a": "up"}
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("reason", ["normal", "boom", "shutdown"])
+async def test_the_exit_of_its_parent_ends_a_supervisor_with_that_reason(reason):
+    """Even normal; its children are told shutdown."""
+    journal = Journal()
+    async with candil.open_node(log=False):
+        started = []
+
+        async def parent():
+            spec = candil.supervisor_spec(workers("ab", journal))
+            started.append(await candil.start_link(spec))
+            raise candil.ProcessExit(reason)
+
+        candil.trap_exit(True)
+        candil.spawn(parent)
+        await settle()
+        assert is_gone(started[0])
+        assert journal[2:] == ["terminate b shutdown", "terminate a shutdown"]
+
+
+async def test_stop_ends_a_supervisor_with_the_reason_it_was_given():
+    """Its children are told shutdown, whatever that reason is."""
+    journal = Journal()
+    async with candil.open_node(log=False):
+        for reason in (candil.Normal(), candil.Exit("boom")):
+            sup = await candil.start(candil.supervisor_spec(workers("a", journal)))
+            await candil.stop(sup, reason)
+
+        assert journal == ["start a", "terminate a shutdown"] * 2
+
+
+async def test_a_killed_supervisor_stops_nothing_in_order():
+    """Its children get its death by their links: those that trap run terminate, the rest die."""
+    journal = Journal()
+    async with candil.open_node(log=False):
+        specs = [*workers("ab", journal), worker("n", journal, trap=False)]
+        sup = await candil.start(candil.supervisor_spec(specs))
+        pids = [info.child for info in await candil.which_children(sup)]
+        await candil.exit(sup, "kill")
+        await settle()
+
+        assert sorted(journal[3:]) == ["terminate a killed", "terminate b killed"]
+        assert all(is_gone(pid) for pid in pids)
+
+
+async def test_a_supervisor_under_a_killed_one_stops_its_children_in_order():
+    """It is told killed by the link, and ends with that; its own children are told shutdown."""
+    journal = Journal()
+    async with candil.open_supervisor([], log=False) as sup:
+        inner = candil.supervisor_spec(workers("ab", journal), id="inner")
+        middle = await candil.start_child(sup, candil.supervisor_spec([inner], id="middle"))
+        candil.monitor(await pid_of(middle, "inner"))
+        journal.take()
+        await candil.exit(middle, "kill")
+        down = await candil.receive(candil.Down)
+
+        assert down.reason == candil.Killed()
+        assert sorted(journal[:4]) == sorted(
+            ["terminate b shutdown", "terminate a shutdown", "start a", "start b"]
+        )
+
+
+async def test_a_child_that_unlinked_itself_dies_unnoticed():
+    """It is still listed, not counted as active, and can only be terminated."""
+
+    class Loose(candil.GenServer):
+        def init(self):
+            process = candil.process_info(candil.self())
+            for linked in process.links:
+                candil.unlink(linked)
+
+    async with candil.open_supervisor([Loose], log=False) as sup:
+        await kill(sup, "Loose")
+
+        assert await shown(sup) == {"Loose": "up"}
+        assert await candil.count_children(sup) == candil.ChildCounts(1, 0, 0, 1)
+        with pytest.raises(candil.ChildRunning):
+            await candil.restart_child(sup, "Loose")
+        await candil.terminate_child(sup, "Loose")
+        assert await shown(sup) == {"Loose": "stopped"}
+        await candil.restart_child(sup, "Loose")
+
+
+async def test_a_child_may_ask_its_own_supervisor():
+    """From a handler, not from init: the supervisor waits for that."""
+    journal = Journal()
+    async with candil.open_supervisor([worker("a", journal)], name="root", log=False) as sup:
+        Worker.ask(await pid_of(sup, "a"), "root")
+        await settle()
+
+        assert journal[-1] == "asked a"
+
+
+async def test_a_suspended_supervisor_restarts_nothing_until_it_is_resumed():
+    """And it still stops in order when its parent ends."""
+    journal = Journal()
+    async with candil.open_supervisor(workers("ab", journal), log=False) as sup:
+        pid = await pid_of(sup, "a")
+        await candil.sys.suspend(sup)
+        candil.exit_nowait(pid, "kill")
+        await settle()
+        assert journal.take() == ["start a", "start b"]
+
+    assert journal == ["terminate b shutdown"]
+
+
+async def test_end_waits_for_the_helper_to_see_the_restart():
+    """What the tests of this folder rest on: when ``end`` returns, the new child is up."""
+    async with candil.open_supervisor(workers("a", Journal()), log=False) as sup:
+        before = await pid_of(sup, "a")
+        await end(sup, "a")
+
+        assert await pid_of(sup, "a") != before
