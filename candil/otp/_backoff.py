@@ -77,5 +77,7 @@ class Backoff:
         base = self.initial
         if crashes:
             grown = self.initial or self.step / self.factor
-            base = grown * self.factor ** min(crashes, 1000.0 / math.log2(self.factor + 1))
+            # 2 ** 1000 is beyond every maximum, and still a float
+            steps = min(crashes, 1000.0 / math.log2(self.factor)) if self.factor > 1 else 1
+            base = grown * self.factor**steps
         return min(base, self.maximum) * (1 + self.jitter * (2 * chance - 1))

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, final
 
 import attrs
 from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
@@ -123,13 +123,14 @@ class Deferred(Generic[T]):
     An answer that comes later: a call handler returns it, keeps it, and anybody gives it its value.
     OTP: ``noreply`` + ``reply``.
 
-    Its client gets the value; if the server ends before, its client gets ``ServerExited``.
+    Its client gets the value; if the server ends before, its client gets ``ServerExited``. One that
+    is returned to several callers answers them all.
     """
 
-    __slots__ = ("_call", "_replied", "_value")
+    __slots__ = ("_calls", "_replied", "_value")
 
     def __init__(self) -> None:
-        self._call: Call | None = None
+        self._calls: list[Call] = []
         self._replied = False
         self._value: T | None = None
 
@@ -143,22 +144,23 @@ class Deferred(Generic[T]):
         if self._replied:
             return
         self._replied = True
-        if self._call is not None:
-            self._call.reply(value)
-        else:
-            self._value = value
+        self._value = value
+        calls, self._calls = self._calls, []
+        for call in calls:
+            call.reply(value)
 
     @property
     def abandoned(self) -> bool:
-        """Whether nobody waits for it any more: the caller gave up, or was answered."""
-        return self._replied or (self._call is not None and self._call.done)
+        """Whether nobody waits for it any more: its callers gave up, or were answered."""
+        return self._replied or (bool(self._calls) and all(call.done for call in self._calls))
 
     def answers(self, call: Call, server: Process) -> None:
         """Let this be the answer to *call*; the server's loop calls it."""
-        self._call = call
         if self._replied:
             call.reply(self._value)
         else:
+            self._calls = [waiting for waiting in self._calls if not waiting.done]
+            self._calls.append(call)
             call.owed_by(server)
 
 
@@ -191,6 +193,8 @@ def call(
         Its answer.
 
     Raises:
+        ValueError: The timeout is negative or no number.
+
         NoProc: There is no such server.
 
         ServerExited: It ended first, for whatever reason; the request may have been half done.
@@ -203,7 +207,14 @@ def call(
     Cancellation:
         Safe: the server is not disturbed, and a late answer is dropped.
     """
+    if not timeout >= 0:
+        refuse_timeout(timeout)
     return perform(server, request, args, kwargs, timeout)
+
+
+def refuse_timeout(timeout: float) -> NoReturn:
+    """Say what a timeout may be; whoever calls it has found this one wrong."""
+    raise ValueError(f"a timeout is 0 seconds or more, or math.inf; got {timeout!r}")
 
 
 async def perform(
@@ -225,6 +236,8 @@ async def perform(
     ):
         runtime = process.runtime
         await runtime.give_way()
+        if not process.alive:  # ended while others ran; its name may have a new holder by now
+            return await perform(target, request, args, kwargs, timeout)
         if process.ready:
             server: ServerLoop = process.server
             started = perf_counter()
@@ -232,12 +245,12 @@ async def perform(
             try:
                 value = server.context.run(function, server.instance, *args, **kwargs)
             except BaseException as error:  # noqa: BLE001  # the server's crash, not the caller's
-                crashed = Call(target, request, args, kwargs, math.inf)
+                crashed = Call(target, request, args, kwargs, timeout)
                 server.crash(crashed, error)
-                return await crashed.wait()
+                return await _wait(process, crashed)
             runtime.inline_turns += 1
             runtime.inline_seconds += perf_counter() - started
-            if type(value) is not Deferred and process.ready:
+            if type(value) is not Deferred and value is not NO_REPLY and process.ready:
                 return value
             return await _leave_to_server(
                 process,
@@ -267,6 +280,11 @@ async def _leave_to_server(process: Process, message: Call, value: object) -> An
     server.settle_call(message, value)
     if message.done:
         return message.unwrap()
+    return await _wait(process, message)
+
+
+async def _wait(process: Process, message: Call) -> Any:
+    """Wait for the answer to a call that is in no mailbox, for as long as its caller would."""
     if message.timeout != math.inf:
         process.node.timers.expire_after(message.timeout, message)
     return await message.wait()

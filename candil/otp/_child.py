@@ -58,6 +58,7 @@ class Child:
     crashes: int = 0
     started_at: float = -math.inf
     timer: Timer | None = None
+    last_pid: Pid[Any] | None = None
     failure: ExitReason = SHUTDOWN
 
     def describe(self) -> dict[str, object]:
@@ -127,7 +128,7 @@ async def _run_start_function(
         raise StartError(Exit(("EXIT", Crashed(error)))) from error
     except ProcessExit as error:
         raise StartError(Exit(("EXIT", as_exit_reason(error.reason)))) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise StartError(Exit(("EXIT", Crashed(error)))) from error
     if result is IGNORE:
         return None

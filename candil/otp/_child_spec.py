@@ -110,6 +110,24 @@ class ChildSpec(Generic[S_co]):
         return f"<ChildSpec {brief(self.id)} {self.restart} {self.type}: {_label(self.target)}>"
 
 
+def _listed(children: Any) -> Any:
+    """
+    Give the child specs of a list of children. What cannot be one is left as it is, or as the error
+    that says why: the checks tell it together with all other mistakes.
+    """
+    given: Any = children
+    if isinstance(given, str | ChildSpec | SupervisorSpec) or not isinstance(given, Iterable):
+        return SpecError([f"children: a list of child specs is needed, got {brief(children)}"])
+    return tuple(_child_or_mistakes(child) for child in children)
+
+
+def _child_or_mistakes(child: Any) -> Any:
+    try:
+        return as_child_spec(child)
+    except SpecError as error:
+        return error
+
+
 @final
 @attrs.frozen(repr=False, eq=False)
 class SupervisorSpec(Startable["Supervisor"]):
@@ -133,7 +151,7 @@ class SupervisorSpec(Startable["Supervisor"]):
         name: Registered at its start.
     """
 
-    children: tuple[ChildSpec[Any], ...]
+    children: tuple[ChildSpec[Any], ...] = attrs.field(converter=_listed)
     strategy: Strategy = "one_for_one"
     max_restarts: int = 3
     max_seconds: float = 5.0
@@ -220,7 +238,8 @@ def child_spec(  # OTP's keys
         args: Its positional arguments. Each restart gets the same objects: let them be immutable,
             or handles that are safe to share.
 
-        id: Names it in its supervisor; by default its *name*, else the name of *target*.
+        id: Names it in its supervisor; by default the id of *target* if that is a
+            ``SupervisorSpec`` with one, else its *name*, else the name of *target*.
 
         name: Registered at each start, so that callers find the next incarnation.
 
@@ -243,7 +262,8 @@ def child_spec(  # OTP's keys
         The spec, checked.
 
     Raises:
-        SpecError: With every mistake in it, wrong arguments for *target* included.
+        SpecError: With every mistake in it, arguments that *target* does not take included. Those
+            that are missing are told by ``supervisor_spec``, since a template may lack some.
     """
     is_supervisor = isinstance(target, SupervisorSpec)
     kind: ChildType = type or ("supervisor" if is_supervisor else "worker")
@@ -304,12 +324,8 @@ def supervisor_spec(  # OTP's flags
     Raises:
         SpecError: With every mistake in it.
     """
-    listed: Any = children
-    if isinstance(listed, str | ChildSpec | SupervisorSpec) or not isinstance(listed, Iterable):
-        raise SpecError([f"children: a list of child specs is needed, got {brief(children)}"])
-    found: list[Any] = list(listed)  # pyright: ignore[reportUnknownArgumentType]
     return SupervisorSpec(
-        children=tuple(as_child_spec(child) for child in found),
+        children=_listed(children),
         strategy=strategy,
         max_restarts=max_restarts,
         max_seconds=max_seconds,
@@ -336,9 +352,7 @@ def check_childspecs(
     Raises:
         SpecError: With every mistake.
     """
-    mistakes = children_mistakes(
-        tuple(as_child_spec(child) for child in children), "one_for_one", auto_shutdown
-    )
+    mistakes = children_mistakes(_listed(children), "one_for_one", auto_shutdown)
     if mistakes:
         raise SpecError(mistakes)
 
@@ -355,13 +369,18 @@ def as_child_spec(child: Any) -> Any:
 
 
 def children_mistakes(
-    children: tuple[Any, ...], strategy: object, auto_shutdown: object
+    children: tuple[Any, ...] | SpecError, strategy: object, auto_shutdown: object
 ) -> list[str]:
     """Say what is wrong with *children* as those of one supervisor."""
+    if isinstance(children, SpecError):
+        return list(children.mistakes)
     mistakes: list[str] = []
     seen: set[object] = set()
     for index, child in enumerate(children):
         where = f"children[{index}]"
+        if isinstance(child, SpecError):
+            mistakes.extend(f"{where}: {mistake}" for mistake in child.mistakes)
+            continue
         if not isinstance(child, ChildSpec):
             mistakes.append(
                 f"{where}: a child spec is needed (make one with child_spec), got {brief(child)}"
@@ -373,6 +392,11 @@ def children_mistakes(
                 f"{where}: the id {brief(child.id)} is used twice; give one of them another id="
             )
         seen.add(key)
+        if strategy != "simple_one_for_one":  # a template gets the rest of its arguments later
+            name = f"{where}: child {brief(child.id)}"
+            mistakes.extend(
+                f"{name}: {mistake}" for mistake in instance_mistakes(cast("Any", child))
+            )
         if child.significant and auto_shutdown == "never":
             mistakes.append(
                 f"{where}: significant children need auto_shutdown='any_significant' or "
@@ -384,6 +408,11 @@ def children_mistakes(
             f"{len(children)}"
         )
     return mistakes
+
+
+def instance_mistakes(spec: ChildSpec[Any], extra: tuple[Any, ...] = ()) -> list[str]:
+    """Say what is wrong with the arguments of *spec*, followed by *extra*, as those of a start."""
+    return _argument_mistakes(spec, (*spec.args, *extra), inspect.Signature.bind)
 
 
 def _flag_mistakes(spec: SupervisorSpec) -> list[str]:
@@ -433,29 +462,45 @@ def _child_mistakes(spec: ChildSpec[Any]) -> list[str]:
 def _id_mistakes(child_id: object) -> list[str]:
     if child_id is None:
         return ["id: give it one; it has neither a name nor a target to be called after"]
+    return _key_mistakes("id", child_id)
+
+
+def _key_mistakes(what: str, key: object) -> list[str]:
     try:
-        hash(child_id)
+        hash(key)
     except TypeError:
-        return [f"id: a hashable value is needed, got {brief(child_id)}"]
+        return [f"{what}: a hashable value is needed, got {brief(key)}"]
     return []
 
 
 def _name_mistakes(name: Any) -> list[str]:
-    if name is None or (isinstance(name, str | Name | Via) and name != ""):
+    bare: Any = name.name if isinstance(name, Name) else name
+    if name is None or (isinstance(bare, str) and bare != ""):
         return []
+    if isinstance(name, Via):
+        return _key_mistakes("name", cast("object", name))
     return [f"name: a non-empty str, a Name or a Via is needed, got {brief(cast('object', name))}"]
 
 
 def _target_mistakes(spec: ChildSpec[Any]) -> list[str]:
     target = spec.target
-    if isinstance(target, SupervisorSpec):
-        return ["target: a supervisor spec takes no arguments"] if spec.args or spec.kwargs else []
     function = target.function if isinstance(target, StartFunction) else target
-    if not _is_runnable(function):
+    if not isinstance(target, SupervisorSpec) and not _is_runnable(function):
         forms = "a GenServer subclass, an async function, a SupervisorSpec or a StartFunction"
         return [f"target: {forms} is needed, got {brief(target)}"]
+    # it may be a template, whose other arguments come with each start
+    return _argument_mistakes(spec, spec.args, inspect.Signature.bind_partial)
+
+
+def _argument_mistakes(
+    spec: ChildSpec[Any], args: tuple[Any, ...], bind: Callable[..., object]
+) -> list[str]:
+    target = spec.target
+    if isinstance(target, SupervisorSpec):
+        return ["target: a supervisor spec takes no arguments"] if args or spec.kwargs else []
+    function = target.function if isinstance(target, StartFunction) else target
     try:
-        inspect.signature(function).bind(*spec.args, **spec.kwargs)
+        bind(inspect.signature(function), *args, **spec.kwargs)
     except TypeError as error:
         return [f"target: {_label(target)} does not take these arguments: {error}"]
     except ValueError:  # a callable without a signature can only be tried
@@ -473,12 +518,14 @@ def _is_runnable(target: Any) -> bool:
 
 
 def _default_id(target: Any, name: object) -> Hashable:
+    if isinstance(target, SupervisorSpec) and target.id is not None:
+        return target.id
     if isinstance(name, Name):
         return name.name
     if name is not None:
         return name
     if isinstance(target, SupervisorSpec):
-        return target.id if target.id is not None else "supervisor"
+        return "supervisor"
     function = target.function if isinstance(target, StartFunction) else target
     return getattr(function, "__name__", None)
 

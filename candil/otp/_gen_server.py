@@ -239,6 +239,11 @@ class ServerLoop:
         call.owed_by(self.process)
         self.ask(Directive(crash=(call, error)))
 
+    def owe_current(self) -> None:
+        """Have the caller whose turn it is told if the process ends now, for whatever reason."""
+        if self._current is not None:
+            self._current.owed_by(self.process)
+
     def settle_call(self, call: Call, value: object) -> None:
         """Do with a call handler's return value what it means."""
         kind: type = type(value)
@@ -260,7 +265,6 @@ class ServerLoop:
         instance = self.instance
         turns = 0
         until = math.inf
-        call: Call | None = None
         try:
             while True:
                 if self.directive is not None:
@@ -288,7 +292,7 @@ class ServerLoop:
                     calls, instance = self.calls, self.instance
                     continue
                 self._timeout = None
-                call = message
+                call = self._current = message
                 handler = calls.get(call.request) if type(call.request) is str else None
                 value: Any
                 if handler is None:
@@ -301,9 +305,9 @@ class ServerLoop:
                     call.put(value)
                 else:
                     self.settle_call(call, value)  # pyright: ignore[reportUnknownArgumentType]
-                call = None
+                self._current = None
         except BaseException:
-            self._current = call or self._current
+            self.owe_current()
             raise
 
     async def _give_way(self, turns: int, until: float) -> float:
@@ -448,8 +452,6 @@ class ServerLoop:
 
     async def _end(self, reason: ExitReason) -> None:
         """Run ``terminate``, give the last answer, and end."""
-        if self._current is not None:
-            self._current.owed_by(self.process)
         try:
             callback = getattr(self.instance, "terminate", None)
             if callback is not None:

@@ -44,25 +44,33 @@ class _Arity:
     caller.
     """
 
-    __slots__ = ("_names", "_open", "_required", "_signature", "most")
+    __slots__ = ("_most", "_names", "_open", "_required", "_signature", "enough")
 
     def __init__(self, function: Callable[..., object]) -> None:
         parameters = list(inspect.signature(function).parameters.values())[1:]
         self._signature = inspect.Signature(parameters)
-        self._open = any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters)
+        self._open = any(
+            p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.POSITIONAL_ONLY) for p in parameters
+        )
         positional = [
             p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
         ]
-        self.most = len(positional)
+        self._most = len(positional)
         self._names = [p.name for p in parameters]
-        self._required = {p.name for p in parameters if p.default is p.empty}
+        self._required = {
+            p.name
+            for p in parameters
+            if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        }
+        # With just so many positional arguments nothing is missing and nothing to be checked.
+        self.enough = self._most if self._required <= {p.name for p in positional} else -1
 
     def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Raise the ``TypeError`` that a plain call would."""
         given = len(args)
         if (
             self._open
-            or given > self.most
+            or given > self._most
             or not (self._required <= {*self._names[:given], *kwargs})
         ) or (kwargs and not kwargs.keys() <= set(self._names[given:])):
             self._signature.bind(*args, **kwargs)
@@ -78,12 +86,12 @@ class CallClient(Generic[S, P, T]):
     handler does not take. Cancellation: as for ``call``.
     """
 
-    __slots__ = ("_arity", "_most", "_request", "_timeout")
+    __slots__ = ("_arity", "_enough", "_request", "_timeout")
 
     def __init__(self, request: str, arity: _Arity, timeout: float) -> None:
         self._request = request
         self._arity = arity
-        self._most = arity.most
+        self._enough = arity.enough
         self._timeout = timeout
 
     def __repr__(self) -> str:
@@ -92,7 +100,7 @@ class CallClient(Generic[S, P, T]):
     def __call__(
         self, server: Server[S], /, *args: P.args, **kwargs: P.kwargs
     ) -> Coroutine[Any, Any, T]:
-        if kwargs or len(args) != self._most:
+        if kwargs or len(args) != self._enough:
             self._arity.check(args, kwargs)
         return perform(server, self._request, args, kwargs, self._timeout)
 
@@ -113,18 +121,18 @@ class CastClient(Generic[S, P]):
     want of a server.
     """
 
-    __slots__ = ("_arity", "_message", "_most")
+    __slots__ = ("_arity", "_enough", "_message")
 
     def __init__(self, message: str, arity: _Arity) -> None:
         self._message = message
         self._arity = arity
-        self._most = arity.most
+        self._enough = arity.enough
 
     def __repr__(self) -> str:
         return f"<client of cast {self._message!r}>"
 
     def __call__(self, server: Server[S], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        if kwargs or len(args) != self._most:
+        if kwargs or len(args) != self._enough:
             self._arity.check(args, kwargs)
         process = server.process if type(server) is Pid else resolve(server)
         if process is not None:

@@ -81,6 +81,7 @@ class Node:
     interrupted: KeyboardInterrupt | None = None
     stuck: Callable[[], None] | None = None
     closing: bool = False
+    root_left: bool = False  # by itself, and not because the block had ended
     closed: bool = False
     _emptied: Slot[bool] | None = None
 
@@ -115,8 +116,10 @@ class Node:
         """
         Notice that a process has left ``processes``; when it was the root, the block ends too.
         """
-        if process is self.root and self.block.alive:
-            tell_to_end(self.block, reason)
+        if process is self.root:
+            self.root_left = not self.closing
+            if self.block.alive:
+                tell_to_end(self.block, reason)
         if self._emptied is not None and not self.processes:
             self._emptied.put(True)
 
@@ -179,6 +182,8 @@ class Node:
     def _abandon(self, process: Process) -> None:
         self._report(process, ABANDON_SECONDS, abandoned=True)
         self.abandoned[process] = None
+        if process.server is not None:
+            process.server.owe_current()
         finish(process, KILLED)
 
     def _report(self, process: Process, seconds: float, *, abandoned: bool) -> None:
@@ -282,7 +287,8 @@ def _why_ended(node: Node) -> BaseException | None:
     if reason is None:
         return None
     if (
-        node.root is not None
+        node.root_left
+        and node.root is not None
         and node.root.reason is reason
         and isinstance(reason, Normal | Shutdown)
     ):

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
 import attrs
 import trio
@@ -301,8 +301,11 @@ async def run_process(process: Process, body: Body, args: tuple[object, ...]) ->
             with process.scope:
                 try:
                     await body(*args)
-                except BaseException as raised:  # noqa: BLE001  # goes on unless it is Ctrl-C
-                    await _hold_interrupt(process, raised)
+                except BaseException as raised:
+                    interrupt = keyboard_interrupt_in(raised)
+                    if interrupt is None:
+                        raise
+                    await _hold_interrupt(process, interrupt)
     except BaseException as raised:  # noqa: BLE001  # whatever it is, it is this process's reason to end
         error = raised
     if process.reason is None:
@@ -314,20 +317,16 @@ async def run_process(process: Process, body: Body, args: tuple[object, ...]) ->
         raise error  # the whole node is being cancelled, which only its own failure does
 
 
-async def _hold_interrupt(process: Process, error: BaseException) -> NoReturn:
+async def _hold_interrupt(process: Process, interrupt: KeyboardInterrupt) -> None:
     """
-    Let *error* on, unless it is Ctrl-C: then the whole node stops in order, not just this process.
+    Have the whole node stop in order after a Ctrl-C, not just this process.
 
     Until its turn comes the process is kept, so that nobody restarts it.
     """
-    interrupt = keyboard_interrupt_in(error)
-    if interrupt is None:
-        raise error
     process.trap_exit = False
     abandon_requests(process, Crashed(interrupt))
     process.node.interrupt(interrupt)
-    while True:
-        await trio.sleep_forever()
+    await trio.sleep_forever()
 
 
 def keyboard_interrupt_in(error: BaseException) -> KeyboardInterrupt | None:

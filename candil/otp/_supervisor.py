@@ -15,6 +15,7 @@ Not here: the rules of strategies and intensity (``_strategy.py``), one child's 
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
 from typing import Any, Literal, final
@@ -23,7 +24,13 @@ import attrs
 import trio
 
 from candil.otp._child import Child, start_child_process, stop_child_process
-from candil.otp._child_spec import ChildSpec, SupervisorSpec, as_child_spec, children_mistakes
+from candil.otp._child_spec import (
+    ChildSpec,
+    SupervisorSpec,
+    as_child_spec,
+    children_mistakes,
+    instance_mistakes,
+)
 from candil.otp._errors import (
     AlreadyStarted,
     CandilError,
@@ -127,6 +134,7 @@ class Supervisor(GenServer):
         self.spec = spec
         self.children: dict[object, Child] = {}
         self.by_pid: dict[Pid[Any], Child] = {}
+        self.retried: dict[Pid[Any], Child] = {}  # by its last pid, all that a template's child has
         self.window = RestartWindow(spec.max_restarts, spec.max_seconds)
         self.history: deque[tuple[object, ExitReason]] = deque(maxlen=HISTORY)
         self.own = own_process("Supervisor")
@@ -161,7 +169,7 @@ class Supervisor(GenServer):
             if child is not None:
                 await self._child_exited(child, message.reason)
         elif type(message) is TryAgain and message.child.restarting:
-            message.child.timer = None
+            self._cancel_timer(message.child)
             if message.counted:
                 await self._restart_now(message.child)
             else:
@@ -193,6 +201,8 @@ class Supervisor(GenServer):
                 child.spec = spec
                 self.children[typed_key(spec.id)] = child
             self.children.update(old)
+        for child in self.children.values() if self.simple else ():
+            child.spec = extra.children[0]
         self.spec = extra
         self.window.max_restarts = extra.max_restarts
         self.window.max_seconds = extra.max_seconds
@@ -255,6 +265,7 @@ class Supervisor(GenServer):
             return 0.0
         if now - child.started_at >= backoff.reset_after:
             child.crashes = 0
+        child.started_at = math.inf  # while its starts fail it is not stable, however long ago
         delay = backoff.delay(child.crashes, random.random())  # noqa: S311  # jitter, not a secret
         child.crashes += 1
         return delay
@@ -298,6 +309,13 @@ class Supervisor(GenServer):
     def _mark_restarting(self, child: Child) -> None:
         child.pid = None
         child.restarting = True
+        if self.simple and child.last_pid is not None:
+            self.retried[child.last_pid] = child
+
+    def _unmark_restarting(self, child: Child) -> None:
+        child.restarting = False
+        if child.last_pid is not None:
+            self.retried.pop(child.last_pid, None)
 
     def _group_of(self, child: Child) -> list[Child]:
         if self.spec.strategy in ("one_for_one", "simple_one_for_one"):
@@ -320,10 +338,11 @@ class Supervisor(GenServer):
         except StartError as error:
             self._report("start_error", error.reason, child)
             raise
-        child.restarting = False
+        self._unmark_restarting(child)
         child.started_at = trio.current_time()
         child.pid = pid
         if pid is not None:
+            child.last_pid = pid
             self.by_pid[pid] = child
             if self.own.runtime.subscribers:
                 self.own.runtime.emit(ChildStarted(self._shown(), child.spec.id, pid))
@@ -336,15 +355,18 @@ class Supervisor(GenServer):
             await self._stop(child)
 
     async def _stop(self, child: Child) -> None:
-        if child.timer is not None:
-            child.timer.cancel()
-            child.timer = None
+        self._cancel_timer(child)
         if child.pid is not None:
             self.by_pid.pop(child.pid, None)
             problem = await stop_child_process(self.own, child)
             if problem is not None:
                 self._report("shutdown_error", problem, child)
         self._forget(child)
+
+    def _cancel_timer(self, child: Child) -> None:
+        if child.timer is not None:
+            child.timer.cancel()
+            child.timer = None
 
     async def _stop_at_once(self, children: list[Child]) -> None:
         """Signal all children of a template together, and give them one time to end."""
@@ -372,7 +394,7 @@ class Supervisor(GenServer):
         Note that the child has no process; a temporary one, or one of a template, is gone for good.
         """
         child.pid = None
-        child.restarting = False
+        self._unmark_restarting(child)
         if child.spec.restart == "temporary" or self.simple:
             self._remove(child)
 
@@ -402,7 +424,10 @@ class Supervisor(GenServer):
         """
         if self.simple:
             return await self._start_instance(wanted)
-        spec: Any = as_child_spec(wanted)
+        try:
+            spec: Any = as_child_spec(wanted)
+        except SpecError as error:
+            return Refusal(error)
         mistakes = children_mistakes((spec,), self.spec.strategy, self.spec.auto_shutdown)
         if mistakes:
             return Refusal(SpecError(mistakes))
@@ -419,6 +444,9 @@ class Supervisor(GenServer):
                 "list of further arguments"
             )
             return Refusal(SpecError([mistake]))
+        mistakes = instance_mistakes(self.spec.children[0], tuple(extra))  # pyright: ignore[reportUnknownArgumentType]
+        if mistakes:
+            return Refusal(SpecError(mistakes))
         child = Child(self.spec.children[0], args=tuple(extra))  # pyright: ignore[reportUnknownArgumentType]
         self.children[child] = child
         return await self._start_first(child)
@@ -495,17 +523,23 @@ class Supervisor(GenServer):
             template = self.spec.children[0]
             return template if child_id == template.id else Refusal(ChildNotFound(child_id))
         by_pid = self.by_pid.get(child_id) if is_pid(child_id) else None
-        child = by_pid or self.children.get(typed_key(child_id))
+        child = by_pid or self._by_id(child_id)
         return Refusal(ChildNotFound(child_id)) if child is None else child.spec
+
+    def _by_id(self, child_id: object) -> Child | None:
+        try:
+            return self.children.get(typed_key(child_id))
+        except TypeError:  # it cannot be hashed, so it is nobody's id; no reason to crash
+            return None
 
     def _find(self, child_id: object) -> Child | Refusal | None:
         """Find a child to stop; ``None`` means that there is nothing left to stop."""
         if not self.simple:
-            child = self.children.get(typed_key(child_id))
+            child = self._by_id(child_id)
             return child if child is not None else Refusal(ChildNotFound(child_id))
         if not is_pid(child_id):
             return Refusal(SimpleOneForOneError(child_id))
-        child = self.by_pid.get(child_id)
+        child = self.by_pid.get(child_id) or self.retried.get(child_id)
         if child is None and child_id.process is not None:
             return Refusal(ChildNotFound(child_id))
         return child
@@ -513,7 +547,7 @@ class Supervisor(GenServer):
     def _find_stopped(self, child_id: object) -> Child | Refusal:
         if self.simple:
             return Refusal(SimpleOneForOneError(child_id))
-        child = self.children.get(typed_key(child_id))
+        child = self._by_id(child_id)
         if child is None:
             return Refusal(ChildNotFound(child_id))
         if child.restarting:

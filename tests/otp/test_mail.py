@@ -312,7 +312,7 @@ async def test_a_timeout_that_is_no_number_is_refused() -> None:
     async with candil.open_node():
         with pytest.raises(ValueError, match="NaN"):
             await candil.receive(timeout=math.nan)
-        with pytest.raises(ValueError, match="NaN"):
+        with pytest.raises(ValueError, match="nan"):
             await candil.call(candil.spawn(wait_for_ever), "ask", timeout=math.nan)
         candil.send_after(candil.self(), "tick", 0)
 

@@ -1,11 +1,13 @@
 """What a supervisor can be asked, and what it refuses."""
 
+from functools import partial
+
 import pytest
 import trio
 
 import candil
 
-from .workers import Journal, Worker, end, is_gone, kill, pid_of, settle, shown, worker, workers
+from .workers import Journal, Worker, is_gone, kill, pid_of, settle, shown, worker, workers
 
 STRATEGIES = ["one_for_one", "one_for_all", "rest_for_one"]
 
@@ -286,13 +288,12 @@ async def test_the_exit_of_a_stranger_is_ignored():
     async with candil.open_supervisor(workers("a", Journal()), log=False) as sup:
 
         async def stranger():
+            candil.exit_nowait(sup, "shutdown")
             candil.link(sup)
             raise candil.ProcessExit("boom")
 
         candil.spawn(stranger)
-        await settle()
         candil.send(sup, "something")
-        candil.exit_nowait(sup, "boom")
         await settle()
 
         assert await shown(sup) == {"a": "up"}
@@ -301,8 +302,7 @@ async def test_the_exit_of_a_stranger_is_ignored():
 async def test_a_signal_from_outside_every_process_is_ignored():
     """It has no sender at all."""
     async with trio.open_nursery() as nursery:
-        sup = await nursery.start(lambda task_status: candil.serve(
-            workers("a", Journal()), log=False, task_status=task_status))
+        sup = await nursery.start(partial(candil.serve, workers("a", Journal()), log=False))
         candil.exit_nowait(sup, "boom")
         await settle()
 
@@ -413,12 +413,3 @@ async def test_a_suspended_supervisor_restarts_nothing_until_it_is_resumed():
         assert journal.take() == ["start a", "start b"]
 
     assert journal == ["terminate b shutdown"]
-
-
-async def test_end_waits_for_the_helper_to_see_the_restart():
-    """What the tests of this folder rest on: when ``end`` returns, the new child is up."""
-    async with candil.open_supervisor(workers("a", Journal()), log=False) as sup:
-        before = await pid_of(sup, "a")
-        await end(sup, "a")
-
-        assert await pid_of(sup, "a") != before
