@@ -86,7 +86,7 @@ docs: $(VENV)/installed-dev ## run every example of the README and of docs/
 	$(BIN)/python -m pytest tests/test_docs.py $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/installed-dev $(MODEL) ## measure; prints a table, writes benchmarks/results.json
+bench: $(VENV)/installed-bench $(MODEL) ## measure; prints a table, writes benchmarks/results.json
 	$(BIN)/python -m benchmarks
 
 .PHONY: clean
@@ -120,6 +120,10 @@ $(VENV)/installed-demo: $(VENV)/installed-engine pyproject.toml
 $(VENV)/installed-dev: $(VENV)/installed-engine pyproject.toml
 	@echo 'installing candil and the tools of its gates'
 	@$(PIP) --editable '.[demo,dev]'
+	@touch $@
+
+$(VENV)/installed-bench: $(VENV)/installed-dev
+	@$(PIP) --editable '.[bench]'
 	@touch $@
 
 $(MODEL): | $(VENV)/installed-dev
