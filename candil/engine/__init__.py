@@ -1,0 +1,98 @@
+"""
+llama-server as supervised children.
+
+Describe a program with `Engine` and a model with `Model`; put `child_spec` into a tree, or `start`
+it on demand. `await_ready`, `healthy`, `base_url` and `stop` take the model's alias.
+"""
+
+from types import FunctionType as _FunctionType
+
+from candil.engine._engine import (
+    Engine as Engine,
+    binary_dir as binary_dir,
+    binary_exists as binary_exists,
+    binary_path as binary_path,
+)
+from candil.engine._errors import (
+    AlreadyRunning as AlreadyRunning,
+    BinaryNotFound as BinaryNotFound,
+    ConfigError as ConfigError,
+    EngineError as EngineError,
+    EngineExited as EngineExited,
+    EngineStartError as EngineStartError,
+    EngineUnkillable as EngineUnkillable,
+    ModelError as ModelError,
+    ModelMissing as ModelMissing,
+    ModelNotAFile as ModelNotAFile,
+    ModelTruncated as ModelTruncated,
+    NotAGguf as NotAGguf,
+    NotRunning as NotRunning,
+    PortUnavailable as PortUnavailable,
+    ReadyTimeout as ReadyTimeout,
+)
+from candil.engine._lifecycle import (
+    SUPERVISOR as SUPERVISOR,
+    await_ready as await_ready,
+    base_url as base_url,
+    child_spec as child_spec,
+    engines_spec as engines_spec,
+    healthy as healthy,
+    start as start,
+    stop as stop,
+)
+from candil.engine._model import Model as Model, file_path as file_path
+from candil.engine._os_process import ExitStatus as ExitStatus
+from candil.engine._server import (
+    EngineServer as EngineServer,
+    EngineState as EngineState,
+    EngineStateChanged as EngineStateChanged,
+    Timing as Timing,
+)
+
+__all__ = [
+    "SUPERVISOR",
+    "AlreadyRunning",
+    "BinaryNotFound",
+    "ConfigError",
+    "Engine",
+    "EngineError",
+    "EngineExited",
+    "EngineServer",
+    "EngineStartError",
+    "EngineState",
+    "EngineStateChanged",
+    "EngineUnkillable",
+    "ExitStatus",
+    "Model",
+    "ModelError",
+    "ModelMissing",
+    "ModelNotAFile",
+    "ModelTruncated",
+    "NotAGguf",
+    "NotRunning",
+    "PortUnavailable",
+    "ReadyTimeout",
+    "Timing",
+    "await_ready",
+    "base_url",
+    "binary_dir",
+    "binary_exists",
+    "binary_path",
+    "child_spec",
+    "engines_spec",
+    "file_path",
+    "healthy",
+    "start",
+    "stop",
+]
+
+
+def _show_as_candil_engine() -> None:
+    """Have tracebacks, reprs and docs name things by where users import them from."""
+    for name in __all__:
+        value = globals()[name]
+        if isinstance(value, type | _FunctionType):
+            value.__module__ = __name__
+
+
+_show_as_candil_engine()

@@ -1,0 +1,232 @@
+"""
+What goes wrong with engines, as exceptions that say what to do next.
+
+::
+
+    EngineError
+     + ConfigError          (.mistakes)                        yours: the description is wrong
+     + BinaryNotFound       (.path)                            yours: no llama-server there
+     + ModelError           (.path)                            yours: the model file
+     |  + ModelMissing
+     |  + ModelNotAFile
+     |  + NotAGguf          (.detail)
+     |  + ModelTruncated    (.detail)
+     + AlreadyRunning       (.alias)
+     + NotRunning           (.alias)
+     + PortUnavailable      (.host .first .last)               the world's
+     + EngineStartError     (.alias .argv .returncode .log_tail)
+     + EngineExited         (.alias .status .log_tail)
+     + EngineUnkillable     (.pid)                             the kernel's
+     + ReadyTimeout         (.alias .timeout)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from candil.otp._errors import CandilError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from candil.engine._os_process import ExitStatus
+
+_SHOWN_LINES = 3
+
+
+class EngineError(CandilError):
+    """The base of every error that `candil.engine` raises on purpose."""
+
+
+@final
+class ConfigError(EngineError, ValueError):
+    """An `Engine`, a `Model` or their options cannot work; ``.mistakes`` lists every reason."""
+
+    def __init__(self, subject: str, mistakes: Sequence[str]) -> None:
+        self.subject = subject
+        self.mistakes = tuple(mistakes)
+        listed = "".join(f"\n  - {mistake}" for mistake in self.mistakes)
+        super().__init__(f"{subject} cannot be used:{listed}")
+
+
+@final
+class BinaryNotFound(EngineError):
+    """There is no executable ``llama-server`` at ``.path``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(
+            f"no executable llama-server at {path}. Unpack a llama.cpp release there (the whole "
+            "folder: the program needs the libraries beside it), or set Engine.binary_dir to the "
+            "folder that has one."
+        )
+
+
+class ModelError(EngineError):
+    """The model's file cannot be served; ``.path`` is the file."""
+
+    def __init__(self, path: Path, sentence: str) -> None:
+        self.path = path
+        super().__init__(sentence)
+
+
+@final
+class ModelMissing(ModelError):
+    """Nothing exists, or nothing readable, at the model's path."""
+
+    def __init__(self, path: Path, detail: str = "there is no such file") -> None:
+        super().__init__(
+            path,
+            f"cannot read the model {path}: {detail}. Download it, or correct "
+            "Model.model_dir and Model.filename.",
+        )
+
+
+@final
+class ModelNotAFile(ModelError):
+    """The model's path leads to a directory or to a device."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            path,
+            f"the model path {path} is not a regular file. Model.filename must name the "
+            ".gguf file itself.",
+        )
+
+
+@final
+class NotAGguf(ModelError):
+    """The file exists and is something else than a GGUF that can be loaded."""
+
+    def __init__(self, path: Path, detail: str) -> None:
+        self.detail = detail
+        super().__init__(
+            path,
+            f"{path} is not a usable GGUF model: {detail}. Check that the download is the "
+            "model itself, not a web page or another format.",
+        )
+
+
+@final
+class ModelTruncated(ModelError):
+    """The file starts as a GGUF and ends too early."""
+
+    def __init__(self, path: Path, detail: str) -> None:
+        self.detail = detail
+        super().__init__(
+            path,
+            f"the model {path} is incomplete: {detail}. Download it again; a broken-off "
+            "download or a full disk leaves such a file.",
+        )
+
+
+@final
+class AlreadyRunning(EngineError):
+    """The alias has an engine already."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+        super().__init__(
+            f"an engine for model {alias!r} is running already. Use it, or stop it first with "
+            f"engine.stop({alias!r})."
+        )
+
+
+@final
+class NotRunning(EngineError):
+    """The alias has no engine."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+        super().__init__(
+            f"no engine is running for model {alias!r}. Start one with engine.start(), or look "
+            "at the reports for the reason why it ended."
+        )
+
+
+@final
+class PortUnavailable(EngineError):
+    """No port of the engine's range could be reserved."""
+
+    def __init__(self, host: str, first: int, last: int, detail: str) -> None:
+        self.host = host
+        self.first = first
+        self.last = last
+        super().__init__(
+            f"no port from {first} to {last} on {host} can be reserved (last answer: {detail}). "
+            "Set Engine.port to the start of a free range, or to 0 for any free port."
+        )
+
+
+@final
+class EngineStartError(EngineError):
+    """
+    ``llama-server`` ended, or was given up, before it was ready.
+
+    ``.argv`` is the command line, ``.returncode`` the exit code (negative: the signal; ``None``:
+    it never ran or is not known), ``.log_tail`` the last lines it wrote.
+    """
+
+    def __init__(
+        self,
+        alias: str,
+        sentence: str,
+        *,
+        argv: Sequence[str] = (),
+        returncode: int | None = None,
+        log_tail: Sequence[str] = (),
+    ) -> None:
+        self.alias = alias
+        self.sentence = sentence
+        self.argv = tuple(argv)
+        self.returncode = returncode
+        self.log_tail = tuple(log_tail)
+        super().__init__(f"engine {alias!r} did not start: {sentence}{_quoted(log_tail)}")
+
+
+@final
+class EngineExited(EngineError):
+    """A ``llama-server`` that had been ready ended without being asked to."""
+
+    def __init__(self, alias: str, status: ExitStatus, log_tail: Sequence[str] = ()) -> None:
+        self.alias = alias
+        self.status = status
+        self.log_tail = tuple(log_tail)
+        super().__init__(
+            f"engine {alias!r} ended by itself: {status.describe()}. Its supervisor starts it "
+            f"again within its restart limit.{_quoted(log_tail)}"
+        )
+
+
+@final
+class EngineUnkillable(EngineError):
+    """The kernel did not end the process group ``.pid`` in time after SIGKILL."""
+
+    def __init__(self, pid: int, seconds: float) -> None:
+        self.pid = pid
+        self.seconds = seconds
+        super().__init__(
+            f"process group {pid} is still alive {seconds:g} s after SIGKILL: it waits inside "
+            "the kernel, as with a hung driver or file system. It goes when the kernel lets it."
+        )
+
+
+@final
+class ReadyTimeout(EngineError, TimeoutError):
+    """The engine is alive and was not ready in time; it goes on loading."""
+
+    def __init__(self, alias: str, timeout: float) -> None:
+        self.alias = alias
+        self.timeout = timeout
+        super().__init__(
+            f"engine {alias!r} was not ready within {timeout:g} s and is still starting. Wait "
+            "longer (a large model on a slow disk takes minutes), or stop it."
+        )
+
+
+def _quoted(lines: Sequence[str]) -> str:
+    if not lines:
+        return ""
+    shown = "".join(f"\n  | {line}" for line in lines[-_SHOWN_LINES:])
+    return f"\nIts last lines were:{shown}"

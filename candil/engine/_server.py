@@ -1,0 +1,373 @@
+"""
+`EngineServer`: the process that owns one ``llama-server``.
+
+1. It answers from its state and never waits for its engine (`_tenders` do).
+2. Ready means ready: our own child, alive, on our reserved port, answering with our alias.
+3. An engine that dies after it was ready ends its server with `EngineExited`, so that the
+   supervisor starts the next. A start that cannot work leaves the server alive and ``failed``:
+   restarting would not mend the file.
+4. When the server ends, however it ends, nothing of its engine is left.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any, Final, final
+
+import attrs
+
+import candil
+from candil.engine import _tenders
+from candil.engine._errors import EngineError, EngineExited, EngineStartError, PortUnavailable
+from candil.engine._failure import Cause, Failure, classify
+from candil.engine._ports import url
+from candil.engine._probe import Sight
+from candil.engine._tenders import Ended, Launch, Refused, Seen
+
+if TYPE_CHECKING:
+    from candil.engine._engine import Engine
+    from candil.engine._lineage import Lineage
+    from candil.engine._log_file import LogFile
+    from candil.engine._model import Model
+
+FAMILY: Final = "candil.engine"
+
+
+@final
+class EngineState(enum.StrEnum):
+    """How an engine is doing."""
+
+    STARTING = "starting"
+    """The program is being started."""
+    LOADING = "loading"
+    """It runs and loads the model."""
+    READY = "ready"
+    """It answers requests."""
+    UNHEALTHY = "unhealthy"
+    """It runs, was ready, and has missed several looks."""
+    STOPPING = "stopping"
+    """It was asked to end."""
+    FAILED = "failed"
+    """It cannot start, and will not be tried again by itself."""
+
+
+@final
+@attrs.frozen
+class EngineStateChanged:
+    """
+    Event: an engine went from one state to another.
+
+    Attributes:
+        alias: Whose engine.
+
+        old: The state before.
+
+        new: The state now.
+
+        pid: The operating-system process id, if one runs.
+
+        error: Why, where something went wrong.
+    """
+
+    alias: str
+    old: EngineState
+    new: EngineState
+    pid: int | None
+    error: EngineError | None = None
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Timing:
+    """
+    How long things may take, in seconds.
+
+    Attributes:
+        ready: From the start to ready; ``math.inf`` for ever.
+
+        look: Between two looks at the health of an engine that is ready.
+
+        answer: For the answer to such a look.
+
+        misses: How many looks in a row may fail before the engine counts as unhealthy.
+
+        drain: How long a stop waits for running answers.
+
+        grace: From SIGTERM to SIGKILL.
+    """
+
+    ready: float = 600.0
+    look: float = 2.0
+    answer: float = 2.0
+    misses: int = 3
+    drain: float = 1.0
+    grace: float = 1.0
+
+
+@final
+@attrs.frozen
+class _Overdue:
+    """Sent to itself: the launch should have been ready by now."""
+
+    launch: Launch
+
+
+@final
+class EngineServer(candil.GenServer):
+    """
+    Owns one ``llama-server``: starts it, watches it, ends it.
+
+    Put it into a tree with `child_spec`, or start it with `start`; it is called by its model's
+    alias: ``await candil.call("smollm2", "health")``.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        model: Model,
+        lineage: Lineage,
+        timing: Timing,
+        log: LogFile | None = None,
+    ) -> None:
+        self.engine = engine
+        self.model = model
+        self.state = EngineState.STARTING
+        self.error: EngineError | None = None
+        self._lineage = lineage
+        self._timing = timing
+        self._log = log
+        self._launch: Launch | None = None
+        self._keeper: candil.Pid[Any] | None = None
+        self._watcher: candil.Pid[Any] | None = None
+        self._timer: candil.TimerRef | None = None
+        self._misses = 0
+        self._waiting: list[candil.Deferred[str | EngineError]] = []
+
+    # --- what others ask
+
+    @candil.handle_call
+    def health(self) -> EngineState:
+        """Answer how the engine is, from what is known; nothing is asked anywhere."""
+        return self.state
+
+    @candil.handle_call
+    def base_url(self) -> str | None:
+        """Answer where the engine listens; ``None`` when it will not."""
+        if self.state in {EngineState.FAILED, EngineState.STOPPING}:
+            return None
+        return self._url()
+
+    @candil.handle_call
+    def os_pid(self) -> int | None:
+        """Answer the process id of the running ``llama-server``."""
+        return self._os_pid()
+
+    @candil.handle_call
+    def log_tail(self) -> tuple[str, ...]:
+        """Answer the last lines that the present engine wrote."""
+        return () if self._launch is None else self._launch.process.tail.lines()
+
+    @candil.handle_call
+    def ready(self) -> candil.Deferred[str | EngineError]:
+        """Answer the address once the engine is ready, or why it will never be."""
+        deferred = candil.Deferred[str | EngineError]()
+        if self.state is EngineState.READY:
+            deferred.reply(self._url())
+        elif self.state is EngineState.FAILED and self.error is not None:
+            deferred.reply(self.error)
+        else:
+            self._waiting = [one for one in self._waiting if not one.abandoned]
+            self._waiting.append(deferred)
+        return deferred
+
+    # --- OTP's callbacks
+
+    def init(self) -> None:
+        """Take the alias; the start itself comes after, so that siblings need not wait."""
+        candil.trap_exit(True)
+        candil.register(candil.Via(FAMILY, self.model.alias), candil.self())
+        candil.continue_with()
+
+    def handle_continue(self, argument: object) -> None:
+        """Start the engine."""
+        del argument
+        try:
+            self._start()
+        except PortUnavailable as error:
+            self._fail(error)
+
+    def handle_cast(self, message: object) -> None:
+        """Hear from the two processes beside; what concerns an earlier launch is too late."""
+        if isinstance(message, Refused | Ended | Seen) and message.launch is not self._launch:
+            return
+        match message:
+            case Seen(sight=sight):
+                self._seen(sight)
+            case Refused(error=error):
+                self._fail(error)
+            case Ended(status=status) if self.state in {EngineState.READY, EngineState.UNHEALTHY}:
+                self._crash(EngineExited(self.model.alias, status, message.log_tail))
+            case Ended():
+                self._start_failed(message)
+            case _:
+                pass  # a stranger's cast is no reason to take the engine down
+
+    def handle_info(self, message: object) -> None:
+        """Hear of the end of a linked process, and of a start that takes too long."""
+        match message:
+            case _Overdue(launch=launch) if launch is self._launch and self._is_starting():
+                launch.overdue = True
+                launch.process.kill()
+            case candil.ExitSignal(reason=reason) if candil.is_abnormal(reason):
+                candil.stop(reason)
+            case candil.ExitSignal(pid=pid, reason=candil.Shutdown() as reason):
+                if pid not in {self._keeper, self._watcher}:
+                    candil.stop(reason)
+            case _:
+                pass
+
+    async def terminate(self, reason: candil.ExitReason) -> None:
+        """Let running answers finish, then end the engine, and return when nothing is left."""
+        serving = self.state in {EngineState.READY, EngineState.UNHEALTHY}
+        self._enter(EngineState.STOPPING)
+        launch = self._launch
+        self._dismiss_watcher()
+        if launch is not None:
+            if launch.process.is_running:
+                if serving:
+                    await _tenders.drain(self._url(), self._timing.drain)
+                await launch.process.stop(self._timing.grace)
+            if self._keeper is not None:
+                candil.exit_nowait(self._keeper, candil.Shutdown())
+            await launch.over.wait()
+        if not candil.is_abnormal(reason):
+            self._lineage.lease.release()
+
+    # --- starting
+
+    def _start(self) -> None:
+        launch = self._launch = Launch(self.engine, self.model, self._lineage, self._log)
+        me, timing = candil.self(), self._timing
+        self._keeper = candil.spawn_link(
+            _tenders.keep, me, launch, self.engine, self.model, self._lineage
+        )
+        self._watcher = candil.spawn_link(
+            _tenders.watch, me, launch, self._url(), timing.look, timing.answer
+        )
+        if timing.ready < float("inf"):
+            self._timer = candil.send_after(me, _Overdue(launch), timing.ready)
+
+    def _start_failed(self, ended: Ended) -> None:
+        """Decide what a start that ended before it was ready means."""
+        failure = self._reason_of(ended)
+        match failure.cause:
+            case Cause.OWN_FLAG if failure.flag is not None:
+                self._lineage.refused.add(failure.flag)
+                self._start_again()
+                return
+            case Cause.PORT if self._lineage.try_another_port():
+                self._start_again()
+                return
+            case _:
+                pass
+        error = EngineStartError(
+            self.model.alias,
+            failure.sentence,
+            argv=ended.launch.process.argv,
+            returncode=ended.status.returncode,
+            log_tail=ended.log_tail,
+        )
+        if failure.permanent or self._lineage.give_up_starting():
+            self._fail(error)
+        else:
+            self._crash(error)
+
+    def _reason_of(self, ended: Ended) -> Failure:
+        if ended.launch.overdue:
+            sentence = (
+                f"it was not ready within {self._timing.ready:g} s and was killed; "
+                "give it more with Timing(ready=...)"
+            )
+            return Failure(Cause.UNKNOWN, sentence)
+        failure = classify(ended.status, ended.log_tail)
+        if failure.cause is Cause.UNKNOWN and self._lineage.lease.is_stolen():
+            # The program's logger loses its last lines when it exits at once.
+            sentence = "another program listens on the reserved port"
+            return Failure(Cause.PORT, sentence)
+        return failure
+
+    def _start_again(self) -> None:
+        self._dismiss_watcher()
+        self._enter(EngineState.STARTING)
+        self.handle_continue(None)
+
+    # --- changing state
+
+    def _seen(self, sight: Sight) -> None:
+        if sight is Sight.READY:
+            self._misses = 0
+            self._is_ready()
+        elif self._is_starting():
+            if sight is Sight.LOADING:
+                self._enter(EngineState.LOADING)
+        else:
+            self._misses += 1
+            if self._misses >= self._timing.misses and self.state is EngineState.READY:
+                self._enter(EngineState.UNHEALTHY)
+
+    def _is_ready(self) -> None:
+        self._cancel_timer()
+        self._lineage.note_ready()
+        self._enter(EngineState.READY)
+        self._answer(self._url())
+
+    def _fail(self, error: EngineError) -> None:
+        """Stay, in state failed: the next start would fail in the same way."""
+        self._dismiss_watcher()
+        self._lineage.lease.release()
+        self.error = error
+        self._enter(EngineState.FAILED)
+        self._answer(error)
+
+    def _crash(self, error: EngineError) -> None:
+        """End with *error*; whoever waits learns it first, and the supervisor starts the next."""
+        self.error = error
+        self._answer(error)
+        candil.stop(candil.Crashed(error))
+
+    def _enter(self, state: EngineState) -> None:
+        if state is not self.state:
+            old, self.state = self.state, state
+            candil.emit(
+                EngineStateChanged(self.model.alias, old, state, self._os_pid(), self.error)
+            )
+
+    def _answer(self, answer: str | EngineError) -> None:
+        waiting, self._waiting = self._waiting, []
+        for deferred in waiting:
+            deferred.reply(answer)
+
+    def _dismiss_watcher(self) -> None:
+        self._cancel_timer()
+        if self._watcher is not None:
+            candil.unlink(self._watcher)
+            candil.exit_nowait(self._watcher, candil.Shutdown())
+            self._watcher = None
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            candil.cancel_timer(self._timer)
+            self._timer = None
+
+    # --- looking at itself
+
+    def _is_starting(self) -> bool:
+        return self.state in {EngineState.STARTING, EngineState.LOADING}
+
+    def _url(self) -> str:
+        return url(self.engine.host, self._lineage.lease.acquire())
+
+    def _os_pid(self) -> int | None:
+        if self._launch is None or not self._launch.process.is_running:
+            return None
+        return self._launch.process.pid

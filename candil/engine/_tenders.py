@@ -1,0 +1,146 @@
+"""
+The two processes beside an engine's server.
+
+One lives with the operating-system process, the other looks at its health. Both are linked to the
+server and tell it what they see by casts. The server itself so never waits: it answers from its
+state, also while the disk is slow, the model loads or the engine hangs.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final, final
+
+import attrs
+import trio
+
+import candil
+from candil.engine._command import argv, environment
+from candil.engine._engine import Engine, binary_exists, binary_path
+from candil.engine._errors import BinaryNotFound, EngineError
+from candil.engine._model import Model, check_file, file_path
+from candil.engine._os_process import ExitStatus, OsProcess
+from candil.engine._probe import Probe, Sight
+
+if TYPE_CHECKING:
+    from candil.engine._lineage import Lineage
+    from candil.engine._log_file import LogFile
+
+_FIRST_LOOK: Final = 0.005
+_LOOKS_SLOW_DOWN: Final = 1.25
+_LONGEST_LOOK: Final = 0.1
+
+
+@final
+@attrs.frozen
+class Refused:
+    """Cast: the look before the start found that it cannot work."""
+
+    launch: Launch
+    error: EngineError
+
+
+@final
+@attrs.frozen
+class Ended:
+    """Cast: the process is gone, and everything of it."""
+
+    launch: Launch
+    status: ExitStatus
+    log_tail: tuple[str, ...]
+
+
+@final
+@attrs.frozen
+class Seen:
+    """Cast: what a look at the engine's port showed."""
+
+    launch: Launch
+    sight: Sight
+
+
+@final
+class Launch:
+    """
+    One start of the program, from its command line to its death.
+
+    Attributes:
+        nonce: By which our own server is recognised on the port.
+
+        process: The operating-system process.
+
+        over: Set when nothing of it is left, or when it never came to a process.
+
+        overdue: Whether it was killed because it was not ready in time.
+    """
+
+    def __init__(self, engine: Engine, model: Model, lineage: Lineage, log: LogFile | None) -> None:
+        self.nonce = os.urandom(8).hex()
+        words = argv(
+            engine,
+            model,
+            port=lineage.lease.acquire(),
+            nonce=self.nonce,
+            without=lineage.refused,
+        )
+        self.process = OsProcess(words, env=environment(os.environ), log=log)
+        self.over = trio.Event()
+        self.overdue = False
+
+
+def look_before(engine: Engine, model: Model) -> None:
+    """
+    Refuse what cannot start. Blocks on the disk: call it from a worker thread.
+
+    Raises:
+        BinaryNotFound: No executable program.
+
+        ModelError: The file is missing, cut short, or no model.
+    """
+    if not binary_exists(engine):
+        raise BinaryNotFound(binary_path(engine))
+    check_file(file_path(model))
+
+
+async def keep(
+    server: candil.Pid[Any], launch: Launch, engine: Engine, model: Model, lineage: Lineage
+) -> None:
+    """
+    Be the process that owns an engine: start it, await its end, report it to *server*.
+
+    Cancellation, which is how the server's own death arrives here, kills the engine.
+    """
+    try:
+        await trio.to_thread.run_sync(look_before, engine, model, abandon_on_cancel=True)
+        async with lineage.turn, launch.process.running() as process:
+            status = await process.wait()
+    except EngineError as error:
+        candil.cast(server, Refused(launch, error))
+    else:
+        candil.cast(server, Ended(launch, status, launch.process.tail.lines()))
+    finally:
+        launch.over.set()
+
+
+async def watch(
+    server: candil.Pid[Any], launch: Launch, base_url: str, period: float, patience: float
+) -> None:
+    """Be the process that looks at an engine: often until it is ready, then every *period* s."""
+    pause = _FIRST_LOOK
+    async with Probe(base_url, launch.nonce, patience) as probe:
+        while (sight := await probe.look()) is not Sight.READY:
+            candil.cast(server, Seen(launch, sight))
+            await trio.sleep(pause)
+            pause = min(pause * _LOOKS_SLOW_DOWN, _LONGEST_LOOK)
+        while True:
+            candil.cast(server, Seen(launch, sight))
+            await trio.sleep(period)
+            sight = await probe.look()
+
+
+async def drain(base_url: str, seconds: float) -> None:
+    """Wait until the engine answers nobody, for *seconds* at most."""
+    with trio.move_on_after(seconds):
+        async with Probe(base_url, "", seconds) as probe:
+            while await probe.is_busy():  # noqa: ASYNC110 - another program's state
+                await trio.sleep(_LONGEST_LOOK / 2)

@@ -1,0 +1,61 @@
+"""What the tests of engines in a tree do again and again."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx  # noqa: ASYNC127 - as candil does
+import trio
+
+import candil
+from candil.engine import EngineServer
+from tests.engine.waiting import until
+
+
+@asynccontextmanager
+async def opened(*children: Any) -> AsyncIterator[candil.Pid[Any]]:
+    """A tree of *children* without a log."""
+    with trio.fail_after(60):
+        async with candil.open_supervisor(list(children), max_restarts=100, log=False) as root:
+            yield root
+
+
+async def answer(url: str, tokens: int = 8) -> str:
+    """What the model says after `>`."""
+    body = {"prompt": "hello>", "max_tokens": tokens}
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+        return str(
+            (await client.post(f"{url}/v1/completions", json=body)).json()["choices"][0]["text"]
+        )
+
+
+async def killed(alias: str) -> candil.ExitReason:
+    """Kill the engine of *alias* and return why its server ended."""
+    pid = candil.whereis(alias)
+    assert pid is not None
+    os_pid = await EngineServer.os_pid(pid)
+    assert os_pid is not None
+    ref = candil.monitor(pid)
+    os.kill(os_pid, signal.SIGKILL)
+    down = await candil.receive(lambda message: getattr(message, "ref", None) == ref, timeout=10)
+    assert isinstance(down, candil.Down)
+    return down.reason
+
+
+async def successor_of(server: candil.Pid[Any]) -> candil.Pid[Any]:
+    """Wait until the tiny model's server is another one."""
+    await until(lambda: candil.whereis("tiny") not in {None, server})
+    found = candil.whereis("tiny")
+    assert found is not None
+    return found
+
+
+async def is_answering(url: str) -> bool:
+    """Whether the engine works on a request."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        slots = (await client.get(f"{url}/slots")).json()
+    return any(slot["is_processing"] for slot in slots)

@@ -1,0 +1,210 @@
+"""Engines that are killed, hang or flood: the real llama-server comes back."""
+
+import os
+import signal
+from pathlib import Path
+
+import httpx  # noqa: ASYNC127 - as candil does
+import pytest
+import trio
+import trio.testing
+
+import candil
+from candil import engine
+from candil.engine import EngineServer
+from tests.engine import census, tiny_gguf
+from tests.engine.engines import answer, is_answering, killed, opened, successor_of
+from tests.engine.waiting import until, until_async
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+QUICK = engine.Timing(look=0.1, answer=0.3)
+
+
+async def test_twenty_kills_are_each_followed_by_an_answer(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """From the same address, each by another process; no file stays open."""
+    async with opened():
+        await engine.start(llama, tiny)
+        url = await engine.await_ready("tiny", 10)
+        files, seen = census.open_files(), set[int | None]()
+        for _ in range(20):
+            seen.add(await EngineServer.os_pid("tiny"))
+            reason = await killed("tiny")
+
+            assert isinstance(reason, candil.Crashed)
+            assert isinstance(reason.exception, engine.EngineExited)
+            assert reason.exception.status.returncode == -signal.SIGKILL
+            assert reason.exception.log_tail
+            assert await engine.await_ready("tiny", 10) == url
+            assert await answer(url) == tiny_gguf.counted(">", 8)
+
+        assert len(seen) == 20
+        assert census.open_files() <= files
+        assert len(census.living(marked, "llama-server")) == 2  # the engine, and its guard
+
+
+async def test_twenty_kills_of_the_real_model_are_each_followed_by_an_answer(
+    llama: engine.Engine, real_model: Path, marked: str
+) -> None:
+    """In a static tree, in the middle of an answer."""
+    model = engine.Model(
+        alias="smol", model_dir=real_model.parent, filename=real_model.name, context_size=512
+    )
+    async with opened(engine.child_spec(llama, model)):
+        url = await engine.await_ready("smol", 60)
+        for _ in range(20):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(broken_answer, url)
+                await until_async(lambda: is_answering(url))
+                await killed("smol")
+            assert await engine.await_ready("smol", 60) == url
+            assert await answer(url)
+
+
+async def broken_answer(url: str) -> None:
+    """Ask for much and see the connection break."""
+    with pytest.raises(httpx.HTTPError):
+        await answer(url, 400)
+
+
+async def test_a_server_that_is_killed_leaves_no_engine_behind(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """Without a word of its own: its keeper is linked to it. The next one gets the same port."""
+    async with opened(engine.child_spec(llama, tiny)):
+        url = await engine.await_ready("tiny", 10)
+        for reason in ("kill", "boom", "kill"):
+            before = await EngineServer.os_pid("tiny")
+            old = candil.whereis("tiny")
+            assert old is not None
+            assert before is not None
+            await candil.exit(old, reason)
+            await until(lambda old=old: candil.whereis("tiny") not in {None, old})
+
+            assert await engine.await_ready("tiny", 10) == url
+            assert not census.is_alive(before)
+            assert await answer(url) == tiny_gguf.counted(">", 8)
+
+
+async def test_a_keeper_or_watcher_that_is_killed_takes_its_server_along(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """The three live and die together; the supervisor starts three new ones."""
+    async with opened(engine.child_spec(llama, tiny)):
+        await engine.await_ready("tiny", 10)
+        for index in (0, 1):
+            old = candil.whereis("tiny")
+            assert old is not None
+            info = candil.process_info(old)
+            assert info is not None
+            helper = [pid for pid in info.links if pid != info.parent][index]
+            await candil.exit(helper, "kill")
+            await until(lambda old=old: candil.whereis("tiny") not in {None, old})
+
+            assert await engine.await_ready("tiny", 10)
+
+
+async def test_an_engine_that_hangs_becomes_unhealthy_and_recovers(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """Its server goes on answering from its state all the while."""
+    async with opened():
+        await engine.start(llama, tiny, timing=QUICK)
+        await engine.await_ready("tiny", 10)
+        os_pid = await EngineServer.os_pid("tiny")
+        assert os_pid is not None
+        os.kill(os_pid, signal.SIGSTOP)
+        await until_async(is_unhealthy)
+        before = trio.current_time()
+        assert not await engine.healthy("tiny")
+        assert trio.current_time() - before < 0.1
+
+        os.kill(os_pid, signal.SIGCONT)
+        assert await engine.await_ready("tiny", 10)
+        assert await EngineServer.os_pid("tiny") == os_pid
+
+        os.kill(os_pid, signal.SIGSTOP)
+        await engine.stop("tiny")
+        assert not census.living(marked)
+
+
+async def is_unhealthy() -> bool:
+    """Whether the tiny model's engine has missed several looks."""
+    return bool(await candil.call("tiny", "health") == "unhealthy")
+
+
+async def test_an_engine_that_cannot_stay_up_gives_up_alone(
+    llama: engine.Engine, tiny: engine.Model, long_model: Path, marked: str
+) -> None:
+    """Beyond its restart limit it is gone; the other engines and the tree stay."""
+    other = engine.Model(alias="other", model_dir=long_model.parent, filename=long_model.name)
+    async with opened():
+        await engine.start(llama, other)
+        server = await engine.start(llama, tiny)
+        for _ in range(20):
+            candil.exit_nowait(server, "boom")
+            server = await successor_of(server)
+        candil.exit_nowait(server, "boom")  # one more than it may
+        await until_async(has_no_child_but_other)
+
+        assert candil.whereis("tiny") is None
+        assert not await engine.healthy("tiny")
+
+        assert await engine.await_ready("other", 10)
+        await engine.start(llama, tiny)
+        assert await engine.await_ready("tiny", 10)
+
+
+async def has_no_child_but_other() -> bool:
+    """Whether the engines' supervisor has one engine left."""
+    return [child.id for child in await candil.which_children(engine.SUPERVISOR)] == ["other"]
+
+
+async def test_both_pipes_are_drained(
+    llama_server_dir: Path, tiny: engine.Model, tmp_path: Path, marked: str
+) -> None:
+    """Hundreds of requests at the highest verbosity: a full pipe would have hung the engine."""
+    llama = engine.Engine(
+        alias="llama", binary_dir=llama_server_dir, port=0, start_args=("-lv", "10")
+    )
+    log = tmp_path / "engine.log"
+    async with opened():
+        await engine.start(llama, tiny, log_path=log)
+        url = await engine.await_ready("tiny", 30)
+        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+            for _ in range(300):
+                body = {"prompt": ">", "max_tokens": 1}
+                reply = await client.post(f"{url}/v1/completions", json=body)
+                assert reply.status_code == httpx.codes.OK
+
+        tail = await EngineServer.log_tail("tiny")
+        assert sum(map(len, tail)) < 64 << 10
+    assert size_of(log) > 300_000
+
+
+def size_of(path: Path) -> int:
+    """Bytes in a file."""
+    return path.stat().st_size
+
+
+def environment_of(pid: int | None) -> bytes:
+    """What the process got as its environment."""
+    return Path(f"/proc/{pid}/environ").read_bytes()
+
+
+async def test_llama_variables_do_not_reach_the_engine(
+    llama: engine.Engine, tiny: engine.Model, marked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stray one would move it to another port or lock its clients out."""
+    monkeypatch.setenv("LLAMA_ARG_PORT", "1")
+    monkeypatch.setenv("LLAMA_API_KEY", "secret")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    async with opened():
+        await engine.start(llama, tiny)
+        url = await engine.await_ready("tiny", 10)
+        os_pid = await EngineServer.os_pid("tiny")
+
+        assert b"LLAMA_" not in environment_of(os_pid)
+        assert await answer(url) == tiny_gguf.counted(">", 8)

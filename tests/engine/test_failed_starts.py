@@ -1,0 +1,253 @@
+"""Engines that cannot start: a sentence, and no restart loop."""
+
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+import candil
+from candil import engine
+from candil.engine import EngineState
+from tests.engine import census, tiny_gguf
+from tests.engine.engines import answer, killed, opened, successor_of
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+
+async def test_a_taken_port_is_passed_over(
+    llama_server_dir: Path, tiny: engine.Model, marked: str
+) -> None:
+    """By another program, before the start."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        llama = engine.Engine(alias="llama", binary_dir=llama_server_dir, port=min(taken, 65_500))
+        async with opened():
+            await engine.start(llama, tiny)
+            url = await engine.await_ready("tiny", 10)
+
+            assert url != f"http://127.0.0.1:{taken}"
+            assert await answer(url) == tiny_gguf.counted(">", 8)
+
+
+async def test_a_stolen_port_is_given_up_for_another(
+    llama_server_dir: Path, tiny: engine.Model, marked: str
+) -> None:
+    """By a thief who sets SO_REUSEADDR, as the engine does; its answers do not count as ready."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        base = min(free.getsockname()[1], 65_000)
+    llama = engine.Engine(alias="llama", binary_dir=llama_server_dir, port=base)
+    spec = engine.child_spec(llama, tiny)
+    lease = spec.args[2].lease
+    with socket.socket() as thief:
+        thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        thief.bind(("127.0.0.1", lease.acquire()))
+        thief.listen()
+        async with opened(spec) as root:
+            url = await engine.await_ready("tiny", 10)
+
+            assert url != f"http://127.0.0.1:{base}"
+            assert await answer(url) == tiny_gguf.counted(">", 8)
+            assert (await candil.which_children(root))[0].child == candil.whereis("tiny")
+
+
+@pytest.mark.parametrize(
+    ("contents", "error"),
+    [
+        (None, engine.ModelMissing),
+        (b"", engine.NotAGguf),
+        (b"<!doctype html>", engine.NotAGguf),
+        ("half", engine.ModelTruncated),
+        ("folder", engine.ModelNotAFile),
+    ],
+)
+async def test_a_model_that_cannot_be_loaded_is_a_sentence_and_no_restart_loop(
+    llama: engine.Engine, tiny_model: Path, tmp_path: Path, contents: Any, error: type, marked: str
+) -> None:
+    """`start` raises; in a static tree the server stays, failed, and says the same."""
+    path = tmp_path / "model.gguf"
+    spoil(path, contents, tiny_model)
+    model = engine.Model(alias="bad", model_dir=tmp_path, filename=path.name)
+    async with opened(engine.child_spec(llama, model)):
+        with pytest.raises(error, match=r"model\.gguf"):
+            await engine.await_ready("bad", 10)
+        first = candil.whereis("bad")
+        assert await candil.call("bad", "health") is EngineState.FAILED
+        assert await engine.base_url("bad") is None
+        assert not await engine.healthy("bad")
+        await trio.sleep(0.2)
+
+        assert first is not None
+        assert candil.whereis("bad") == first
+        assert not census.living(marked)
+
+    async with opened():
+        with pytest.raises(error):
+            await engine.start(llama, model)
+        assert candil.whereis("bad") is None
+
+
+def spoil(path: Path, contents: Any, whole: Path) -> None:
+    """Put a model, more or less whole, at *path*."""
+    match contents:
+        case bytes():
+            path.write_bytes(contents)
+        case "renamed":
+            path.write_bytes(whole.read_bytes().replace(b"llama", b"lhama"))
+        case "whole":
+            path.write_bytes(whole.read_bytes())
+        case "half":
+            path.write_bytes(whole.read_bytes()[:100_000])
+        case "folder":
+            path.mkdir()
+        case _:
+            pass
+
+
+async def test_a_model_that_only_the_program_can_refuse_fails_once(
+    llama: engine.Engine, tiny_model: Path, tmp_path: Path, marked: str
+) -> None:
+    """Its header is whole, its architecture unknown: the program's own line is in the sentence."""
+    path = tmp_path / "model.gguf"
+    spoil(path, "renamed", tiny_model)
+    model = engine.Model(alias="odd", model_dir=tmp_path, filename=path.name)
+    async with opened():
+        first = await engine.start(llama, model)
+        with pytest.raises(engine.EngineStartError, match=r"architecture.*lhama") as caught:
+            await engine.await_ready("odd", 10)
+        await trio.sleep(0.2)
+
+        assert caught.value.returncode == 1
+        assert caught.value.log_tail
+        assert str(path) in caught.value.argv
+        assert candil.whereis("odd") == first
+        assert await candil.call("odd", "health") == "failed"
+
+        spoil(path, "whole", tiny_model)  # mended: a new start replaces the failed one
+        assert await engine.start(llama, model) != first
+        assert await engine.await_ready("odd", 10)
+
+
+async def test_a_refused_argument_fails_once(
+    llama_server_dir: Path, tiny: engine.Model, marked: str
+) -> None:
+    """The user's mistake is named, with what to correct."""
+    llama = engine.Engine(
+        alias="llama", binary_dir=llama_server_dir, port=0, start_args=("--no-such-flag",)
+    )
+    async with opened():
+        first = await engine.start(llama, tiny)
+        with pytest.raises(engine.EngineStartError, match=r"--no-such-flag.*start_args"):
+            await engine.await_ready("tiny", 10)
+
+        assert candil.whereis("tiny") == first
+        assert not census.living(marked)
+
+
+async def test_a_missing_program_is_a_sentence(
+    tmp_path: Path, tiny: engine.Model, marked: str
+) -> None:
+    """At the start, and as the state of a static child."""
+    llama = engine.Engine(alias="llama", binary_dir=tmp_path, port=0)
+    async with opened(engine.child_spec(llama, tiny)):
+        with pytest.raises(engine.BinaryNotFound, match="binary_dir"):
+            await engine.await_ready("tiny", 10)
+    async with opened():
+        with pytest.raises(engine.BinaryNotFound, match=str(tmp_path)):
+            await engine.start(llama, tiny)
+
+
+def imitate(folder: Path, script: str) -> engine.Engine:
+    """A program of a few lines in the place of llama-server."""
+    program = folder / "llama-server"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return engine.Engine(alias="llama", binary_dir=folder, port=0)
+
+
+async def test_an_older_build_runs_without_the_flags_it_does_not_know(
+    llama_server_dir: Path, tmp_path: Path, tiny: engine.Model, marked: str
+) -> None:
+    """One after the other is left out, and a restart remembers them."""
+    starts = tmp_path / "starts"
+    llama = imitate(
+        tmp_path,
+        f"""echo >> {starts}
+for word; do case $word in --no-ui|--cache-ram)
+  echo "error: invalid argument: $word" >&2; exit 1;; esac; done
+exec {llama_server_dir}/llama-server "$@" """,
+    )
+    async with opened():
+        await engine.start(llama, tiny)
+        await engine.await_ready("tiny", 10)
+        assert len(starts.read_text()) == 3
+        await killed("tiny")
+        await engine.await_ready("tiny", 10)
+
+        assert len(starts.read_text()) == 4
+
+
+async def test_waiters_learn_of_a_death_while_loading_at_once(
+    tmp_path: Path, tiny: engine.Model, marked: str
+) -> None:
+    """With the status and the last lines; after three such starts it is not tried again."""
+    llama = imitate(tmp_path, "echo loading; sleep 0.05; echo 'last words' >&2; kill -SEGV $$")
+    errors: list[engine.EngineStartError] = []
+    async with opened():
+        server = await engine.start(llama, tiny)
+        for _ in range(3):
+            with pytest.raises(engine.EngineStartError, match="SIGSEGV") as caught:
+                await engine.await_ready("tiny", 10)
+            errors.append(caught.value)
+            if len(errors) < 3:
+                server = await successor_of(server)
+
+        assert {error.returncode for error in errors} == {-signal.SIGSEGV}
+        assert errors[0].log_tail == ("loading", "last words")
+        assert await candil.call("tiny", "health") is EngineState.FAILED
+        assert candil.whereis("tiny") == server
+
+
+async def test_a_program_that_never_becomes_ready_is_given_up(
+    tmp_path: Path, tiny: engine.Model, marked: str
+) -> None:
+    """After the time it was given; a waiter with less patience learns that it still starts."""
+    llama = imitate(tmp_path, "exec sleep 100")
+    async with opened():
+        await engine.start(llama, tiny, timing=engine.Timing(ready=0.5))
+        with pytest.raises(engine.ReadyTimeout, match="still starting"):
+            await engine.await_ready("tiny", 0.1)
+        with pytest.raises(engine.EngineStartError, match="not ready within"):
+            await engine.await_ready("tiny", 10)
+
+
+async def test_waiters_learn_what_the_end_of_a_server_means_to_them(
+    tmp_path: Path, tiny: engine.Model, marked: str
+) -> None:
+    """A stop ends their wait; a kill of the server alone does not: the next one may be ready."""
+    llama = imitate(tmp_path, "exec sleep 100")
+    answers: list[type[Exception]] = []
+
+    async def wait() -> None:
+        try:
+            await engine.await_ready("tiny", 10)
+        except engine.EngineError as error:
+            answers.append(type(error))
+
+    async with opened():
+        server = await engine.start(llama, tiny)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            nursery.start_soon(wait)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            candil.exit_nowait(server, "kill")
+            await successor_of(server)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            assert answers == []
+            await engine.stop("tiny")
+
+    assert answers == [engine.NotRunning, engine.NotRunning]

@@ -1,0 +1,314 @@
+"""Engines that are started, asked after and stopped: the real llama-server."""
+
+import functools
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx  # noqa: ASYNC127 - as candil does
+import pytest
+import trio
+import trio.testing
+
+import candil
+from candil import engine
+from candil.engine import EngineState
+from tests.engine import census, tiny_gguf
+from tests.engine.engines import answer, is_answering, opened
+from tests.engine.waiting import until_async
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+
+@contextmanager
+def states() -> Iterator[list[EngineState]]:
+    """Collect the states that engines enter."""
+    seen: list[EngineState] = []
+
+    def note(event: object) -> None:
+        if isinstance(event, engine.EngineStateChanged):
+            seen.append(event.new)
+
+    with candil.subscribe(note):
+        yield seen
+
+
+async def test_an_engine_starts_becomes_ready_answers_and_stops(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """The seed's functions, one after the other."""
+    async with opened():
+        assert not await engine.healthy("tiny")
+        assert await engine.base_url("tiny") is None
+
+        with states() as seen:
+            pid = await engine.start(llama, tiny)
+            url = await engine.await_ready("tiny", 10)
+
+            assert pid == candil.whereis("tiny")
+            assert url == await engine.base_url("tiny")
+            assert await engine.healthy("tiny")
+            assert await candil.call("tiny", "health") == "ready"
+            assert await answer(url) == tiny_gguf.counted(">", 8)
+
+            await engine.stop("tiny")
+
+        assert not census.living(marked)
+        assert not await engine.healthy("tiny")
+        assert await engine.base_url("tiny") is None
+        assert seen[-2:] == [EngineState.READY, EngineState.STOPPING]
+        with pytest.raises(engine.NotRunning, match="tiny"):
+            await engine.stop("tiny")
+        with pytest.raises(engine.NotRunning):
+            await engine.await_ready("tiny", 10)
+
+
+async def test_leaving_the_tree_stops_the_engine(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """Also one that was started on demand, and one that still loads."""
+    async with opened():
+        await engine.start(llama, tiny)
+        await engine.await_ready("tiny", 10)
+    assert not census.living(marked)
+
+    async with opened(engine.child_spec(llama, tiny)):
+        pass
+    assert not census.living(marked)
+
+
+async def test_an_engine_is_not_linked_to_its_starter(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """The process that asked for it may crash, and the engine stays."""
+
+    async def starter() -> None:
+        await engine.start(llama, tiny)
+        raise ValueError
+
+    async with opened():
+        _, ref = candil.spawn_monitor(starter)
+        down = await candil.receive(candil.Down)
+        assert down.ref == ref
+
+        await engine.await_ready("tiny", 10)
+        (tree,) = await candil.which_children(engine.SUPERVISOR)
+        assert tree.id == "tiny"
+
+
+async def test_stop_during_loading_is_prompt(
+    llama: engine.Engine, real_model: Path, marked: str
+) -> None:
+    """A model that loads has nobody to wait for."""
+    model = engine.Model(alias="smol", model_dir=real_model.parent, filename=real_model.name)
+    async with opened():
+        await engine.start(llama, model)
+        await until_async(is_loading)
+        before = trio.current_time()
+        await engine.stop("smol")
+
+        assert trio.current_time() - before < 2
+        assert not census.living(marked)
+
+
+async def is_loading() -> bool:
+    """Whether the real model loads."""
+    state = await candil.call("smol", "health")
+    assert state in {"starting", "loading"}
+    return bool(state == "loading")
+
+
+async def test_stop_before_the_process_exists_is_prompt(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """At the moment `start` has returned, and a little later each time."""
+    async with opened():
+        for pause in (0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03):
+            await engine.start(llama, tiny)
+            await trio.sleep(pause)
+            before = trio.current_time()
+            await engine.stop("tiny")
+
+            assert trio.current_time() - before < 2
+            assert not census.living(marked)
+
+
+async def test_stop_during_a_stream_is_over_in_three_seconds(
+    llama: engine.Engine, long_model: Path, marked: str
+) -> None:
+    """SIGTERM alone would freeze the stream, and wait."""
+    model = engine.Model(
+        alias="long",
+        model_dir=long_model.parent,
+        filename=long_model.name,
+        context_size=131_072,
+    )
+    async with opened():
+        await engine.start(llama, model)
+        url = await engine.await_ready("long", 30)
+        for stream in (True, False):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(endless, url, stream)
+                await until_async(functools.partial(is_answering, url))
+                before = trio.current_time()
+                await engine.stop("long")
+
+                assert trio.current_time() - before < 3
+                assert not census.living(marked)
+            if stream:
+                await engine.start(llama, model)
+                url = await engine.await_ready("long", 30)
+
+
+async def endless(url: str, stream: bool) -> None:
+    """Ask for an answer that does not end, and see it break off."""
+    body = {"prompt": "hello>", "max_tokens": 100_000, "stream": stream}
+    with pytest.raises(httpx.HTTPError):
+        await read_all(url, body)
+
+
+async def read_all(url: str, body: dict[str, Any]) -> None:
+    """Read an answer to its end."""
+    async with (
+        httpx.AsyncClient(trust_env=False, timeout=30) as client,
+        client.stream("POST", f"{url}/v1/completions", json=body) as response,
+    ):
+        async for _ in response.aiter_bytes():
+            pass
+
+
+async def test_stop_lets_a_short_answer_finish(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """The drain waits for as long as it may, and no longer than it must."""
+    texts: list[str] = []
+
+    async def ask(url: str) -> None:
+        texts.append(await answer(url, 300))
+
+    async with opened():
+        await engine.start(llama, tiny, timing=engine.Timing(drain=10))
+        url = await engine.await_ready("tiny", 10)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, url)
+            await until_async(lambda: is_answering(url))
+            await engine.stop("tiny")
+
+        assert texts == [tiny_gguf.counted(">", 300)]
+
+
+async def test_a_second_start_of_the_same_alias_is_refused(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """It says so and leaves the first alone, also when both come at once."""
+    refusals: list[engine.AlreadyRunning] = []
+
+    async def try_to_start() -> None:
+        try:
+            await engine.start(llama, tiny)
+        except engine.AlreadyRunning as error:
+            refusals.append(error)
+
+    async with opened():
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(try_to_start)
+        await engine.await_ready("tiny", 10)
+
+        assert [error.alias for error in refusals] == ["tiny", "tiny"]
+        assert len(census.living(marked, "llama-server")) == 2  # the engine, and its guard
+
+
+async def test_two_models_have_a_port_and_a_process_each(
+    llama_server_dir: Path, tiny: engine.Model, long_model: Path, marked: str
+) -> None:
+    """The base port plus an offset that is free; stopping one leaves the other."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        base = min(probe.getsockname()[1], 60_000)
+    llama = engine.Engine(alias="llama", binary_dir=llama_server_dir, port=base)
+    other = engine.Model(alias="other", model_dir=long_model.parent, filename=long_model.name)
+    async with opened(engine.child_spec(llama, tiny), engine.child_spec(llama, other)):
+        urls = {await engine.await_ready("tiny", 10), await engine.await_ready("other", 10)}
+
+        assert len(urls) == 2
+        assert all(base <= int(url.rpartition(":")[2]) < base + 100 for url in urls)
+        await engine.stop("tiny")
+        assert await engine.healthy("other")
+        assert len(census.living(marked, "llama-server")) == 2  # the engine, and its guard
+
+
+async def test_the_engines_supervisor_can_stand_in_a_static_tree(
+    llama: engine.Engine, tiny: engine.Model, long_model: Path, marked: str
+) -> None:
+    """`start` then adds to it, wherever it stands, and `stop` reaches both kinds."""
+    other = engine.Model(alias="other", model_dir=long_model.parent, filename=long_model.name)
+    async with opened(engine.engines_spec([engine.child_spec(llama, tiny)])) as root:
+        await engine.start(llama, other)
+        assert await engine.await_ready("tiny", 10) != await engine.await_ready("other", 10)
+
+        assert len(await candil.which_children(root)) == 1
+        await engine.stop("tiny")
+        await engine.stop("other")
+        assert await candil.which_children(engine.SUPERVISOR) == []
+
+
+async def test_functions_for_an_alias_do_not_touch_a_stranger_of_that_name(
+    llama: engine.Engine, marked: str
+) -> None:
+    """A process that happens to have the name is no engine."""
+
+    async def somebody() -> None:
+        await trio.sleep_forever()
+
+    async with opened():
+        pid = candil.spawn(somebody, name="counter")
+        with pytest.raises(engine.NotRunning):
+            await engine.stop("counter")
+        assert not await engine.healthy("counter")
+        assert await engine.base_url("counter") is None
+        assert candil.is_alive(pid)
+
+
+async def test_starting_needs_a_tree_with_a_root(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """The sentence says how to get one; the port is free again."""
+    async with candil.open_node(log=False):
+        with pytest.raises(RuntimeError, match="open_supervisor"):
+            await engine.start(llama, tiny)
+    with pytest.raises(RuntimeError, match="open_supervisor"):
+        await engine.start(llama, tiny)
+
+
+async def test_what_is_no_engine_or_no_model_is_refused() -> None:
+    """At once, both in one error."""
+    with pytest.raises(engine.ConfigError, match=r"engine must be.*\n.*model must be"):
+        await engine.start("llama", None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("host", ["localhost", "0.0.0.0", "::1"])  # noqa: S104
+async def test_an_engine_may_listen_on_any_address_of_the_machine(
+    llama_server_dir: Path, tiny: engine.Model, host: str, marked: str
+) -> None:
+    """Its address is one that a client on this machine can use."""
+    llama = engine.Engine(alias="llama", binary_dir=llama_server_dir, port=0, host=host)
+    async with opened():
+        await engine.start(llama, tiny)
+
+        assert await answer(await engine.await_ready("tiny", 10)) == tiny_gguf.counted(">", 8)
+
+
+async def test_start_to_ready_is_quick(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """No fixed wait stands between an engine that is ready and those who wait for it."""
+    async with opened():
+        before = time.perf_counter()
+        await engine.start(llama, tiny)
+        await engine.await_ready("tiny", 10)
+
+        assert time.perf_counter() - before < 5

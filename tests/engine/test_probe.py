@@ -1,0 +1,108 @@
+"""A look at an engine's port."""
+
+import functools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+import trio.testing
+
+from candil.engine._probe import Probe, Sight
+
+OURS = b'{"data": [{"id": "m", "aliases": ["m", "~nonce"]}]}'
+
+
+@asynccontextmanager
+async def serving(answer: Callable[[bytes], bytes]) -> AsyncIterator[str]:
+    """An HTTP server that answers each request line with what *answer* says; its address."""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        request = await stream.receive_some()
+        await stream.send_all(answer(request.split(b"\r\n")[0]))
+        await stream.aclose()
+
+    async with trio.open_nursery() as nursery:
+        serve_tcp = functools.partial(trio.serve_tcp, host="127.0.0.1")
+        (listener,) = await nursery.start(serve_tcp, serve, 0)
+        address = listener.socket.getsockname()
+        yield f"http://127.0.0.1:{address[1]}"
+        nursery.cancel_scope.cancel()
+
+
+def http(status: int, body: bytes = b"") -> bytes:
+    """A whole answer."""
+    return b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (status, len(body)) + body
+
+
+def engine(request: bytes) -> bytes:
+    """Our own server, ready."""
+    return http(200, OURS if b"/v1/models" in request else b"{}")
+
+
+async def look(url: str) -> Sight:
+    """One look with a little patience."""
+    async with Probe(url, "nonce", 0.2) as probe:
+        return await probe.look()
+
+
+@pytest.mark.parametrize(
+    ("answer", "sight"),
+    [
+        (engine, Sight.READY),
+        (lambda _: http(503, b'{"error": "Loading model"}'), Sight.LOADING),
+        (lambda _: http(200, b'{"data": [{"id": "other"}]}'), Sight.STRANGER),
+        (lambda _: http(404), Sight.SILENT),
+        (lambda _: b"SSH-2.0-OpenSSH\r\n", Sight.SILENT),
+        (lambda _: b"", Sight.SILENT),
+    ],
+)
+async def test_what_is_on_the_port_is_told_apart(
+    answer: Callable[[bytes], bytes], sight: Sight
+) -> None:
+    """A foreign server that is healthy is not our engine being ready."""
+    async with serving(answer) as url:
+        assert await look(url) is sight
+
+
+async def test_nobody_on_the_port_is_seen_as_such() -> None:
+    """The connection is refused at once."""
+    async with serving(engine) as url:
+        pass
+
+    assert await look(url) is Sight.ABSENT
+
+
+async def test_a_server_that_never_answers_is_silent(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """After as long as the probe was told to wait."""
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listeners[0].socket.getsockname()[1]
+    assert await look(f"http://127.0.0.1:{port}") is Sight.SILENT
+    await listeners[0].aclose()
+
+
+async def test_a_proxy_in_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked of an engine on this machine stays on this machine."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    async with serving(engine) as url:
+        assert await look(url) is Sight.READY
+
+
+@pytest.mark.parametrize(
+    ("body", "busy"),
+    [
+        (http(200, b'[{"is_processing": false}, {"is_processing": true}]'), True),
+        (http(200, b'[{"is_processing": false}]'), False),
+        (http(501, b'{"error": "slots are disabled"}'), False),
+        (http(401, b'{"error": {"code": 401}}'), False),
+        (http(200, b"not json"), False),
+        (b"", False),
+    ],
+)
+async def test_an_engine_is_busy_when_one_of_its_slots_is(body: bytes, busy: bool) -> None:
+    """One that does not say is not waited for."""
+    async with serving(lambda _: body) as url, Probe(url, "nonce", 1) as probe:
+        assert await probe.is_busy() is busy
