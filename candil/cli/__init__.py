@@ -19,6 +19,8 @@ def main() -> int:
     """
     try:
         from candil.cli._app import run  # noqa: PLC0415 - see above
+
+        return run(sys.argv[1:])
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"cyclopts", "rich"}:
             raise
@@ -27,4 +29,3 @@ def main() -> int:
             "pip install 'candil[cli]'\n"
         )
         return 1
-    return run(sys.argv[1:])

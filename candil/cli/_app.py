@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from cyclopts import App
 
-from candil.cli._errors import CommandError
+from candil import CandilError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,11 +54,11 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = app(arguments, result_action="return_value")
         sys.stdout.flush()
-    except CommandError as error:
-        sys.stderr.write(f"candil: {error}\n")
-        return 1
     except BrokenPipeError:  # whoever read our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (CandilError, OSError) as error:
+        sys.stderr.write(f"candil: {error}\n")
         return 1
     except KeyboardInterrupt:
         return 130

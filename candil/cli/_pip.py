@@ -144,7 +144,7 @@ _SENTENCES: Final = (
     ),
     (
         ("No matching distribution found",),
-        "the package index that pip is configured with does not have {name}",
+        "the package index that pip is configured with does not offer {name}, or does not answer",
     ),
 )
 

@@ -6,11 +6,15 @@ supervisors restart at once.
 from __future__ import annotations
 
 import math
-from typing import final
+import sys
+from typing import Any, final
 
 import attrs
 
-from candil.otp._errors import SpecError
+from candil.otp._errors import SpecError, brief
+
+LEAST = math.ulp(0.0)
+MOST = sys.float_info.max
 
 
 @final
@@ -46,18 +50,18 @@ class Backoff:
     reset_after: float = 60.0
 
     def __attrs_post_init__(self) -> None:
-        checks = {
-            "initial": 0 <= self.initial < math.inf,
-            "factor": 1 <= self.factor < math.inf,
-            "step": 0 < self.step < math.inf,
-            "maximum": 0 <= self.maximum < math.inf,
-            "jitter": 0 <= self.jitter <= 1,
-            "reset_after": self.reset_after >= 0,
+        ranges = {
+            "initial": (0, MOST),
+            "factor": (1, MOST),
+            "step": (LEAST, MOST),
+            "maximum": (0, MOST),
+            "jitter": (0, 1),
+            "reset_after": (0, math.inf),
         }
         mistakes = [
-            f"backoff.{name}: out of range, got {getattr(self, name)!r}"
-            for name, ok in checks.items()
-            if not ok
+            f"backoff.{name}: out of range, got {brief(getattr(self, name))}"
+            for name, (low, high) in ranges.items()
+            if not _is_between(low, getattr(self, name), high)
         ]
         if mistakes:
             raise SpecError(mistakes)
@@ -81,3 +85,8 @@ class Backoff:
             steps = min(crashes, 1000.0 / math.log2(self.factor)) if self.factor > 1 else 1
             base = grown * self.factor**steps
         return min(base, self.maximum) * (1 + self.jitter * (2 * chance - 1))
+
+
+def _is_between(low: float, value: Any, high: float) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and low <= value <= high

@@ -38,6 +38,8 @@ from candil.otp._registration import claim_name
 from candil.otp._start import IGNORE, start_process
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from candil.otp._timers import Timer
 
 
@@ -53,7 +55,7 @@ class Child:
 
     spec: ChildSpec[Any]
     pid: Pid[Any] | None = None
-    args: tuple[Any, ...] = ()
+    arguments: tuple[tuple[Any, ...], Mapping[str, Any]] | None = None  # instead of the spec's
     restarting: bool = False
     crashes: int = 0
     started_at: float = -math.inf
@@ -84,16 +86,17 @@ async def start_child_process(own: Process, child: Child) -> Pid[Any] | None:
         StartError: It did not start; ``.reason`` as OTP's ``{error, Reason}``.
     """
     spec = child.spec
-    args = (*spec.args, *child.args)
+    args, options = child.arguments or (spec.args, spec.kwargs)
+    kwargs = dict(options)
     try:
         if isinstance(spec.target, StartFunction):
-            return await _run_start_function(spec.target, args, dict(spec.kwargs))
+            return await _run_start_function(spec.target, args, kwargs)
         if isinstance(spec.target, type | SupervisorSpec):
             process = await start_process(
-                spec.target, args, dict(spec.kwargs), spec.name, math.inf, parent=own
+                spec.target, args, kwargs, spec.name, math.inf, parent=own
             )
             return process.pid
-        return _spawn_function(own, spec, args)
+        return _spawn_function(own, spec, args, kwargs)
     except StartIgnored:
         return None
     except AlreadyStarted as error:
@@ -102,7 +105,9 @@ async def start_child_process(own: Process, child: Child) -> Pid[Any] | None:
         raise StartError(error.reason, spec.id) from error.__cause__
 
 
-def _spawn_function(own: Process, spec: ChildSpec[Any], args: tuple[Any, ...]) -> Pid[Any]:
+def _spawn_function(
+    own: Process, spec: ChildSpec[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Pid[Any]:
     """
     Start a plain async function as a process; it counts as up at once. OTP:
     ``proc_lib:spawn_link``.
@@ -110,7 +115,7 @@ def _spawn_function(own: Process, spec: ChildSpec[Any], args: tuple[Any, ...]) -
     if spec.name is not None and (holder := own.runtime.names.get(name_key(spec.name))) is not None:
         raise AlreadyStarted(holder.pid, Exit(("already_started", holder.pid)))
     label = getattr(spec.target, "__qualname__", None) or type(spec.target).__name__
-    process = own.node.spawn(label, own, partial(spec.target, **spec.kwargs), *args)
+    process = own.node.spawn(label, own, partial(spec.target, **kwargs), *args)
     link_processes(own, process)
     if spec.name is not None:
         claim_name(process, spec.name)

@@ -27,15 +27,22 @@ from candil.otp._call import NO_REPLY, Call, Cast, Deferred
 from candil.otp._errors import (
     BadReturnValue,
     CallTimeout,
-    LeakedCancellation,
     ProcessExit,
     ServerExited,
     UndefinedCallback,
 )
-from candil.otp._exit import NORMAL, Crashed, ExitReason, as_exit_reason
+from candil.otp._exit import NORMAL, Crashed, ExitReason
 from candil.otp._handlers import CallHandler, CastHandler, completed, handlers_of
 from candil.otp._messages import ExitSignal, Timeout
-from candil.otp._process import Process, Request, park, settle, wake
+from candil.otp._process import (
+    Process,
+    Request,
+    keyboard_interrupt_in,
+    park,
+    reason_of,
+    settle,
+    wake,
+)
 from candil.otp._runtime import current_process
 
 if TYPE_CHECKING:
@@ -46,7 +53,6 @@ if TYPE_CHECKING:
 
 Functions = dict[str, tuple[Callable[..., Any], bool]]
 
-TURNS = 8
 LOOK_EVERY = 8  # a busy server looks at the clock after so many messages
 LOOP_SECONDS = 0.001  # and gives way to other tasks after so long
 
@@ -95,7 +101,7 @@ class GenServer:
 class Directive:
     """What a callback asked for, beyond its return value."""
 
-    crash: tuple[Call, BaseException] | None = None
+    crash: BaseException | None = None
     stop: ExitReason | None = None
     continues: deque[object] = attrs.field(factory=deque[object])
     timeout: float | None = None
@@ -180,8 +186,10 @@ class SystemCall(Request[Any]):
         self.refuse(CallTimeout(self.target, self.what, self.timeout))
 
     def exited_error(self, reason: ExitReason) -> BaseException:
-        """Tell the caller that the server ended."""
-        return ServerExited(self.target, self.what, reason)
+        """Tell the caller that the server ended, chained to the crash."""
+        error = ServerExited(self.target, self.what, reason)
+        error.__cause__ = reason.exception if isinstance(reason, Crashed) else None
+        return error
 
 
 @final
@@ -217,16 +225,8 @@ class ServerLoop:
         self.context = trio.lowlevel.current_task().context
         try:
             await self._loop()
-        except ProcessExit as ending:
-            reason = as_exit_reason(ending.reason)
-        except trio.Cancelled as cancelled:
-            reason = self._leaked(cancelled)
-        except Exception as error:  # a handler's crash is the server's end, not the program's
-            if self.process.exiting is not None:
-                raise
-            reason = Crashed(error)
-        except SystemExit as error:
-            reason = Crashed(error)
+        except BaseException as error:  # noqa: BLE001  # what is not its own is raised again
+            reason = self._own_reason(error)
         await self._end(reason)
 
     def ask(self, directive: Directive) -> None:
@@ -234,10 +234,14 @@ class ServerLoop:
         self.directive = directive
         wake(self.process)
 
+    def end(self, reason: ExitReason) -> None:
+        """Stop next, before anything in the mailbox; ``terminate`` runs."""
+        self.ask(Directive(stop=reason))
+
     def crash(self, call: Call, error: BaseException) -> None:
         """Crash as the handler of *call* did, which its caller ran in place."""
         call.owed_by(self.process)
-        self.ask(Directive(crash=(call, error)))
+        self.ask(Directive(crash=error))
 
     def owe_current(self) -> None:
         """Have the caller whose turn it is told if the process ends now, for whatever reason."""
@@ -263,15 +267,19 @@ class ServerLoop:
         mailbox = process.mailbox
         calls = self.calls
         instance = self.instance
-        turns = 0
+        turns = counted = 0
         until = math.inf
         try:
             while True:
+                if process.exiting is not None:
+                    await checkpoint()
                 if self.directive is not None:
                     await self._obey()
+                    calls, instance = self.calls, self.instance
+                    continue
                 if not mailbox:
-                    self.handled += turns
-                    turns = 0
+                    self.handled += turns - counted
+                    turns = counted = 0
                     if process.settling is not None:
                         settle(process)
                     if self._timeout is not None:
@@ -281,19 +289,20 @@ class ServerLoop:
                     process.parked = task
                     await wait_task_rescheduled(process.abort_park)
                     continue
-                if process.exiting is not None:
-                    await checkpoint()
                 turns += 1
                 if turns % LOOK_EVERY == 0:
                     until = await self._give_way(turns, until)
                 message = mailbox.popleft()
                 if type(message) is not Call:
+                    self.handled += turns - counted  # it may be asked for this very number
+                    counted = turns
                     await self._handle_message(message)
                     calls, instance = self.calls, self.instance
                     continue
                 self._timeout = None
                 call = self._current = message
-                handler = calls.get(call.request) if type(call.request) is str else None
+                request = call.request
+                handler = calls.get(request) if type(request) is str else None
                 value: Any
                 if handler is None:
                     value = await self._handle_other_call(call)
@@ -301,7 +310,12 @@ class ServerLoop:
                     value = await handler[0](instance, *call.args, **call.kwargs)
                 else:
                     value = handler[0](instance, *call.args, **call.kwargs)
-                if self.directive is None and value is not NO_REPLY and type(value) is not Deferred:
+                if (
+                    self.directive is None  # type: ignore[redundant-expr]  # the handler sets it
+                    and value is not NO_REPLY
+                    and type(value) is not Deferred
+                    and process.exiting is None
+                ):
                     call.put(value)
                 else:
                     self.settle_call(call, value)  # pyright: ignore[reportUnknownArgumentType]
@@ -365,6 +379,7 @@ class ServerLoop:
 
     async def _handle_other(self, message: object) -> None:
         if isinstance(message, SystemCall):
+            self.handled -= 1  # no message of the server's own
             await self._answer_system(message)
             if self.suspended and self.directive is None:
                 await self._stay_suspended()
@@ -387,20 +402,31 @@ class ServerLoop:
             raise BadReturnValue(name, result)
 
     async def _obey(self) -> None:
-        """Do what callbacks asked for: stop, or continue, or wait for so long."""
+        """
+        Do what callbacks asked for: stop, or continue, or wait for so long.
+
+        A callback that continues may ask for more; a chain of them gives way as messages do.
+        """
+        until = perf_counter() + LOOP_SECONDS
         while self.directive is not None:
             directive, self.directive = self.directive, None
             if directive.crash is not None:
-                self._current, error = directive.crash
-                raise error
+                raise directive.crash
             if directive.stop is not None:
                 raise ProcessExit(directive.stop)
             if directive.timeout is not None:
                 self._timeout = directive.timeout
             if directive.continues:
+                argument = directive.continues.popleft()
+                if directive.continues:  # those behind it wait, in case it stops
+                    self.directive = Directive(continues=directive.continues)
                 self._timeout = None
-            while directive.continues:
-                await self._callback("handle_continue", directive.continues.popleft())
+                await self._callback("handle_continue", argument)
+            if self.process.exiting is not None or perf_counter() > until:
+                await checkpoint()
+                until = perf_counter() + LOOP_SECONDS
+        if self.suspended:
+            await self._stay_suspended()
 
     async def _answer_system(self, call: SystemCall) -> None:
         call.owed_by(self.process)
@@ -440,15 +466,22 @@ class ServerLoop:
             type(message) is ExitSignal and self.parent is not None and message.pid is self.parent
         )
 
-    def _leaked(self, cancelled: trio.Cancelled) -> ExitReason:
+    def _own_reason(self, error: BaseException) -> ExitReason:
         """
-        Tell a foreign ``Cancelled`` that a handler let out from one that is meant for this process.
+        Give the reason for which the server ends by itself, when a handler raised *error*; raises
+        it again if it is not the server's own end: a signal's, the node's, or Ctrl-C.
+
+        A ``Cancelled`` that is none of these was stored by a handler.
         """
-        if self.process.exiting is not None or trio.current_effective_deadline() == -float("inf"):
-            raise cancelled
-        leaked = LeakedCancellation()
-        leaked.__cause__ = cancelled
-        return Crashed(leaked)
+        kind = type(error)
+        own = issubclass(kind, Exception | SystemExit) or (
+            issubclass(kind, trio.Cancelled | BaseExceptionGroup)
+            and keyboard_interrupt_in(error) is None
+            and trio.current_effective_deadline() != -math.inf
+        )
+        if self.process.exiting is not None or not own:
+            raise error
+        return reason_of(error)
 
     async def _end(self, reason: ExitReason) -> None:
         """Run ``terminate``, give the last answer, and end."""
@@ -457,7 +490,7 @@ class ServerLoop:
             if callback is not None:
                 await completed(callback(reason))
         finally:
-            if self._parting is not None:
+            if self._parting is not None and self.process.exiting is None:
                 call, value = self._parting
                 call.reply(value)
         self.process.verdict = reason

@@ -8,6 +8,7 @@ and waits. ``self.increment`` is the plain method.
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from types import CoroutineType
 from typing import (
     TYPE_CHECKING,
@@ -21,7 +22,7 @@ from typing import (
     overload,
 )
 
-from candil.otp._call import DEFAULT_TIMEOUT, Cast, Deferred, perform
+from candil.otp._call import DEFAULT_TIMEOUT, Cast, Deferred, perform, refuse_timeout
 from candil.otp._pid import Pid
 from candil.otp._process import post
 from candil.otp._runtime import resolve
@@ -110,7 +111,12 @@ class CallClient(Generic[S, P, T]):
 
         Args:
             seconds: How long its calls wait; the default is 5, ``math.inf`` waits for ever.
+
+        Raises:
+            ValueError: It is negative or no number.
         """
+        if not seconds >= 0:
+            refuse_timeout(seconds)
         return CallClient(self._request, self._arity, seconds)
 
 
@@ -139,16 +145,33 @@ class CastClient(Generic[S, P]):
             post(process, Cast(self._message, args, kwargs))
 
 
-class Handler:
+class Handler(ABC):
     """What the decorators leave in the class body."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
-        self.is_async = inspect.iscoroutinefunction(function)
+        self.is_async = is_async(function)
         self.arity = _Arity(function)
+        self.named = False
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
         self.__wrapped__ = function
+
+    def __set_name__(self, owner: type[Any], name: str) -> None:
+        # The name in the class counts: a decorator may have given the function another.
+        if not self.named:
+            self.named = True
+            self.__name__ = name
+            self._make_client()
+
+    @abstractmethod
+    def _make_client(self) -> None:
+        """Make what the class shows under the handler's name."""
+
+    @property
+    def __closure__(self) -> Any:
+        # attrs.define copies the class, and looks here for the cell that a bare super() reads.
+        return self.function.__closure__
 
 
 @final
@@ -157,6 +180,9 @@ class CallHandler(Handler, Generic[S, P, R, T]):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
+        self._make_client()
+
+    def _make_client(self) -> None:
         self._client: CallClient[S, P, T] = CallClient(self.__name__, self.arity, DEFAULT_TIMEOUT)
 
     @overload
@@ -175,6 +201,9 @@ class CastHandler(Handler, Generic[S, P, R]):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
+        self._make_client()
+
+    def _make_client(self) -> None:
         self._client: CastClient[S, P] = CastClient(self.__name__, self.arity)
 
     @overload
@@ -241,6 +270,13 @@ def handle_cast(function: Callable[..., Any]) -> CastHandler[Any, Any, Any]:
     return CastHandler(function)
 
 
+def is_async(function: Callable[..., object]) -> bool:
+    """Tell whether a handler is an ``async def``, also one under a decorator that is none."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        inspect.unwrap(function)
+    )
+
+
 def handlers_of(cls: type[Any], kind: type[Handler]) -> dict[str, tuple[Callable[..., Any], bool]]:
     """
     Give the handlers of a class by name: the function, and whether it is async.
@@ -254,7 +290,7 @@ def handlers_of(cls: type[Any], kind: type[Handler]) -> dict[str, tuple[Callable
             if isinstance(value, kind):
                 found[name] = (value.function, value.is_async)
             elif name in found and callable(value):
-                found[name] = (value, inspect.iscoroutinefunction(value))
+                found[name] = (value, is_async(value))
     return found
 
 

@@ -53,6 +53,7 @@ class _Ending:
 
     process: Process
     overdue: Callable[[Process], None]
+    deadline: float = 0.0
 
     @property
     def done(self) -> bool:
@@ -81,7 +82,7 @@ class Node:
     interrupted: KeyboardInterrupt | None = None
     stuck: Callable[[], None] | None = None
     closing: bool = False
-    root_left: bool = False  # by itself, and not because the block had ended
+    block_ended_first: bool = False  # its reason is its own, though the root's may be the same
     closed: bool = False
     _emptied: Slot[bool] | None = None
 
@@ -116,19 +117,18 @@ class Node:
         """
         Notice that a process has left ``processes``; when it was the root, the block ends too.
         """
-        if process is self.root:
-            self.root_left = not self.closing
-            if self.block.alive:
-                tell_to_end(self.block, reason)
+        if process is self.root and self.block.alive:
+            tell_to_end(self.block, reason)
         if self._emptied is not None and not self.processes:
             self._emptied.put(True)
 
     def interrupt(self, interrupt: KeyboardInterrupt) -> None:
-        """Stop everything in order; the block then raises *interrupt*."""
-        if self.interrupted is None:
-            self.interrupted = interrupt
-            if self.block.alive:
-                tell_to_end(self.block, SHUTDOWN)
+        """Stop everything in order, or, if that goes on, at once; the block raises *interrupt*."""
+        self.interrupted = self.interrupted or interrupt
+        if self.closing:
+            self.kill_all()
+        elif self.block.alive:
+            tell_to_end(self.block, SHUTDOWN)
 
     def watch_ending(self, process: Process) -> None:
         """Report the process if it does not end soon."""
@@ -146,6 +146,8 @@ class Node:
     async def close(self) -> None:
         """End every process: the root in its own order, the rest at once. The body has left."""
         self.closing = True
+        if self.root is not None and self.root.reason is None:
+            self.block_ended_first = self.block.exiting is not None
         self.abandoned.pop(self.block, None)
         if self.root is not None and self.root.reason is None:
             send_exit(self.root, self.block.pid, SHUTDOWN)
@@ -153,7 +155,10 @@ class Node:
         if self.block.reason is None:
             finish(self.block, self.block.exiting or SHUTDOWN)
         for index, process in enumerate(reversed(list(self.processes))):
-            send_exit(process, self.block.pid, SHUTDOWN)
+            if process.trap_exit and process.server is not None:
+                process.server.end(SHUTDOWN)  # it may have no parent whose signal it would heed
+            else:
+                send_exit(process, self.block.pid, SHUTDOWN)
             if index % CLOSE_BATCH == CLOSE_BATCH - 1:
                 await trio.lowlevel.checkpoint()
         while not await self._empty_within(CLOSE_SECONDS):
@@ -162,6 +167,12 @@ class Node:
         if self.abandoned and self.stuck is not None:
             self.timers.call_later(CLOSE_SECONDS, self._give_up_waiting)
         else:
+            self.nursery.cancel_scope.cancel()
+
+    def ended_after_all(self, process: Process) -> None:
+        """Notice the end of a process that was given up; a node that waits for the last is done."""
+        self.abandoned.pop(process, None)
+        if self.closed and not self.abandoned:
             self.nursery.cancel_scope.cancel()
 
     def _give_up_waiting(self) -> None:
@@ -250,7 +261,7 @@ async def open_node(*, name: str = "local", log: bool = True) -> AsyncGenerator[
                 failure = error
             finally:
                 shield.shield = True
-                await node.close()
+                await _close(node)
                 failure = node.interrupted or failure or _why_ended(node)
                 current_process.set(outer_process)
                 runtime.nodes.pop(node, None)
@@ -259,6 +270,16 @@ async def open_node(*, name: str = "local", log: bool = True) -> AsyncGenerator[
             raise failure
         finally:
             del failure
+
+
+async def _close(node: Node) -> None:
+    """End the node in order; a Ctrl-C that finds it waiting for that kills what still runs."""
+    while True:
+        try:
+            return await node.close()
+        except KeyboardInterrupt as interrupt:
+            node.interrupted = node.interrupted or interrupt
+            node.kill_all()
 
 
 @contextmanager
@@ -287,8 +308,8 @@ def _why_ended(node: Node) -> BaseException | None:
     if reason is None:
         return None
     if (
-        node.root_left
-        and node.root is not None
+        node.root is not None
+        and not node.block_ended_first
         and node.root.reason is reason
         and isinstance(reason, Normal | Shutdown)
     ):

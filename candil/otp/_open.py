@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -37,10 +37,12 @@ def as_tree(tree: Tree, options: dict[str, Any]) -> SupervisorSpec:
 
 @asynccontextmanager
 async def open_tree(
-    spec: SupervisorSpec, *, log: bool
+    spec: SupervisorSpec, *, log: bool, opened: Callable[[Node], None] | None = None
 ) -> AsyncGenerator[tuple[Node, Pid[Supervisor]]]:
-    """Open a node with *spec* as its root."""
+    """Open a node with *spec* as its root; *opened* gets it before anything starts."""
     async with open_node(log=log) as node:
+        if opened is not None:
+            opened(node)
         try:
             root = await start_process(spec, (), {}, None, math.inf, parent=node.block)
         except StartError as error:

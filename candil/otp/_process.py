@@ -57,7 +57,9 @@ class Request(Slot[T], Generic[T]):
     Somebody waits for an answer to this; if the process that owes it ends first, they are told.
     """
 
-    __slots__ = ("debtor",)
+    __slots__ = ("deadline", "debtor")
+
+    deadline: float
 
     def __init__(self) -> None:
         super().__init__()
@@ -312,7 +314,7 @@ async def run_process(process: Process, body: Body, args: tuple[object, ...]) ->
         verdict = process.verdict if error is None else None
         finish(process, process.exiting or verdict or reason_of(error))
     else:  # it was abandoned, and everybody knows already
-        process.node.abandoned.pop(process, None)
+        process.node.ended_after_all(process)
     if isinstance(error, trio.Cancelled) and trio.current_effective_deadline() == -float("inf"):
         raise error  # the whole node is being cancelled, which only its own failure does
 

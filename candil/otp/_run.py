@@ -80,7 +80,7 @@ class _Program:
     last_report: SupervisorReport | None = None
     signal: int | None = None
     node: Node | None = None
-    body: trio.CancelScope | None = None
+    last_resort: threading.Timer | None = None
 
     def note(self, event: object) -> None:
         if isinstance(event, SupervisorReport):
@@ -95,7 +95,22 @@ class _Program:
         _say(f"second signal: stopping at once ({signal.Signals(number).name})")
         if self.node is not None:
             self.node.kill_all()
-        threading.Timer(SECOND_SIGNAL_SECONDS, os._exit, [EXIT_BY_SIGNAL + number]).start()
+        if self.last_resort is None:
+            self.last_resort = threading.Timer(
+                SECOND_SIGNAL_SECONDS, os._exit, [EXIT_BY_SIGNAL + number]
+            )
+            self.last_resort.daemon = True  # a program that ends by itself does not wait for it
+            self.last_resort.start()
+
+    def host(self, node: Node) -> None:
+        """Learn which node the tree is in, before anything runs there."""
+        self.node = node
+        node.stuck = _exit_stuck
+
+    def over(self) -> None:
+        """Call off what would end the program: it ends by itself."""
+        if self.last_resort is not None:
+            self.last_resort.cancel()
 
 
 async def _main(spec: SupervisorSpec, log: bool) -> int:  # noqa: FBT001  # positional through trio.run
@@ -105,6 +120,7 @@ async def _main(spec: SupervisorSpec, log: bool) -> int:  # noqa: FBT001  # posi
             await nursery.start(_take_signals, program)
         with subscribe(program.note):
             code = await _run_tree(spec, program, log=log)
+        program.over()
         nursery.cancel_scope.cancel()
     return code
 
@@ -121,9 +137,7 @@ async def _take_signals(
 async def _run_tree(spec: SupervisorSpec, program: _Program, *, log: bool) -> int:
     try:
         with program.scope:
-            async with open_tree(spec, log=log) as (node, _root):
-                program.node = node
-                node.stuck = _exit_stuck
+            async with open_tree(spec, log=log, opened=program.host):
                 await trio.sleep_forever()
     except RestartIntensityExceeded as error:
         _say(str(error))

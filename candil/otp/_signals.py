@@ -228,8 +228,11 @@ async def _wait_unless_wanted(slot: Slot[bool]) -> None:
         await slot.wait()
         return
     own = slot.process
+    waited = False
     while not slot.done and not any(
         isinstance(message, Request | ExitSignal) for message in own.mailbox
     ):
         await park(own)
-    await trio.lowlevel.checkpoint()
+        waited = True
+    if not waited:
+        await trio.lowlevel.checkpoint()

@@ -9,11 +9,13 @@ Starting servers: the new process says when it is up, and its starter waits for 
 from __future__ import annotations
 
 import contextvars
-import inspect
 import math
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
+from trio.lowlevel import checkpoint
+
+from candil.otp._call import refuse_timeout
 from candil.otp._errors import (
     AlreadyStarted,
     BadReturnValue,
@@ -25,7 +27,8 @@ from candil.otp._errors import (
 from candil.otp._events import Hint
 from candil.otp._exit import NORMAL, Crashed, Exit, ExitReason
 from candil.otp._gen_server import GenServer, ServerLoop
-from candil.otp._handlers import completed
+from candil.otp._handlers import completed, is_async
+from candil.otp._messages import Down
 from candil.otp._names import Server, name_key
 from candil.otp._node import current_node
 from candil.otp._process import (
@@ -36,6 +39,7 @@ from candil.otp._process import (
     keyboard_interrupt_in,
     kill,
     link_processes,
+    post,
     reason_of,
     unlink_processes,
 )
@@ -88,42 +92,43 @@ def server_of(target: object) -> tuple[type[Any], tuple[Any, ...], Server[Any] |
 class Starting(Request[bool]):
     """One start that is waited for."""
 
-    __slots__ = ("ignored", "process", "timeout")
+    __slots__ = ("expired", "ignored", "process", "timeout")
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, process: Process, timeout: float) -> None:
         super().__init__()
+        self.process = process
         self.timeout = timeout
+        self.expired = False
         self.ignored = False
-        self.process: Process | None = None
 
     def exited_error(self, reason: ExitReason) -> BaseException:
         """Say that the process ended before it was up."""
+        if self.expired:
+            return StartTimeout(self.timeout, Exit("timeout"))
         error = StartIgnored(reason) if self.ignored else StartError(reason)
         error.__cause__ = reason.exception if isinstance(reason, Crashed) else None
         return error
 
     def expire(self) -> None:
-        """Give up on the process; the deadline's task calls it."""
-        process = self._forget()
-        if process is not None:
-            self.refuse(StartTimeout(self.timeout, Exit("timeout")))
-            kill(process)
+        """
+        Give up on the process; the deadline's task calls it. The starter learns of it from the end
+        of the process, when the name is free.
+        """
+        self.expired = True
+        self._give_up()
 
     def abort(self, raise_cancel: object) -> Abort:
         """
         Let a cancellation end the wait, and the half-started process with it: nobody else knows of
         it.
         """
-        process = self._forget()
-        if process is not None:
-            kill(process)
+        self._give_up()
         return super().abort(raise_cancel)
 
-    def _forget(self) -> Process | None:
-        process = self.process
-        if process is not None and process.parent is not None:
-            unlink_processes(process.parent, process)
-        return process
+    def _give_up(self) -> None:
+        if self.process.parent is not None:
+            unlink_processes(self.process.parent, self.process)
+        kill(self.process)
 
 
 async def start(
@@ -224,7 +229,11 @@ async def start_monitor(
     """
     own = own_process("start_monitor")
     process = await start_process(cls, args, kwargs, name, timeout, parent=None)
-    return process.pid, add_monitor(own, process, process.pid)
+    if process.reason is None:
+        return process.pid, add_monitor(own, process, process.pid)
+    ref = own.runtime.new_ref()  # it was up, and ended before this task had its turn
+    post(own, Down(ref, process.pid, process.reason))
+    return process.pid, ref
 
 
 async def start_process(  # one start, seen from inside
@@ -237,6 +246,8 @@ async def start_process(  # one start, seen from inside
     parent: Process | None,
 ) -> Process:
     """Start a server and wait until it is up; a *parent* is linked to it."""
+    if not timeout >= 0:
+        refuse_timeout(timeout)
     cls, args, name = _resolve_target(target, args, name)
     node = parent.node if parent is not None else current_node()
     in_place = _has_plain_init(cls)
@@ -256,8 +267,7 @@ async def start_process(  # one start, seen from inside
     if in_place:
         _start_in_place(process, parent, cls, args, kwargs)
         return process
-    starting = Starting(timeout)
-    starting.process = process
+    starting = Starting(process, timeout)
     starting.owed_by(process)
     node.run(process, _run_server, cls, args, kwargs, parent, starting)
     if timeout != math.inf:
@@ -267,7 +277,8 @@ async def start_process(  # one start, seen from inside
 
 
 def _has_plain_init(cls: type[Any]) -> bool:
-    return not inspect.iscoroutinefunction(getattr(cls, "init", None))
+    init = getattr(cls, "init", None)
+    return init is None or not is_async(init)
 
 
 def _start_in_place(
@@ -284,7 +295,7 @@ def _start_in_place(
     """
     loop: ServerLoop = process.server
     context = contextvars.copy_context()
-    starting = Starting(math.inf)
+    starting = Starting(process, math.inf)
     reason: ExitReason | None = None
     try:
         starting.ignored = context.run(_initialise_now, process, cls, args, kwargs)
@@ -334,6 +345,8 @@ async def _run_server(
     try:
         result = await completed(_build(loop, cls, args, kwargs)())
         starting.ignored = _judge_init(loop, result)
+        if process.exiting is not None:  # as if it had noticed: it is not up
+            await checkpoint()
     except BaseException:
         _unlink_parent(process, parent)
         raise
@@ -364,7 +377,7 @@ def _judge_init(loop: ServerLoop, result: object) -> bool:
         raise ProcessExit(loop.directive.stop)
     if result is not None and result is not IGNORE:
         raise BadReturnValue("init", result)
-    return result is IGNORE
+    return result is IGNORE and loop.process.exiting is None  # a signal came first, and counts
 
 
 def _unlink_parent(process: Process, parent: Process | None) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 import trio
 
-from candil.otp._errors import CallTimeout, NoProc, ServerExited
+from candil.otp._call import refuse_timeout
+from candil.otp._errors import CallingSelf, CallTimeout, NoProc, ServerExited
 from candil.otp._exit import NORMAL, Crashed, ExitReason, as_exit_reason
 from candil.otp._gen_server import Directive, ServerLoop, SystemCall, stop_self
 from candil.otp._names import Name, Server, Via
@@ -26,10 +27,14 @@ if TYPE_CHECKING:
 def stop(reason: ExitReason = NORMAL, /) -> None: ...
 @overload
 def stop(
-    server: Pid[Any] | Name[Any] | Via[Any] | str, /, reason: object = ..., *, timeout: float = ...
+    server: Pid[Any] | Name[Any] | Via[Any] | str | None,
+    /,
+    reason: object = ...,
+    *,
+    timeout: float = ...,
 ) -> Awaitable[None]: ...
 def stop(
-    server: Server[Any] | ExitReason = NORMAL,
+    server: Server[Any] | ExitReason | None = NORMAL,
     /,
     reason: object = NORMAL,
     *,
@@ -54,6 +59,10 @@ def stop(
     Raises:
         NoProc: There is no such server.
 
+        CallingSelf: A callback waited for its own server's end; ``stop(reason)`` does not wait.
+
+        ValueError: The timeout is negative or no number.
+
         ServerExited: It ended, but with another reason.
 
         CallTimeout: It has not ended in time; it goes on ending.
@@ -64,7 +73,11 @@ def stop(
         The server ends all the same; only the wait for it ends.
     """
     if isinstance(server, Pid | Name | Via | str):
+        if not timeout >= 0:
+            refuse_timeout(timeout)
         return _stop_server(server, as_exit_reason(reason), timeout)
+    if server is None:  # what ``whereis`` gives for a name that nobody holds
+        raise NoProc(server, "stop")
     stop_self(server)
     return None
 
@@ -74,6 +87,8 @@ async def _stop_server(server: Server[Any], reason: ExitReason, timeout: float) 
     if process is None or not process.alive:
         await trio.lowlevel.checkpoint()
         raise NoProc(server, "stop")
+    if process.task is trio.lowlevel.current_task():
+        raise CallingSelf(server, "stop")
 
     def end(loop: ServerLoop) -> None:
         loop.ask(Directive(stop=reason))

@@ -26,6 +26,7 @@ import trio
 from candil.otp._child import Child, start_child_process, stop_child_process
 from candil.otp._child_spec import (
     ChildSpec,
+    StartFunction,
     SupervisorSpec,
     as_child_spec,
     children_mistakes,
@@ -222,8 +223,8 @@ class Supervisor(GenServer):
             stop_self(SHUTDOWN)
 
     def _shuts_down_with(self, child: Child) -> bool:
-        if self.spec.auto_shutdown == "any_significant":
-            return True
+        if self.spec.auto_shutdown != "all_significant":
+            return self.spec.auto_shutdown == "any_significant"
         others = (
             other
             for other in self.children.values()
@@ -444,10 +445,14 @@ class Supervisor(GenServer):
                 "list of further arguments"
             )
             return Refusal(SpecError([mistake]))
-        mistakes = instance_mistakes(self.spec.children[0], tuple(extra))  # pyright: ignore[reportUnknownArgumentType]
-        if mistakes:
-            return Refusal(SpecError(mistakes))
-        child = Child(self.spec.children[0], args=tuple(extra))  # pyright: ignore[reportUnknownArgumentType]
+        template = self.spec.children[0]
+        more: tuple[Any, ...] = tuple(extra)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        if not isinstance(template.target, type | StartFunction):  # whose start would succeed
+            mistakes = instance_mistakes(template, more)
+            if mistakes:
+                return Refusal(SpecError(mistakes))
+        arguments = ((*template.args, *more), template.kwargs)
+        child = Child(template, arguments=arguments)
         self.children[child] = child
         return await self._start_first(child)
 
@@ -514,11 +519,8 @@ class Supervisor(GenServer):
     def do_get_childspec(self, child_id: object) -> ChildSpec[Any] | Refusal:
         """Give a child's spec, by id or pid."""
         if self.simple and is_pid(child_id):
-            return (
-                self.spec.children[0]
-                if child_id in self.by_pid
-                else Refusal(ChildNotFound(child_id))
-            )
+            found = self._find(child_id)
+            return found if isinstance(found, Refusal) else self.spec.children[0]
         if self.simple:
             template = self.spec.children[0]
             return template if child_id == template.id else Refusal(ChildNotFound(child_id))

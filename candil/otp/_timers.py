@@ -34,6 +34,8 @@ class Expirable(Protocol):
     @property
     def done(self) -> bool: ...
 
+    deadline: float
+
     def expire(self) -> None: ...
 
 
@@ -67,7 +69,7 @@ class Timer:
 @final
 @attrs.define(eq=False)
 class _Queue:
-    waiting: deque[tuple[float, Expirable]] = attrs.field(factory=deque[tuple[float, Expirable]])
+    waiting: deque[Expirable] = attrs.field(factory=deque[Expirable])
     timer: Timer | None = None
     sweep_at: int = _SLACK
 
@@ -110,7 +112,8 @@ class Timers:
         waiting = queue.waiting
         ahead = self._ahead
         now = trio.current_time() if ahead is None else perf_counter() + ahead
-        waiting.append((now + seconds, call))
+        call.deadline = now + seconds  # there and not in a tuple: one object less for every call
+        waiting.append(call)
         if len(waiting) > queue.sweep_at:
             self._sweep(queue)
         if queue.timer is None:
@@ -140,15 +143,15 @@ class Timers:
         self._sweep_at = 2 * len(self._heap) + _SLACK
 
     def _arm(self, queue: _Queue) -> None:
-        queue.timer = self.call_at(queue.waiting[0][0], lambda: self._expire_head(queue))
+        queue.timer = self.call_at(queue.waiting[0].deadline, lambda: self._expire_head(queue))
 
     def _expire_head(self, queue: _Queue) -> None:
         queue.timer = None
         now = trio.current_time()
         waiting = queue.waiting
         late: list[Expirable] = []  # first, since whoever expires may add to this queue
-        while waiting and (waiting[0][1].done or waiting[0][0] <= now):
-            late.append(waiting.popleft()[1])
+        while waiting and (waiting[0].done or waiting[0].deadline <= now):
+            late.append(waiting.popleft())
         if waiting:
             self._arm(queue)
         for call in late:
@@ -156,5 +159,5 @@ class Timers:
                 call.expire()
 
     def _sweep(self, queue: _Queue) -> None:
-        queue.waiting = deque(entry for entry in queue.waiting if not entry[1].done)
+        queue.waiting = deque(call for call in queue.waiting if not call.done)
         queue.sweep_at = 2 * len(queue.waiting) + _SLACK

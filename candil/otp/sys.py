@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, final
 import attrs
 import trio
 
-from candil.otp._call import DEFAULT_TIMEOUT
-from candil.otp._errors import NoProc, UndefinedCallback
+from candil.otp._call import DEFAULT_TIMEOUT, refuse_timeout
+from candil.otp._errors import CallingSelf, NoProc, UndefinedCallback
 from candil.otp._gen_server import ServerLoop, SystemCall
 from candil.otp._handlers import completed
 from candil.otp._process import post
@@ -42,6 +42,10 @@ async def _ask(
     if process is None or not process.alive:
         await trio.lowlevel.checkpoint()
         raise NoProc(server, what)
+    if process.task is trio.lowlevel.current_task():
+        raise CallingSelf(server, what)
+    if not timeout >= 0:
+        refuse_timeout(timeout)
     request = SystemCall(server, what, run, timeout)
     post(process, request)
     if timeout != float("inf"):
@@ -60,7 +64,7 @@ async def suspend(server: Server[Any], *, timeout: float = DEFAULT_TIMEOUT) -> N
         timeout: Seconds to wait.
 
     Raises:
-        NoProc, ServerExited, CallTimeout: As for ``call``.
+        NoProc, ServerExited, CallTimeout, CallingSelf, ValueError: As for ``call``.
     """
 
     def run(loop: ServerLoop) -> None:
@@ -79,7 +83,7 @@ async def resume(server: Server[Any], *, timeout: float = DEFAULT_TIMEOUT) -> No
         timeout: Seconds to wait.
 
     Raises:
-        NoProc, ServerExited, CallTimeout: As for ``call``.
+        NoProc, ServerExited, CallTimeout, CallingSelf, ValueError: As for ``call``.
     """
 
     def run(loop: ServerLoop) -> None:
@@ -99,7 +103,7 @@ async def get_state(server: Server[Any], *, timeout: float = DEFAULT_TIMEOUT) ->
         timeout: Seconds to wait.
 
     Raises:
-        NoProc, ServerExited, CallTimeout: As for ``call``.
+        NoProc, ServerExited, CallTimeout, CallingSelf, ValueError: As for ``call``.
     """
     return await _ask(server, "sys.get_state", lambda loop: loop.instance, timeout)
 
@@ -125,12 +129,16 @@ async def replace_state(
         The new instance.
 
     Raises:
-        NoProc, ServerExited, CallTimeout: As for ``call``.
+        NoProc, ServerExited, CallTimeout, CallingSelf, ValueError: As for ``call``.
     """
 
     def run(loop: ServerLoop) -> Any:
-        loop.serve(replace(loop.instance))
-        return loop.instance
+        instance = replace(loop.instance)
+        if not isinstance(instance, type(loop.instance)):
+            kind = type(loop.instance).__name__
+            raise TypeError(f"replace must return the {kind} to go on with; got {instance!r}")
+        loop.serve(instance)
+        return instance
 
     return await _ask(server, "sys.replace_state", run, timeout)
 
@@ -159,7 +167,7 @@ async def change_code(
 
         UndefinedCallback: It has no such callback; it goes on as it was.
 
-        NoProc, ServerExited, CallTimeout: As for ``call``.
+        NoProc, ServerExited, CallTimeout, CallingSelf, ValueError: As for ``call``.
     """
 
     async def run(loop: ServerLoop) -> None:
@@ -183,7 +191,8 @@ class Statistics:
     What a server has done and has waiting.
 
     Attributes:
-        messages_handled: Since its start, without those that callers ran in place.
+        messages_handled: Since its start, without requests of this module and calls that callers
+            ran in place.
 
         message_queue_len: Waiting now.
 
@@ -205,7 +214,7 @@ async def statistics(server: Server[Any], *, timeout: float = DEFAULT_TIMEOUT) -
         timeout: Seconds to wait.
 
     Raises:
-        NoProc, ServerExited, CallTimeout: As for ``call``.
+        NoProc, ServerExited, CallTimeout, CallingSelf, ValueError: As for ``call``.
     """
     counted: Statistics = await _ask(
         server,

@@ -17,9 +17,9 @@ from tests.engine.waiting import until
 
 
 @asynccontextmanager
-async def opened(*children: Any) -> AsyncIterator[candil.Pid[Any]]:
-    """A tree of *children* without a log."""
-    with trio.fail_after(60):
+async def opened(*children: Any, seconds: float = 100) -> AsyncIterator[candil.Pid[Any]]:
+    """A tree of *children*, without a log, for *seconds* at most."""
+    with trio.fail_after(seconds):
         async with candil.open_supervisor(list(children), max_restarts=100, log=False) as root:
             yield root
 

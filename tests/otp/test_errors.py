@@ -108,7 +108,7 @@ def test_noproc_is_a_value_too() -> None:
 
 
 def test_the_default_process_exit_is_normal() -> None:
-    """raise ProcessExit() ends a process as a return does."""
+    """A bare ProcessExit() ends a process as a return does."""
     assert "normal" == candil.ProcessExit().reason
     assert "boom" == candil.ProcessExit("boom").reason
 

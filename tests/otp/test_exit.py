@@ -115,4 +115,4 @@ def test_reasons_are_frozen_values(reason: object) -> None:
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         reason.term = "other"
 
-    assert reason in {reason}
+    assert {reason} == {reason}

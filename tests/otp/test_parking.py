@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import weakref
 from typing import Any
@@ -15,7 +16,7 @@ from candil.otp._parking import WAKE, Slot
 
 
 async def test_trio_only_calls_unwrap_on_what_reschedule_is_given() -> None:
-    """No outcome object is made for each hand-off; a trio that asks for more must be noticed here."""
+    """No outcome object is made per hand-off; a trio that asks for more must be noticed here."""
     calls = []
 
     class OnlyUnwrap:
@@ -182,10 +183,8 @@ async def test_a_raised_error_keeps_no_slot_alive() -> None:
         slot.fail(error)
         alive = weakref.ref(error)
         del error
-        try:
+        with contextlib.suppress(Error):
             await slot.wait()
-        except Error:
-            pass
         del slot
         await trio.lowlevel.checkpoint()
 

@@ -375,7 +375,7 @@ async def test_a_return_is_seen_as_normal() -> None:
 
 @pytest.mark.parametrize("term", ["normal", "shutdown", "boom", ("shutdown", 1), 7, Exit("x")])
 async def test_exit_with_a_term_is_seen_as_that_term(term: object) -> None:
-    """raise ProcessExit(term) is OTP's exit(Term)."""
+    """A raised ProcessExit(term) is OTP's exit(Term)."""
     async with candil.open_node():
         assert candil.as_exit_reason(term) == await end_of(candil.spawn(leave, term))
 
@@ -765,32 +765,12 @@ async def test_tables_of_links_and_monitors_are_empty_when_all_have_ended() -> N
     """Processes that link, watch, unlink and die in any order leave nothing behind."""
     rng = random.Random(7)
 
-    async def busy(others: list[candil.Pid[Any]], seed: int) -> None:
-        own = random.Random(seed)
-        candil.trap_exit(own.random() < 0.5)
-        refs: list[candil.Ref] = []
-        for _ in range(30):
-            other = own.choice(others)
-            match own.randrange(6):
-                case 0:
-                    candil.link(other)
-                case 1:
-                    candil.unlink(other)
-                case 2:
-                    refs.append(candil.monitor(other))
-                case 3 if refs:
-                    candil.demonitor(refs.pop(), flush=own.random() < 0.5)
-                case 4:
-                    await candil.exit(other, own.choice(["normal", "boom", "kill"]))
-                case _:
-                    await trio.lowlevel.checkpoint()
-
     async with candil.open_node(log=False) as node:
         survivor = candil.self()
         candil.trap_exit(True)
         pids: list[candil.Pid[Any]] = []
         for _ in range(150):
-            pids.append(candil.spawn(busy, pids, rng.random()))
+            pids.append(candil.spawn(_busy, pids, rng.random()))
         records = [pid.process for pid in pids]
         for pid in pids:
             candil.link(pid)
@@ -802,3 +782,24 @@ async def test_tables_of_links_and_monitors_are_empty_when_all_have_ended() -> N
             assert record.reason is not None
             assert {} == record.links == record.monitors == record.watchers == record.owed
         assert {} == survivor.process.links == survivor.process.monitors
+
+
+async def _busy(others: list[candil.Pid[Any]], seed: float) -> None:
+    own = random.Random(seed)
+    candil.trap_exit(own.random() < 0.5)
+    refs: list[candil.Ref] = []
+    for _ in range(30):
+        other = own.choice(others)
+        match own.randrange(6):
+            case 0:
+                candil.link(other)
+            case 1:
+                candil.unlink(other)
+            case 2:
+                refs.append(candil.monitor(other))
+            case 3 if refs:
+                candil.demonitor(refs.pop(), flush=own.random() < 0.5)
+            case 4:
+                await candil.exit(other, own.choice(["normal", "boom", "kill"]))
+            case _:
+                await trio.lowlevel.checkpoint()

@@ -276,12 +276,16 @@ async def test_exit_from_outside_waits_for_the_supervisor_as_well() -> None:
 
 async def test_exit_returns_when_the_supervisor_gives_up() -> None:
     """It does not wait for a supervisor that has ended."""
-    with pytest.raises(candil.RestartIntensityExceeded):
+
+    async def block() -> None:
         async with candil.open_supervisor(
             [candil.child_spec(wait_for_ever, id="a", name="a")], max_restarts=0
         ):
             await candil.exit("a", "boom")
             await trio.sleep_forever()
+
+    with trio.fail_after(2), pytest.raises(candil.RestartIntensityExceeded):
+        await block()
 
 
 async def test_a_demonitor_of_an_unknown_reference_is_harmless() -> None:

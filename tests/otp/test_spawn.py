@@ -144,7 +144,7 @@ async def test_only_a_process_can_link_or_monitor_what_it_spawns(spawn: Any) -> 
 
 
 async def test_a_task_outside_finds_the_one_open_tree() -> None:
-    """spawn needs no process if it is clear where the new one belongs."""
+    """It needs no process if it is clear where the new one belongs."""
     async with candil.open_node() as node:
         current_process.set(None)
         pid = candil.spawn(wait_for_ever)

@@ -10,7 +10,7 @@ import trio
 from hypothesis import given, strategies as st
 from trio.testing import MockClock
 
-from candil.otp._timers import _QUEUES, _SLACK, Timers
+from candil.otp._timers import _QUEUES, _SLACK, Timer, Timers
 
 
 @attrs.define(eq=False)
@@ -20,6 +20,7 @@ class Waiter:
     log: list[Any]
     mark: object = None
     done: bool = False
+    deadline: float = 0.0
 
     def expire(self) -> None:
         self.done = True
@@ -103,8 +104,9 @@ def test_a_timer_may_cancel_another_that_is_due_at_the_same_time() -> None:
 
     async def play(timers: Timers) -> list[str]:
         log: list[str] = []
-        timers.call_at(1, lambda: victim.cancel())
-        victim = timers.call_at(1.0, lambda: log.append("no"))
+        victims: list[Timer] = []
+        timers.call_at(1, lambda: victims[0].cancel())
+        victims.append(timers.call_at(1, lambda: log.append("no")))
         await trio.sleep(2)
         return log
 
@@ -226,6 +228,7 @@ def test_what_expires_may_add_to_the_same_queue() -> None:
         class Chain:
             left: int
             done: bool = False
+            deadline: float = 0.0
 
             def expire(self) -> None:
                 self.done = True
@@ -295,6 +298,7 @@ def test_timers_keep_trios_real_time_too() -> None:
             @attrs.define(eq=False)
             class Sets:
                 done: bool = False
+                deadline: float = 0.0
 
                 def expire(self) -> None:
                     log.append(trio.current_time() - started)

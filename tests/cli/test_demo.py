@@ -1,0 +1,143 @@
+"""The whole demo, with the real llama-server and the real model, as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_command import COMMAND
+from tests.engine import census
+
+pytestmark = [pytest.mark.slow, pytest.mark.engine]
+
+STEPS = [
+    *("engine", "model", "tree", "ready"),
+    *("question", "kill", "answer", "cut", "noticed", "restart", "ready"),
+    *("question", "answer", "complete", "tokens"),
+    *("stop", "gone", "gone", "gone", "gone", "left", "done"),
+]
+
+
+def start(mark: str, *arguments: object) -> subprocess.Popen[str]:
+    """Start the demo with pipes for a screen."""
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, "demo", *map(str, arguments)],
+        env=os.environ | {census.MARK: mark},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def steps(output: str) -> list[tuple[str, str]]:
+    """Take the lines of the demo apart: the word, and the text."""
+    found = re.findall(r"^ +\d+\.\d\d s  (\S+) +(.*)$", output, re.MULTILINE)
+    return [(word, text) for word, text in found]
+
+
+def test_the_demo_shows_all_that_it_promises(model_dir: Path, mark: str) -> None:
+    """
+    Every step happens, in order and in plain text: another process id, the same address, a whole
+    answer, and nobody left.
+    """
+    demo = start(mark, "--model-dir", model_dir)
+    output, complaint = demo.communicate(timeout=100)
+
+    assert (0, "") == (demo.returncode, complaint)
+    assert all(line.isprintable() for line in output.splitlines())
+    found = steps(output)
+    assert STEPS == [word for word, _text in found]
+    ready = [
+        re.findall(r"llama-server (\d+) at (\S+?),? ", text)
+        for word, text in found
+        if word == "ready"
+    ]
+    (first, address), (second, same) = (pair for (pair,) in ready)
+    assert address == same
+    assert first != second
+    answers = [text for word, text in found if word == "answer"]
+    assert answers[0].endswith("[broken off]")
+    assert not answers[1].endswith("[broken off]")
+    assert "SIGKILL (status -9)" in dict(found)["noticed"]
+    listed = [text for word, text in found if word == "gone"]
+    gone = {int(number) for text in listed for number in re.findall(r"(\d+):", text)}
+    assert {int(first), int(second)} <= gone
+    assert {"X"} == {census.state(pid) for pid in gone}
+
+
+@pytest.mark.parametrize("word", ["tree", "ready", "kill", "restart", "complete"])
+def test_ctrl_c_at_any_moment_stops_in_order_and_leaves_nothing(
+    model_dir: Path, mark: str, word: str
+) -> None:
+    """Exit code 130, no traceback, and nobody alive when the demo has ended."""
+    demo = start(mark, "--model-dir", model_dir)
+    assert demo.stdout is not None
+    seen = next(line for line in demo.stdout if f" s  {word} " in line)
+    demo.send_signal(signal.SIGINT)
+    output, complaint = demo.communicate(timeout=30)
+
+    assert set() == census.living(mark)
+    assert (130, "") == (demo.returncode, complaint), seen + output
+    words = [word for word, _text in steps(output)]
+    assert "stop" in words
+    assert "left" == words[-1]
+
+
+def test_a_second_ctrl_c_ends_the_demo_at_once_and_the_guards_clean_up(
+    model_dir: Path, mark: str
+) -> None:
+    """Nothing waits for the tree any more, and the engine dies all the same."""
+    demo = start(mark, "--model-dir", model_dir)
+    assert demo.stdout is not None
+    next(line for line in demo.stdout if " s  question " in line)
+    demo.send_signal(signal.SIGINT)
+    next(line for line in demo.stdout if " s  stop " in line)
+    demo.send_signal(signal.SIGINT)
+    demo.communicate(timeout=30)
+
+    assert 130 == demo.returncode
+    census.seconds_until_none_lives(mark)
+
+
+def test_a_reader_that_goes_away_ends_the_demo(model_dir: Path, mark: str) -> None:
+    """As with ``candil demo | head``: the tree stops in order, and there is no traceback."""
+    demo = start(mark, "--model-dir", model_dir)
+    assert demo.stdout is not None
+    assert demo.stderr is not None
+    next(line for line in demo.stdout if " s  ready " in line)
+    demo.stdout.close()
+    complaint = demo.stderr.read()
+    demo.stderr.close()
+
+    assert (1, "") == (demo.wait(30), complaint)
+    assert set() == census.living(mark)
+
+
+def test_an_engine_that_cannot_start_fails_the_demo_with_a_sentence(
+    model_dir: Path, mark: str, tmp_path: Path
+) -> None:
+    """Exit code 1, the engine's own last words, and nobody left."""
+    program = tmp_path / "llama-server"
+    program.write_text(
+        "#!/bin/sh\n"
+        'test "$1" = --version && echo "version: 1" && exit 0\n'
+        "echo error loading model: it is Sunday >&2\n"
+        "exit 1\n"
+    )
+    program.chmod(0o755)
+
+    demo = start(mark, "--model-dir", model_dir, "--binary-dir", tmp_path)
+    output, complaint = demo.communicate(timeout=60)
+
+    assert 1 == demo.returncode
+    assert complaint.startswith("candil: engine 'smollm2' did not start")
+    assert "it is Sunday" in complaint
+    assert "Traceback" not in complaint
+    assert "done" not in [word for word, _text in steps(output)]
+    assert set() == census.living(mark)

@@ -1,0 +1,101 @@
+"""
+A program that is interrupted: ``python -m tests.otp.sigint_program COUNT SEED``.
+
+Runs a busy tree COUNT times, each in a forked child, and sends each a real SIGINT at a random
+instant. Prints for each child a line ``exit-code starts stops``.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+
+import trio
+
+import candil
+
+STARTED, STOPPED = b"+", b"-"
+LATEST = 0.02  # seconds after the first start
+
+
+class Traps(candil.GenServer):
+    """Notes each start and each orderly end."""
+
+    def __init__(self, pipe: int) -> None:
+        self.pipe = pipe
+
+    async def init(self) -> None:
+        candil.trap_exit(True)
+        await trio.lowlevel.checkpoint()
+        os.write(self.pipe, STARTED)
+
+    async def terminate(self, reason: candil.ExitReason) -> None:
+        await trio.lowlevel.checkpoint()
+        os.write(self.pipe, STOPPED)
+
+
+async def crashes() -> None:
+    """Keep the supervisor busy."""
+    for _ in range(3):
+        await trio.lowlevel.checkpoint()
+    raise candil.ProcessExit("again")
+
+
+async def computes() -> None:
+    """Be where a signal arrives most of the time."""
+    while True:
+        sum(range(1000))
+        await trio.lowlevel.checkpoint()
+
+
+def tree(pipe: int) -> candil.SupervisorSpec:
+    """Nested supervisors, servers that trap, and work."""
+    inner = candil.supervisor_spec(
+        [candil.child_spec(Traps, pipe, id=number) for number in range(3)]
+        + [candil.child_spec(crashes)],
+        id="inner",
+        max_restarts=1_000_000,
+    )
+    return candil.supervisor_spec(
+        [candil.child_spec(Traps, pipe), inner, candil.child_spec(computes)]
+    )
+
+
+def interrupt_one(instant: float) -> str:
+    """Run the tree in a child and interrupt it *instant* seconds after its first start."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        code = 0
+        try:
+            candil.run(tree(writer), log=False)
+        except SystemExit as leaving:
+            code = leaving.code
+        except BaseException:  # noqa: BLE001  # above all a KeyboardInterrupt: the thing to be proved absent
+            code = 99
+        os._exit(code)
+    os.close(writer)
+    notes = os.read(reader, 1)
+    time.sleep(instant)
+    os.kill(child, signal.SIGINT)
+    while more := os.read(reader, 4096):
+        notes += more
+    os.close(reader)
+    status = os.waitpid(child, 0)[1]
+    return f"{os.waitstatus_to_exitcode(status)} {notes.count(STARTED)} {notes.count(STOPPED)}"
+
+
+def main() -> None:
+    """Do what the module says."""
+    count, seed = map(int, sys.argv[1:])
+    rng = random.Random(seed)
+    for _ in range(count):
+        print(interrupt_one(rng.random() * LATEST), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""The log: what is worth a line, and how many lines."""
+
+import logging
+
+import pytest
+from hypothesis import given, strategies as st
+
+import candil
+from candil.otp._log import BURST, PER_SECOND, Allowance, EventLog
+from tests.otp.bodies import crash, do_nothing, end_of, leave
+
+PID = candil.Pid("local", 1, 7, "worker")
+BOOM = candil.Exit("boom")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        candil.ProcessExited(PID, BOOM),
+        candil.SupervisorReport("root", "child_terminated", BOOM, {"id": "a"}),
+        candil.LoopBlocked(PID, 0.35, "stack"),
+        candil.ProcessLingers(PID, BOOM, 0.4, abandoned=False, stack="stack"),
+        candil.MailboxHigh(PID, 1025),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_what_went_wrong_is_an_error_line(event: object, caplog: pytest.LogCaptureFixture) -> None:
+    """In the logger candil, in the words of describe_event."""
+    EventLog()(event)
+
+    assert [("candil", logging.ERROR, candil.describe_event(event))] == caplog.record_tuples
+
+
+def test_a_hint_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    """It is allowed, and seldom meant."""
+    with caplog.at_level(logging.INFO, "candil"):
+        EventLog()(candil.Hint(PID, "do that instead"))
+
+    assert [logging.INFO] == [record.levelno for record in caplog.records]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        candil.ProcessStarted(PID, None),
+        candil.ProcessExited(PID, candil.Normal()),
+        candil.ProcessExited(PID, candil.Shutdown("why")),
+        candil.ChildStarted("root", "a", PID),
+        "an event of the program",
+    ],
+)
+def test_everyday_business_is_no_line(event: object, caplog: pytest.LogCaptureFixture) -> None:
+    """A tree that starts and stops says nothing."""
+    with caplog.at_level(logging.DEBUG, "candil"):
+        EventLog()(event)
+
+    assert [] == caplog.records
+
+
+def test_a_storm_is_counted_and_the_count_is_told(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand crashes are a burst of lines, and a number in front of the next one."""
+    now = 1000.0
+    monkeypatch.setattr("candil.otp._log.time.monotonic", lambda: now)
+    log = EventLog()
+    for _ in range(1000):
+        log(candil.ProcessExited(PID, BOOM))
+    assert BURST == len(caplog.records)
+
+    caplog.clear()
+    now += 1
+    log(candil.ProcessExited(PID, BOOM))
+
+    assert [f"{1000 - BURST} more reports were not written: too many at once"] == [
+        record.getMessage() for record in caplog.records if record.levelno == logging.WARNING
+    ]
+    caplog.clear()
+    log(candil.ProcessExited(PID, BOOM))
+    assert [logging.ERROR] == [record.levelno for record in caplog.records]
+
+
+@given(st.lists(st.floats(0, 10), max_size=200))
+def test_never_more_lines_than_the_allowance(pauses: list[float]) -> None:
+    """Within any time t there are at most burst + t * per_second."""
+    allowance = Allowance()
+    now, written = 100.0, []
+    for pause in pauses:
+        now += pause
+        if allowance.take(now):
+            written.append(now)
+
+    for index, first in enumerate(written):
+        for count, last in enumerate(written[index:], 1):
+            assert count <= BURST + (last - first) * PER_SECOND + 1e-6
+    assert len(pauses) == len(written) + allowance.dropped
+
+
+def test_the_allowance_comes_back() -> None:
+    """Up to the burst, and no further."""
+    allowance = Allowance(burst=2, per_second=1.0)
+    assert [True, True, False] == [allowance.take(10) for _ in range(3)]
+    assert [True, False] == [allowance.take(11) for _ in range(2)]
+    assert [True, True, False] == [allowance.take(100) for _ in range(3)]
+
+
+async def test_a_block_logs_the_crashes_of_its_processes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With traceback; and nothing about those that end well."""
+    async with candil.open_node():
+        await end_of(candil.spawn(do_nothing))
+        await end_of(candil.spawn(leave, "shutdown"))
+        assert [] == caplog.records
+        await end_of(candil.spawn(crash, ValueError("the reason")))
+
+    assert 1 == len(caplog.records)
+    assert "crash> ended: it crashed with ValueError: the reason" in caplog.text
+    assert "await body(*args)" in caplog.text
+
+
+async def test_a_block_may_keep_silent(caplog: pytest.LogCaptureFixture) -> None:
+    """With log=False, events are for subscribers only."""
+    async with candil.open_node(log=False):
+        await end_of(candil.spawn(crash, ValueError()))
+
+    assert [] == caplog.records

@@ -1,0 +1,430 @@
+"""Opening a tree: what enters, what leaves, and in which order things stop."""
+
+import traceback
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+import candil
+
+from .workers import Boom, Journal, Worker, end, is_gone, kill, pid_of, settle, shown, worker, workers
+
+
+def opened(specs, **options):
+    """Open a tree without a log."""
+    return candil.open_supervisor(specs, log=False, **options)
+
+
+# --- entering -------------------------------------------------------------------------------------
+
+
+async def test_entering_returns_when_every_child_is_up():
+    """The block gets the pid of the root."""
+    journal = Journal()
+    async with opened(workers("ab", journal)) as sup:
+        assert journal == ["start a", "start b"]
+        assert candil.is_alive(sup)
+
+
+async def test_a_spec_or_a_list_with_its_options():
+    """Options belong to a list of children; a spec has its own."""
+    spec = candil.supervisor_spec(workers("a", Journal()), name="one")
+    async with opened(spec):
+        assert candil.whereis("one") is not None
+    async with opened(workers("a", Journal()), name="two", strategy="one_for_all"):
+        assert candil.whereis("two") is not None
+
+    with pytest.raises(TypeError, match=r"\['name'\] belong to a list of children"):
+        async with opened(spec, name="three"):
+            pytest.fail("it must not open")
+
+
+async def test_a_wrong_spec_is_told_before_anything_starts():
+    """All of its mistakes, and no process."""
+    journal = Journal()
+    with pytest.raises(candil.SpecError) as caught:
+        async with opened([*workers("a", journal), "x"], max_restarts=-1):
+            pytest.fail("it must not open")
+
+    assert len(caught.value.mistakes) == 2
+    assert journal == []
+
+
+async def test_a_start_error_names_the_child():
+    """It is the child's own error, with what caused it; those before it were stopped again."""
+    journal = Journal()
+    with pytest.raises(candil.StartError, match="child 'b' did not start") as caught:
+        async with opened([worker("a", journal), worker("b", journal, script=["raise"])]):
+            pytest.fail("it must not open")
+
+    assert caught.value.child_id == "b"
+    assert isinstance(caught.value.__cause__, Boom)
+    assert journal == ["start a", "fail b", "terminate a shutdown"]
+
+
+async def test_a_start_error_of_a_nested_tree_tells_the_way_down():
+    """The root's child, and within its reason the child that is at fault."""
+    inner = candil.supervisor_spec([worker("x", Journal(), script=["e1"])], id="inner")
+    with pytest.raises(candil.StartError) as caught:
+        async with opened([inner]):
+            pytest.fail("it must not open")
+
+    assert caught.value.child_id == "inner"
+    assert caught.value.reason == candil.Shutdown(
+        ("failed_to_start_child", "x", candil.Exit("e1"))
+    )
+
+
+async def test_a_root_whose_name_is_taken_does_not_start():
+    """The other tree is not touched."""
+    async with opened([], name="root") as first:
+        with pytest.raises(candil.AlreadyStarted) as caught:
+            async with opened([], name="root"):
+                pytest.fail("it must not open")
+
+        assert caught.value.pid == first
+        assert candil.is_alive(first)
+
+
+async def test_two_trees_may_be_open_at_once():
+    """One inside the other; each stops when its own block is left."""
+    journal = Journal()
+    async with opened(workers("a", journal), name="outer"):
+        async with opened(workers("b", journal), name="inner"):
+            assert await shown("outer") == {"a": "up"}
+            assert await shown("inner") == {"b": "up"}
+        assert journal[2:] == ["terminate b shutdown"]
+        assert await shown("outer") == {"a": "up"}
+
+
+# --- leaving --------------------------------------------------------------------------------------
+
+
+async def test_leaving_stops_the_tree_and_frees_its_names():
+    """In reverse order, and nothing is left."""
+    journal = Journal()
+    async with opened(workers("ab", journal), name="root") as sup:
+        pids = [info.child for info in await candil.which_children(sup)]
+
+    assert journal[2:] == ["terminate b shutdown", "terminate a shutdown"]
+    assert all(is_gone(pid) for pid in [sup, *pids])
+
+
+async def test_leaving_takes_other_processes_of_the_block_along():
+    """Those that were spawned beside the root end, too."""
+
+    async def idle():
+        await trio.sleep_forever()
+
+    async with opened([]):
+        pid = candil.spawn(idle)
+
+    assert is_gone(pid)
+
+
+@pytest.mark.parametrize("error", [Boom("x"), StopAsyncIteration(), StopIteration(), SystemExit(4)])
+async def test_an_exception_of_the_body_leaves_the_block_as_itself(error):
+    """The very object, in no group, after the tree was stopped in order."""
+    journal = Journal()
+    with pytest.raises(type(error)) as caught:  # noqa: PT012  # the block is what is tested
+        async with opened(workers("ab", journal)):
+            raise error
+
+    assert caught.value is error
+    assert journal[2:] == ["terminate b shutdown", "terminate a shutdown"]
+
+
+async def test_a_group_of_the_body_leaves_the_block_as_itself():
+    """Nothing is unwrapped that the body has wrapped."""
+    group = ExceptionGroup("several", [Boom(), ValueError()])
+    with pytest.raises(ExceptionGroup) as caught:
+        async with opened([]):
+            raise group
+
+    assert caught.value is group
+
+
+async def test_the_traceback_of_the_body_points_to_the_body():
+    """Its last line is the one that raised."""
+
+    def culprit():
+        raise Boom
+
+    with pytest.raises(Boom) as caught:
+        async with opened([]):
+            culprit()
+
+    assert traceback.extract_tb(caught.value.__traceback__)[-1].name == "culprit"
+
+
+# --- cancelled from outside -----------------------------------------------------------------------
+
+
+async def test_cancelled_from_outside_the_tree_stops_in_order_shielded(autojump_clock):
+    """The body ends at once; children get all their seconds; only then the cancellation goes on."""
+    journal = Journal()
+    before = trio.current_time()
+    with trio.move_on_after(1.0) as scope:
+        async with opened(workers("ab", journal, hang=2.0)):
+            try:
+                await trio.sleep_forever()
+            finally:
+                journal.append(f"body left after {trio.current_time() - before:.0f} s")
+
+    assert scope.cancelled_caught
+    assert trio.current_time() - before == pytest.approx(5.0)
+    assert journal[2:] == [
+        "body left after 1 s",
+        *("terminate b shutdown", "done b"),
+        *("terminate a shutdown", "done a"),
+    ]
+
+
+async def test_children_can_still_call_each_other_while_the_tree_stops():
+    """The shield covers their awaits."""
+    journal = Journal()
+
+    class Last(candil.GenServer):
+        def init(self):
+            candil.trap_exit(True)
+
+        async def terminate(self, reason):
+            journal.append(await candil.call("first", "value"))
+
+    class First(candil.GenServer):
+        @candil.handle_call
+        async def value(self):
+            await trio.sleep(0)
+            return "answered"
+
+    with trio.CancelScope() as scope:
+        async with opened([candil.child_spec(First, name="first"), Last]):
+            scope.cancel()
+
+    assert journal == ["answered"]
+
+
+async def test_entered_in_a_cancelled_scope_nothing_is_left():
+    """The cancellation is what leaves, and no process is."""
+    journal = Journal()
+    events = []
+    with candil.subscribe(events.append), trio.CancelScope() as scope:
+        scope.cancel()
+        async with opened(workers("ab", journal)):
+            pytest.fail("it must not open")
+
+    assert scope.cancelled_caught
+    started = [e.pid for e in events if isinstance(e, candil.ProcessStarted)]
+    assert all(is_gone(pid) for pid in started)
+
+
+async def test_cancelled_while_a_child_starts_those_that_run_are_stopped():
+    """The half-started child is ended, too; the names are free; nothing hangs."""
+    journal = Journal()
+    reached = trio.Event()
+
+    class Slow(candil.GenServer):
+        async def init(self):
+            try:
+                reached.set()
+                await trio.sleep_forever()
+            finally:
+                journal.append("init left")
+
+    specs = [*workers("ab", journal), candil.child_spec(Slow, name="slow")]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cancelled_when, reached, nursery.cancel_scope)
+        async with opened(specs, name="root"):
+            pytest.fail("it must not open")
+
+    assert journal[:2] == ["start a", "start b"]
+    assert "init left" in journal
+    assert sorted(line.split()[1] for line in journal if "terminate" in line) == ["a", "b"]
+    async with candil.open_node(log=False):
+        assert candil.whereis("root") is None
+        assert candil.whereis("slow") is None
+
+
+async def cancelled_when(event, scope):
+    """Cancel *scope* when *event* happens."""
+    await event.wait()
+    scope.cancel()
+
+
+# --- the root ends by itself ----------------------------------------------------------------------
+
+
+async def test_a_root_that_gives_up_cancels_the_body_and_says_why():
+    """The exception has the history and the cause, and its text tells the story."""
+    left = []
+    with pytest.raises(candil.RestartIntensityExceeded) as caught:  # noqa: PT012
+        async with opened(workers("ab", Journal()), name="root", max_restarts=1) as sup:
+            try:
+                await kill(sup, "b")
+                Worker.crash(await pid_of(sup, "a"))
+                await trio.sleep_forever()
+            finally:
+                left.append("body")
+
+    error = caught.value
+    assert left == ["body"]
+    assert (error.supervisor, error.child_id) == ("root", "a")
+    assert (error.restarts, error.max_restarts, error.max_seconds) == (2, 1, 5.0)
+    assert isinstance(error.__cause__, Boom)
+    assert error.reason == candil.Crashed(error.__cause__)
+    assert error.history == (("b", candil.Killed()), ("a", error.reason))
+    assert "supervisor 'root' gave up: 2 restarts within 5 s, 1 allowed" in str(error)
+    assert "child 'a'" in str(error)
+
+
+async def test_the_history_holds_the_last_ten_crashes():
+    """However many there were."""
+    with pytest.raises(candil.RestartIntensityExceeded) as caught:  # noqa: PT012
+        async with opened(workers("a", Journal()), max_restarts=14) as sup:
+            for number in range(15):
+                await end(sup, "a", number)
+
+    assert [reason.term for _, reason in caught.value.history] == list(range(5, 15))
+
+
+async def test_an_escalation_carries_the_innermost_cause():
+    """The root's error names its own child; the chain of causes leads to the crash."""
+    inner = candil.supervisor_spec(workers("x", Journal()), id="inner", name="in", max_restarts=0)
+    with pytest.raises(candil.RestartIntensityExceeded) as caught:  # noqa: PT012
+        async with opened([inner], max_restarts=0):
+            Worker.crash(await pid_of("in", "x"))
+            await trio.sleep_forever()
+
+    assert caught.value.child_id == "inner"
+    assert isinstance(caught.value.__cause__, candil.RestartIntensityExceeded)
+    assert caught.value.__cause__.child_id == "x"
+    assert isinstance(caught.value.__cause__.__cause__, Boom)
+
+
+async def test_an_exception_of_the_body_goes_before_a_root_that_gives_up():
+    """What the body raises while it is cancelled leaves the block."""
+    with pytest.raises(Boom):  # noqa: PT012
+        async with opened(workers("a", Journal()), max_restarts=0) as sup:
+            try:
+                await kill(sup, "a")
+            finally:
+                raise Boom
+
+
+async def test_auto_shutdown_ends_the_block_without_an_exception():
+    """The body is cancelled, and what follows the block runs."""
+    spec = worker("a", Journal(), restart="temporary", significant=True)
+    reached = False
+    async with opened([spec], auto_shutdown="any_significant") as sup:
+        await end(sup, "a")
+        reached = True
+
+    assert not reached
+
+
+async def test_a_root_that_is_stopped_ends_the_block_without_an_exception():
+    """Somebody wanted it so."""
+    journal = Journal()
+    async with opened(workers("a", journal)) as sup:
+        await candil.stop(sup)
+
+    assert journal == ["start a", "terminate a shutdown"]
+
+
+async def test_a_root_that_is_killed_leaves_as_process_terminated():
+    """It could not stop its children in order; they are ended all the same."""
+    with pytest.raises(candil.ProcessTerminated) as caught:
+        async with opened(workers("a", Journal())) as sup:
+            child = await pid_of(sup, "a")
+            await candil.exit(sup, "kill")
+            await trio.sleep_forever()
+
+    assert caught.value.reason == candil.Killed()
+    assert is_gone(child)
+
+
+@pytest.mark.parametrize("reason", ["boom", "shutdown", ("shutdown", "x")], ids=str)
+async def test_what_ends_the_block_itself_leaves_as_process_terminated(reason):
+    """By a signal of a child, of a process linked to it, of anybody; and the tree stops in order."""
+    journal = Journal()
+
+    async def signals(block):
+        candil.exit_nowait(block, reason)
+
+    with pytest.raises(candil.ProcessTerminated) as caught:
+        async with opened(workers("ab", journal)):
+            candil.spawn(signals, candil.self())
+            await trio.sleep_forever()
+
+    assert caught.value.reason == candil.as_exit_reason(reason)
+    assert journal[2:] == ["terminate b shutdown", "terminate a shutdown"]
+
+
+async def test_a_block_that_traps_exits_is_told_by_a_message_and_cancelled_by_its_root():
+    """The root is what the block is there for."""
+    async with opened(workers("a", Journal()), max_restarts=5) as sup:
+        candil.trap_exit(True)
+
+        async def linked(block):
+            candil.link(block)
+            raise candil.ProcessExit("boom")
+
+        candil.spawn(linked, candil.self())
+        signal = await candil.receive(candil.ExitSignal)
+        assert signal.reason == candil.Exit("boom")
+        assert candil.is_alive(sup)
+
+
+# --- serve ----------------------------------------------------------------------------------------
+
+
+async def test_serve_runs_a_tree_as_a_task():
+    """It gives the root's pid when all is up, and stops in order when it is cancelled."""
+    journal = Journal()
+    async with trio.open_nursery() as nursery:
+        sup = await nursery.start(candil.serve, candil.supervisor_spec(workers("ab", journal)))
+        assert await shown(sup) == {"b": "up", "a": "up"}
+        nursery.cancel_scope.cancel()
+
+    assert journal[2:] == ["terminate b shutdown", "terminate a shutdown"]
+
+
+async def test_serve_returns_when_the_tree_ends_by_auto_shutdown():
+    """The nursery goes on."""
+    spec = worker("a", Journal(), restart="temporary", significant=True)
+    tree = candil.supervisor_spec([spec], auto_shutdown="all_significant")
+    async with trio.open_nursery() as nursery:
+        sup = await nursery.start(candil.serve, tree)
+        await end(sup, "a")
+        await wait_all_tasks_blocked()
+
+        assert not nursery.child_tasks
+
+
+async def test_serve_raises_what_the_tree_gave_up_for():
+    """Into the nursery, as any task does."""
+    with pytest.raises(ExceptionGroup) as caught:
+        async with trio.open_nursery() as nursery:
+            spec = candil.supervisor_spec(workers("a", Journal()), max_restarts=0)
+            await kill(await nursery.start(candil.serve, spec), "a")
+
+    assert [type(error) for error in caught.value.exceptions] == [candil.RestartIntensityExceeded]
+
+
+async def test_serve_that_cannot_start_raises_at_its_starter():
+    """``nursery.start`` fails with the child's error."""
+    with pytest.raises(ExceptionGroup) as caught:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(candil.serve, [worker("a", Journal(), script=["e1"])])
+
+    assert caught.group_contains(candil.StartError)
+
+
+async def test_a_virtual_clock_does_not_disturb_an_open_tree(autojump_clock):
+    """An hour of nothing passes in no time."""
+    async with opened(workers("a", Journal())) as sup:
+        await trio.sleep(3600)
+
+        assert await shown(sup) == {"a": "up"}
+        await settle()

@@ -1,0 +1,245 @@
+"""Stopping a server from outside, in its place in the queue."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+import candil
+from candil import sys
+
+BOOM = candil.Exit("boom")
+
+
+class Server(candil.GenServer):
+    """Takes a while to end."""
+
+    def __init__(self, seconds: float = 0, ends: Any = None) -> None:
+        self.seconds = seconds
+        self.ends = ends
+        self.log: list[Any] = []
+
+    @candil.handle_call
+    async def stop_me(self, target: Any) -> None:
+        await candil.stop(target)
+
+    def handle_cast(self, message: object) -> None:
+        self.log.append(message)
+
+    async def terminate(self, reason: candil.ExitReason) -> None:
+        self.log.append(reason)
+        await trio.sleep(self.seconds)
+        if self.ends is not None:
+            raise self.ends
+
+
+NAMES: list[Any] = ["server", candil.Name[Server]("server"), candil.Via[Server]("servers", 1)]
+
+
+@pytest.mark.parametrize("name", [None, *NAMES], ids=repr)
+async def test_stop_returns_when_the_server_has_ended(name: Any) -> None:
+    """By pid or by any name; the default reason is normal."""
+    async with candil.open_node(log=False):
+        pid, ref = await candil.start_monitor(Server, name=name)
+        log = (await sys.get_state(pid)).log
+        assert await candil.stop(pid if name is None else name) is None  # type: ignore[func-returns-value]
+        assert candil.process_info(pid) is None
+        assert log == [candil.Normal()]
+        assert await candil.receive() == candil.Down(ref, pid, candil.Normal())
+
+
+@pytest.mark.parametrize("term", ["shutdown", ("shutdown", "x"), "boom", BOOM, candil.Killed(), 7])
+async def test_stop_takes_any_reason(term: object) -> None:
+    """Terminate gets it, and it is how the process ends."""
+    async with candil.open_node(log=False):
+        pid, ref = await candil.start_monitor(Server)
+        log = (await sys.get_state(pid)).log
+        await candil.stop(pid, term)
+        assert log == [candil.as_exit_reason(term)]
+        assert await candil.receive() == candil.Down(ref, pid, candil.as_exit_reason(term))
+
+
+async def test_stop_keeps_its_place_in_the_queue() -> None:
+    """What was sent before is handled, what comes after is not."""
+    async with candil.open_node(log=False):
+        pid = await candil.start(Server)
+        log = (await sys.get_state(pid)).log
+        async with trio.open_nursery() as nursery:
+            candil.cast(pid, "before")
+            nursery.start_soon(candil.stop, pid)
+            await trio.testing.wait_all_tasks_blocked()
+            candil.cast(pid, "after")
+        assert log == ["before", candil.Normal()]
+
+
+async def test_stop_ends_a_suspended_server() -> None:
+    """As in OTP, where it is a system message."""
+    async with candil.open_node(log=False):
+        pid = await candil.start(Server)
+        await sys.suspend(pid)
+        candil.cast(pid, "never")
+        log = pid.process.server.instance.log  # type: ignore[union-attr]
+        await candil.stop(pid)
+        assert log == [candil.Normal()]
+
+
+async def test_stop_of_a_dead_or_unknown_server_raises_noproc() -> None:
+    """And so does that of None, which whereis gives for an unknown name."""
+    async with candil.open_node(log=False):
+        pid = await candil.start(Server)
+        await candil.stop(pid)
+        for target in (pid, "nobody", candil.Name[Server]("nobody"), candil.Via[Server]("a", 1)):
+            with trio.testing.assert_checkpoints(), pytest.raises(candil.NoProc) as caught:
+                await candil.stop(target)
+            assert (caught.value.target, caught.value.request) == (target, "stop")
+        with pytest.raises(candil.NoProc):
+            candil.stop(candil.whereis("nobody"))  # type: ignore[arg-type]
+
+
+async def test_stop_of_a_server_that_is_told_to_end_raises_noproc() -> None:
+    """It is as good as gone."""
+    async with candil.open_node(log=False):
+        pid = await candil.start(Server)
+        candil.exit_nowait(pid, "boom")
+        with pytest.raises(candil.NoProc):
+            await candil.stop(pid)
+
+
+@pytest.mark.parametrize("error", [candil.ProcessExit("other"), ValueError("other")])
+async def test_stop_of_a_server_that_ends_otherwise_raises_its_reason(error: Exception) -> None:
+    """Chained to the exception, if it was one."""
+    async with candil.open_node(log=False):
+        pid = await candil.start(Server, ends=error)
+        with pytest.raises(candil.ServerExited) as caught:
+            await candil.stop(pid)
+        assert (caught.value.target, caught.value.request) == (pid, "stop")
+        if isinstance(error, candil.ProcessExit):
+            assert caught.value.reason == candil.Exit("other")
+            assert caught.value.__cause__ is None
+        else:
+            assert caught.value.reason == candil.Crashed(error)
+            assert caught.value.__cause__ is error
+
+
+async def test_stop_of_a_server_that_is_ended_first_raises_its_reason() -> None:
+    """What comes while the request is in the queue may end it otherwise."""
+
+    class Busy(Server):
+        async def handle_cast(self, _message: object) -> None:
+            await trio.sleep_forever()
+
+    async with candil.open_node(log=False), trio.open_nursery() as nursery:
+        pid = await candil.start(Busy)
+        candil.cast(pid, "be busy")
+
+        async def kill() -> None:
+            await trio.testing.wait_all_tasks_blocked()
+            candil.exit_nowait(pid, "kill")
+
+        nursery.start_soon(kill)
+        with pytest.raises(candil.ServerExited) as caught:
+            await candil.stop(pid)
+        assert caught.value.reason == candil.Killed()
+
+
+async def test_stop_times_out_and_the_server_goes_on_ending(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """OTP: exit timeout, and the process keeps terminating."""
+    async with candil.open_node(log=False):
+        pid, ref = await candil.start_monitor(Server, 10)
+        started = trio.current_time()
+        with pytest.raises(candil.CallTimeout) as caught:
+            await candil.stop(pid, timeout=3)
+        assert trio.current_time() - started == 3
+        assert (caught.value.target, caught.value.request, caught.value.timeout) == (pid, "stop", 3)
+        assert candil.is_alive(pid)
+        assert await candil.receive() == candil.Down(ref, pid, candil.Normal())
+        assert trio.current_time() - started == 10
+
+
+async def test_stop_waits_for_ever_by_default(autojump_clock: trio.testing.MockClock) -> None:
+    """However long terminate takes."""
+    async with candil.open_node(log=False):
+        pid = await candil.start(Server, 10_000)
+        await candil.stop(pid)
+        await candil.stop(await candil.start(Server, 10), timeout=11)
+
+
+async def test_a_cancelled_stop_still_stops(autojump_clock: trio.testing.MockClock) -> None:
+    """Only the wait for the end ends."""
+    async with candil.open_node(log=False):
+        pid, ref = await candil.start_monitor(Server, 10)
+        with trio.move_on_after(1):
+            await candil.stop(pid)
+        assert await candil.receive() == candil.Down(ref, pid, candil.Normal())
+
+
+async def test_several_may_stop_a_server_at_once(autojump_clock: trio.testing.MockClock) -> None:
+    """The first reason counts; who wanted another is told."""
+    async with candil.open_node(log=False):
+        pid = await candil.start(Server, 10)
+        outcomes: list[object] = []
+
+        async def stop(reason: str) -> None:
+            try:
+                await candil.stop(pid, reason)
+                outcomes.append((reason, None))
+            except candil.ServerExited as error:
+                outcomes.append((reason, error.reason))
+
+        async with trio.open_nursery() as nursery:
+            for reason in ("shutdown", "shutdown", "boom"):
+                nursery.start_soon(stop, reason)
+                await trio.testing.wait_all_tasks_blocked()
+        shutdown = candil.Shutdown()
+        assert sorted(outcomes, key=repr) == [
+            ("boom", shutdown),
+            ("shutdown", None),
+            ("shutdown", None),
+        ]
+
+
+@pytest.mark.parametrize("by", ["pid", "name"])
+async def test_a_server_that_waits_for_its_own_end_gets_calling_self(by: str) -> None:
+    """As in OTP; stop(reason) is for that."""
+    async with candil.open_node(log=False):
+        pid = await candil.start(Server, name="server")
+        with pytest.raises(candil.ServerExited) as caught:
+            await Server.stop_me(pid, pid if by == "pid" else "server")
+        assert isinstance(caught.value.__cause__, candil.CallingSelf)
+
+
+@pytest.mark.parametrize("timeout", [-1, math.nan])
+async def test_stop_with_a_timeout_that_is_no_time_stops_nothing(timeout: float) -> None:
+    """It is a ValueError before anything is sent."""
+    async with candil.open_node(log=False):
+        pid = await candil.start(Server)
+        with pytest.raises(ValueError, match="a timeout is"):
+            candil.stop(pid, timeout=timeout)
+        assert (await sys.get_state(pid)).log == []
+
+
+async def test_stop_of_another_server_from_within_a_callback() -> None:
+    """A pid or a name always means that server, also inside of another."""
+    async with candil.open_node(log=False):
+        one, ref = await candil.start_monitor(Server)
+        other = await candil.start(Server)
+        await Server.stop_me(other, one)
+        assert await candil.receive() == candil.Down(ref, one, candil.Normal())
+        assert candil.is_alive(other)
+
+
+async def test_stopping_many_leaves_no_timer_that_matters(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A stop in time is not heard of again when its timeout comes."""
+    async with candil.open_node(log=False):
+        for _ in range(100):
+            await candil.stop(await candil.start(Server), timeout=5)
+        await trio.sleep(10)
+        assert candil.is_alive(candil.self())

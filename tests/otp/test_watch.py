@@ -1,0 +1,293 @@
+"""The loop watch: whoever keeps the loop from running is named while it does."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any
+
+import pytest
+import trio
+
+import candil
+from candil.otp import _watch
+from candil.otp._runtime import Runtime, current_process, get_runtime
+from candil.otp._watch import LoopWatch
+from tests.otp.bodies import end_of
+
+HOG = 0.6
+
+
+def hog() -> None:
+    """Do what no handler should."""
+    time.sleep(HOG)
+
+
+class Server(candil.GenServer):
+    """Hogs in every way that a server can."""
+
+    @candil.handle_call
+    def plain(self) -> None:
+        hog()
+
+    @candil.handle_call
+    async def asynchronous(self) -> None:
+        hog()
+
+    @candil.handle_cast
+    def cast(self) -> None:
+        hog()
+
+
+async def in_place(pid: candil.Pid[Server]) -> candil.Pid[Any]:
+    """Hog as a plain handler that its caller runs."""
+    await trio.testing.wait_all_tasks_blocked()  # the server is idle, so its caller runs it
+    await Server.plain(pid)
+    return pid
+
+
+async def in_place_of_a_process(pid: candil.Pid[Server]) -> candil.Pid[Any]:
+    """Hog as a plain handler that another process runs."""
+    await trio.testing.wait_all_tasks_blocked()
+    await end_of(candil.spawn(candil.call, pid, "plain"))
+    return pid
+
+
+async def by_message(pid: candil.Pid[Server]) -> candil.Pid[Any]:
+    """Hog as an async handler."""
+    await Server.asynchronous(pid)
+    return pid
+
+
+async def by_cast(pid: candil.Pid[Server]) -> candil.Pid[Any]:
+    """Hog as a cast."""
+    Server.cast(pid)
+    await candil.sys.get_state(pid)
+    return pid
+
+
+async def in_a_plain_process(_: candil.Pid[Server]) -> candil.Pid[Any]:
+    """Hog as a process of an async function."""
+
+    async def hogs() -> None:
+        await trio.lowlevel.checkpoint()
+        hog()
+
+    pid = candil.spawn(hogs)
+    await end_of(pid)
+    return pid
+
+
+async def in_no_process(_: candil.Pid[Server]) -> None:
+    """Hog as any task."""
+    current_process.set(None)
+    hog()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "hogs",
+    [in_place, in_place_of_a_process, by_message, by_cast, in_a_plain_process, in_no_process],
+)
+async def test_a_hog_is_reported_within_half_a_second_with_pid_and_frame(
+    hogs: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While it still hogs; and the pid is the server's, also when its caller runs the handler."""
+    events: list[candil.LoopBlocked] = []
+
+    def listen(event: object) -> None:
+        if isinstance(event, candil.LoopBlocked):
+            events.append(event)
+
+    with candil.subscribe(listen):
+        async with candil.open_node():
+            pid = await candil.start(Server)
+            started = time.time()
+            guilty = await hogs(pid)
+            with trio.fail_after(2):
+                while not events:
+                    await trio.lowlevel.checkpoint()
+    [event] = events
+    [record] = [record for record in caplog.records if "event loop" in record.getMessage()]
+
+    assert guilty is event.pid
+    assert event.stack.rstrip().endswith("time.sleep(HOG)")
+    assert "in hog" in event.stack
+    assert 0.2 <= event.seconds <= 0.5
+    assert record.created - started < 0.55
+    assert logging.ERROR == record.levelno
+    assert candil.describe_event(event) == record.getMessage()
+
+
+@pytest.mark.slow
+async def test_one_long_hog_is_one_report_and_the_next_is_another() -> None:
+    """Who is blocked for a minute is not told so each second."""
+    events: list[object] = []
+    with candil.subscribe(events.append):
+        async with candil.open_node(log=False):
+            for _ in range(2):
+                hog()
+                await trio.sleep(0.3)
+
+    assert 2 == len([event for event in events if isinstance(event, candil.LoopBlocked)])
+
+
+@pytest.mark.slow
+async def test_a_subscriber_that_raises_on_a_report_does_not_end_the_program(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is called from the loop's own queue, where an exception would be trio's end."""
+    seen = trio.Event()
+
+    def broken(event: object) -> None:
+        if isinstance(event, candil.LoopBlocked):
+            seen.set()
+            raise ZeroDivisionError
+
+    with candil.subscribe(broken):
+        async with candil.open_node(log=False):
+            hog()
+            with trio.fail_after(2):
+                await seen.wait()
+            await trio.lowlevel.checkpoint()
+
+    assert "failed on a LoopBlocked" in caplog.text
+
+
+class FakeToken:
+    """A loop that is as alive as the test says."""
+
+    def __init__(self, *, alive: bool = True, finished: bool = False) -> None:
+        self.alive = alive
+        self.finished = finished
+        self.calls: list[Any] = []
+
+    def run_sync_soon(self, function: Any, *args: Any, idempotent: bool = False) -> None:
+        if self.finished:
+            raise trio.RunFinishedError
+        self.calls.append((function, args))
+        if self.alive:
+            function(*args)
+
+
+def run_briefly(watch: LoopWatch, until: Any = lambda: True) -> None:
+    """Run *watch* in a thread for some periods, until something holds."""
+    thread = threading.Thread(target=watch.run)
+    thread.start()
+    deadline = time.monotonic() + 5
+    time.sleep(0.05)
+    while not until() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    watch.stop()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert until()
+
+
+def busy_thread() -> tuple[int, threading.Event]:
+    """Give a thread whose innermost frame is not the loop's wait."""
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    return thread.ident, done
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything ten times as fast."""
+    monkeypatch.setattr(_watch, "PERIOD", 0.01)
+    monkeypatch.setattr(_watch, "PATIENCE", 0.025)
+
+
+def test_a_loop_that_waits_is_never_woken(quick: None) -> None:
+    """An idle program costs nothing, and a virtual clock is not disturbed."""
+    token = FakeToken()
+    done = threading.Event()
+
+    def get_events() -> None:  # as trio's own wait is called
+        done.wait()
+
+    thread = threading.Thread(target=get_events)
+    thread.start()
+    watch = LoopWatch(Runtime(1), token, thread.ident)
+    run_briefly_with_leaf(watch, thread.ident)
+    done.set()
+    thread.join()
+
+    assert [] == token.calls
+
+
+def run_briefly_with_leaf(watch: LoopWatch, thread_id: int) -> None:
+    """As the innermost frame of a waiting thread is in threading, look at get_events itself."""
+    original = _watch._frame_of
+
+    def frame_of(ident: int) -> Any:
+        frame = original(ident)
+        while frame is not None and frame.f_code.co_name != "get_events":
+            frame = frame.f_back
+        return frame
+
+    _watch._frame_of = frame_of
+    try:
+        run_briefly(watch)
+    finally:
+        _watch._frame_of = original
+
+
+def test_a_loop_that_answers_is_not_reported(quick: None) -> None:
+    """However busy it is."""
+    token, (ident, done) = FakeToken(), busy_thread()
+    run_briefly(LoopWatch(Runtime(1), token, ident), lambda: len(token.calls) > 3)
+    done.set()
+
+
+def test_a_loop_that_does_not_answer_is_reported_once(quick: None) -> None:
+    """Until it answers again."""
+    events: list[object] = []
+    token, (ident, done) = FakeToken(alive=False), busy_thread()
+    runtime = Runtime(1, log=events.append)
+    run_briefly(LoopWatch(runtime, token, ident), lambda: events)
+    done.set()
+
+    assert 1 == len(events)
+    assert 1 == len([call for call in token.calls if call[0] == runtime.tell_subscribers])
+
+
+def test_the_watch_ends_with_the_run(quick: None) -> None:
+    """Whether it notices at a look or at a report."""
+    ident, done = busy_thread()
+    watch = LoopWatch(Runtime(1), FakeToken(finished=True), ident)
+    thread = threading.Thread(target=watch.run)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+    watch._report()
+    done.set()
+
+
+def test_a_watch_that_was_stopped_reports_nothing() -> None:
+    """Its block has been left, and the loop may be anywhere."""
+    events: list[object] = []
+    ident, done = busy_thread()
+    watch = LoopWatch(Runtime(1, log=events.append), FakeToken(), ident)
+    watch.stop()
+    watch._report()
+    watch._wait_until_alive()
+    done.set()
+    gone = LoopWatch(Runtime(1, log=events.append), FakeToken(), thread_id=-1)
+    gone._report()
+
+    assert gone._loop_waits()
+    assert [] == events
+
+
+async def test_there_is_one_thread_however_many_blocks_are_open_and_it_ends_with_them() -> None:
+    """Nested or side by side."""
+    async with candil.open_node():
+        async with candil.open_node():
+            assert 2 == get_runtime().watched
+            watch = get_runtime().watch
+        assert watch is get_runtime().watch
+    assert get_runtime().watch is None
+    assert watch._stopped.is_set()
