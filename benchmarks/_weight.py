@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import trio
+import trio.testing
 
 import candil
 from benchmarks._measure import Comparison, Meter
@@ -34,7 +35,7 @@ async def idle_tasks() -> None:
         before = resident_bytes()
         for _ in range(IDLE):
             nursery.start_soon(trio.sleep_forever)
-        await trio.lowlevel.checkpoint()
+        await trio.testing.wait_all_tasks_blocked()
         print((resident_bytes() - before) / IDLE)
         nursery.cancel_scope.cancel()
 
@@ -45,6 +46,7 @@ async def idle_servers() -> None:
         before = resident_bytes()
         for _ in range(IDLE):
             await candil.start(Idle)
+        await trio.testing.wait_all_tasks_blocked()
         print((resident_bytes() - before) / IDLE)
 
 

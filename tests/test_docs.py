@@ -69,9 +69,7 @@ _COMPILED = [page for page in _PAGES if any(not block.runs for block in _blocks(
 def test_the_examples_of_a_page_run_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
     """Copied into one file, a page's examples end by themselves, without error or warning."""
     program = tmp_path / page.with_suffix(".py").name
-    program.write_text(
-        _program([block for block in _blocks(page) if block.runs]), encoding="utf-8"
-    )
+    program.write_text(_program([block for block in _blocks(page) if block.runs]), encoding="utf-8")
 
     done = subprocess.run(
         [sys.executable, "-W", "error", str(program)],

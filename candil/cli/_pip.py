@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS: Final = 0.1
 _END_SECONDS: Final = 5.0
+_SMALLEST: Final = 1 << 16  # pip's log is smaller, and any wheel worth a progress bar is larger
 
 
 @final
@@ -188,7 +189,7 @@ def _running(
 
 
 def _largest(folder: Path) -> int:
-    """Give the size of the largest file below *folder*: the download, once it has begun."""
+    """Give the size of the download below *folder*, its largest file; 0 before it has begun."""
     sizes = [0]
     for path, _folders, names in os.walk(folder):
         for name in names:
@@ -196,4 +197,5 @@ def _largest(folder: Path) -> int:
                 sizes.append(os.stat(os.path.join(path, name)).st_size)  # noqa: PTH116, PTH118
             except OSError:  # it has been moved meanwhile
                 continue
-    return max(sizes)
+    largest = max(sizes)
+    return largest if largest >= _SMALLEST else 0

@@ -99,8 +99,9 @@ class _Bar:
             self._stage = stage
             if self._task is not None:
                 self._bar.remove_task(self._task)
-            self._task = self._bar.add_task(_WORDS[stage], total=total or None)
-        self._bar.update(self._task, completed=done)
+            self._task = self._bar.add_task(_WORDS[stage], total=None)
+        # Without a total the bar pulses: pip asks the index first, which takes its time.
+        self._bar.update(self._task, completed=done, total=total if done else None)
 
 
 def _columns() -> list[Any]:

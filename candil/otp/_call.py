@@ -247,10 +247,10 @@ async def perform(
             value: Any
             try:
                 value = server.context.run(function, server.instance, *args, **kwargs)
-            except BaseException as error:  # noqa: BLE001  # the server's crash, not the caller's
+            except BaseException as error:  # noqa: ASYNC103, BLE001  # the server's crash, not the caller's
                 crashed = Call(target, request, args, kwargs, timeout)
                 server.crash(crashed, error)
-                return await _wait(process, crashed)
+                return await _wait(process, crashed)  # noqa: ASYNC102, ASYNC104  # shielded, or the wait of a live caller
             runtime.inline_turns += 1
             runtime.inline_seconds += perf_counter() - started
             if type(value) is not Deferred and value is not NO_REPLY and process.ready:

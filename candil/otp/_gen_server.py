@@ -225,7 +225,7 @@ class ServerLoop:
         self.context = trio.lowlevel.current_task().context
         try:
             await self._loop()
-        except BaseException as error:  # noqa: BLE001  # what is not its own is raised again
+        except BaseException as error:  # noqa: ASYNC103, BLE001  # what is not its own is raised again
             reason = self._own_reason(error)
         await self._end(reason)
 
@@ -292,6 +292,9 @@ class ServerLoop:
                 turns += 1
                 if turns % LOOK_EVERY == 0:
                     until = await self._give_way(turns, until)
+                    if process.exiting is not None or not mailbox:  # changed while others ran
+                        turns -= 1
+                        continue
                 message = mailbox.popleft()
                 if type(message) is not Call:
                     self.handled += turns - counted  # it may be asked for this very number
@@ -422,9 +425,11 @@ class ServerLoop:
                     self.directive = Directive(continues=directive.continues)
                 self._timeout = None
                 await self._callback("handle_continue", argument)
-            if self.process.exiting is not None or perf_counter() > until:
+            if perf_counter() > until:
                 await checkpoint()
                 until = perf_counter() + LOOP_SECONDS
+            if self.process.exiting is not None:
+                await checkpoint()
         if self.suspended:
             await self._stay_suspended()
 
@@ -462,9 +467,10 @@ class ServerLoop:
         return isinstance(message, SystemCall) or self._is_parents_exit(message)
 
     def _is_parents_exit(self, message: object) -> bool:
-        return (
-            type(message) is ExitSignal and self.parent is not None and message.pid is self.parent
-        )
+        if type(message) is not ExitSignal or message.pid is None:
+            return False
+        node = self.process.node  # whose block, when it is left, speaks for a parent that is gone
+        return message.pid is self.parent or (node.closing and message.pid is node.block.pid)
 
     def _own_reason(self, error: BaseException) -> ExitReason:
         """

@@ -257,11 +257,11 @@ async def open_node(*, name: str = "local", log: bool = True) -> AsyncGenerator[
             try:
                 with block.scope:
                     yield node
-            except BaseException as error:  # noqa: BLE001  # raised again below, outside the nursery, as itself
+            except BaseException as error:  # noqa: ASYNC103, BLE001  # raised again below, outside the nursery, as itself
                 failure = error
             finally:
                 shield.shield = True
-                await _close(node)
+                await _close(node)  # noqa: ASYNC102  # shielded, or the wait of a live caller
                 failure = node.interrupted or failure or _why_ended(node)
                 current_process.set(outer_process)
                 runtime.nodes.pop(node, None)

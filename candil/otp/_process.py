@@ -303,12 +303,12 @@ async def run_process(process: Process, body: Body, args: tuple[object, ...]) ->
             with process.scope:
                 try:
                     await body(*args)
-                except BaseException as raised:
+                except BaseException as raised:  # noqa: ASYNC103  # kept as the reason, or raised later
                     interrupt = keyboard_interrupt_in(raised)
                     if interrupt is None:
                         raise
-                    await _hold_interrupt(process, interrupt)
-    except BaseException as raised:  # noqa: BLE001  # whatever it is, it is this process's reason to end
+                    await _hold_interrupt(process, interrupt)  # noqa: ASYNC102  # shielded, or the wait of a live caller
+    except BaseException as raised:  # noqa: ASYNC103, BLE001  # whatever it is, it is this process's reason to end
         error = raised
     if process.reason is None:
         verdict = process.verdict if error is None else None

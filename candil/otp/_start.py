@@ -300,7 +300,7 @@ def _start_in_place(
     try:
         starting.ignored = context.run(_initialise_now, process, cls, args, kwargs)
         reason = NORMAL if starting.ignored else process.exiting
-    except BaseException as error:  # noqa: BLE001  # whatever it is, it is why the process did not start
+    except BaseException as error:  # noqa: ASYNC103, BLE001  # whatever it is, it is why the process did not start
         reason = process.exiting or reason_of(error)
         interrupt = keyboard_interrupt_in(error)
         if interrupt is not None:

@@ -166,9 +166,7 @@ async def kill_and_revive(sup):
     await candil.restart_child(sup, "a")
 
 
-@pytest.mark.parametrize(
-    ("strategy", "stopped"), [("one_for_all", "ca"), ("rest_for_one", "c")]
-)
+@pytest.mark.parametrize(("strategy", "stopped"), [("one_for_all", "ca"), ("rest_for_one", "c")])
 async def test_those_that_go_with_it_are_stopped_now_and_started_later(
     strategy, stopped, autojump_clock
 ):

@@ -464,15 +464,10 @@ async def test_s17_a_swallowed_cancelled_is_reported_within_half_a_second_with_i
 @pytest.mark.slow
 async def test_s17_a_supervisor_goes_on_without_a_child_that_swallows() -> None:
     """It is given up for dead, reported, and replaced."""
-    bodies: list[Swallows] = []
-
-    async def swallows() -> None:
-        bodies.append(Swallows())
-        await bodies[-1]()
-
+    swallows = Swallows()
     async with candil.open_supervisor(
         [
-            candil.child_spec(swallows, name="swallows", shutdown="brutal_kill"),
+            candil.child_spec(swallows.__call__, name="swallows", shutdown="brutal_kill"),
             candil.child_spec(Guinea, name="guinea"),
         ],
         log=False,
@@ -490,8 +485,7 @@ async def test_s17_a_supervisor_goes_on_without_a_child_that_swallows() -> None:
                 assert "pong" == await candil.call("guinea", "ping")
                 assert 2 == (await candil.count_children(root)).active
         finally:
-            for body in bodies:
-                body.let_go = True
+            swallows.let_go = True
 
 
 # --- S19: a loop that stays dead

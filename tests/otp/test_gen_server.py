@@ -12,6 +12,7 @@ import trio.testing
 
 import candil
 from candil import sys
+from candil.otp import _gen_server
 
 BOOM = candil.Exit("boom")
 
@@ -442,6 +443,61 @@ async def test_a_busy_server_lets_others_run() -> None:
             await trio.lowlevel.checkpoint()
         candil.exit_nowait(pid, "kill")
         assert await candil.receive(candil.Down) == candil.Down(ref, pid, candil.Killed())
+
+
+async def handled_when(event: Any) -> tuple[candil.Pid[Any], list[Any]]:
+    """
+    Send a server twenty messages, and let *event* happen while it gives way at the sixteenth.
+    """
+    checkpoint = _gen_server.checkpoint
+    happened = False
+
+    async def turn() -> None:
+        nonlocal happened
+        if happened:
+            await checkpoint()
+        happened = True
+        event(pid)
+
+    pid, log = await recorder()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_gen_server, "LOOP_SECONDS", -1.0)
+        patch.setattr(_gen_server, "checkpoint", turn)
+        for number in range(20):
+            candil.send(pid, number)
+        await trio.testing.wait_all_tasks_blocked()
+    return pid, log
+
+
+async def test_a_busy_server_that_is_ended_while_it_gives_way_handles_nothing_more() -> None:
+    """The message whose turn it was stays unhandled, as all behind it."""
+    async with candil.open_node(log=False):
+        pid, log = await handled_when(lambda pid: candil.exit_nowait(pid, "kill"))
+        assert candil.process_info(pid) is None
+        assert log == [("info", number) for number in range(15)]
+
+
+async def test_a_busy_server_may_find_its_mailbox_empty_after_it_gave_way() -> None:
+    """Another task of the process may have received what was there."""
+    async with candil.open_node(log=False):
+        pid, log = await handled_when(lambda pid: pid.process.mailbox.clear())
+        assert log == [("info", number) for number in range(15)]
+        assert await candil.call(pid, "act", lambda _: "alive") == "alive"
+        assert (await sys.statistics(pid)).messages_handled in (15, 16)
+
+
+async def test_a_continuation_that_ends_its_own_server_is_the_last() -> None:
+    """As any callback that sends its process an exit signal."""
+    async with candil.open_node(log=False):
+        pid, log = await recorder()
+
+        def end(_: Recorder) -> None:
+            candil.continue_with("never")
+            candil.exit_nowait(candil.self(), "boom")
+
+        candil.cast(pid, lambda _: candil.continue_with(end))
+        assert await end_of(pid) == BOOM
+        assert log[1:] == [("continue", end)]
 
 
 # --- the server timeout ---------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -11,6 +12,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import candil
 from candil import Crashed, Down, Exit, ExitSignal, Killed, NoProc, Normal, Shutdown
+from candil.otp._parking import Slot
+from candil.otp._process import Request, join, kill
 from tests.otp.bodies import crash, do_nothing, end_of, leave, trap, wait_for_ever
 
 # --- exit signals
@@ -803,3 +806,65 @@ async def _busy(others: list[candil.Pid[Any]], seed: float) -> None:
                 await candil.exit(other, own.choice(["normal", "boom", "kill"]))
             case _:
                 await trio.lowlevel.checkpoint()
+
+
+# --- the record itself
+
+
+async def test_join_waits_for_the_end_of_a_process(autojump_clock: MockClock) -> None:
+    """For so many seconds, or for ever; and at once when it has ended."""
+    async with candil.open_node():
+        pid = candil.spawn(wait_for_ever)
+        process = pid.process
+        started = trio.current_time()
+        assert await join(process, 3) is False
+        assert 3 == pytest.approx(trio.current_time() - started)
+        candil.exit_nowait(pid, "boom")
+
+        assert await join(process, 3) is True
+        assert await join(process, 3) is True
+        assert await join(process, math.inf) is True
+        assert {} == process.joining
+
+
+async def test_a_record_reads_as_the_process_it_is_of() -> None:
+    """For those who debug candil itself."""
+    async with candil.open_node() as node:
+        assert f"<Process of {candil.self()}>" == repr(node.block)
+
+
+async def test_killing_what_has_ended_does_nothing() -> None:
+    """Its reason stands."""
+    async with candil.open_node():
+        pid = candil.spawn(leave, "boom")
+        process = pid.process
+        await end_of(pid)
+        kill(process)
+
+        assert Exit("boom") == process.reason
+        assert process.exiting is None
+
+
+async def test_any_request_learns_that_its_debtor_has_ended() -> None:
+    """A bare one names neither target nor request; its error is chained to the crash all the same."""
+    async with candil.open_node(log=False):
+        error = ValueError("the reason")
+        pid = candil.spawn(crash, error)
+        request = Request[int]()
+        request.owed_by(pid.process)
+        with pytest.raises(candil.ServerExited) as raised:
+            await request.wait()
+
+        assert error is raised.value.__cause__
+        assert Crashed(error) == raised.value.reason
+
+
+async def test_those_who_wait_for_a_process_to_settle_are_told_when_it_ends() -> None:
+    """An end settles everything."""
+    async with candil.open_node():
+        pid = candil.spawn(wait_for_ever)
+        slot = Slot[bool]()
+        pid.process.settling = [slot]
+        await candil.exit(pid, "boom")
+
+        assert await slot.wait() is True

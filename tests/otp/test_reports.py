@@ -64,8 +64,10 @@ def test_a_reason_reads_as_a_phrase(reason: candil.ExitReason, text: str) -> Non
         ),
         (
             candil.MailboxHigh(PID, 1025),
-            "<Pid local.7 worker> has 1025 messages waiting: "
-            "it is slower than those who send to it",
+            (
+                "<Pid local.7 worker> has 1025 messages waiting: "
+                "it is slower than those who send to it"
+            ),
         ),
         (candil.Hint(PID, "do that"), "<Pid local.7 worker>: do that"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import inspect
 import math
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from tests.otp.hosted import hosted
 from tests.otp.workers import Boom
 
 BOOM = Exit("boom")
+
+colour = contextvars.ContextVar[str]("colour")
 
 
 class Plain(candil.GenServer):
@@ -208,8 +211,17 @@ async def test_context_variables_of_the_starter_are_seen_and_not_changed(
 ) -> None:
     """The server runs in a copy; self() is the starter's again."""
     block = candil.self()
-    await candil.start(cls)
+    seen = []
 
+    def act() -> None:
+        seen.append(colour.get())
+        colour.set("server's")
+
+    colour.set("starter's")
+    await candil.start(cls, act)
+
+    assert ["starter's"] == seen
+    assert "starter's" == colour.get()
     assert block is candil.self()
 
 

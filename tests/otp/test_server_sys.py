@@ -233,7 +233,7 @@ async def test_nobody_to_stop_is_noproc() -> None:
     ending = candil.spawn(wait_for_ever)
     await wait_all_tasks_blocked()
     candil.exit_nowait(ending, "boom")
-    for target in (pid, "unknown", candil.Name[Bench]("unknown"), candil.Via("b", 1), ending):
+    for target in (ending, pid, "unknown", candil.Name[Bench]("unknown"), candil.Via("b", 1)):
         with pytest.raises(NoProc) as caught:
             await candil.stop(target)
         assert (target, "stop") == (caught.value.target, caught.value.request)
@@ -740,7 +740,7 @@ async def test_a_dead_server_cannot_be_asked(query: str) -> None:
     ending = candil.spawn(wait_for_ever)
     await wait_all_tasks_blocked()
     candil.exit_nowait(ending, "boom")
-    for target in (pid, "unknown", ending):
+    for target in (ending, pid, "unknown"):
         with pytest.raises(NoProc) as caught:
             await QUERIES[query](target)
         assert (target, f"sys.{query}") == (caught.value.target, caught.value.request)

@@ -14,9 +14,7 @@ def significant(label, journal, restart="transient", **options):
 
 async def started(specs, auto_shutdown, **options):
     """Start a supervisor that nobody is linked to."""
-    return await candil.start(
-        candil.supervisor_spec(specs, auto_shutdown=auto_shutdown, **options)
-    )
+    return await candil.start(candil.supervisor_spec(specs, auto_shutdown=auto_shutdown, **options))
 
 
 @pytest.fixture
@@ -155,7 +153,9 @@ async def test_a_significant_child_may_be_added_where_it_means_something(node):
     assert not candil.is_alive(sup)
 
 
-@pytest.mark.parametrize(("auto_shutdown", "needed"), [("any_significant", 1), ("all_significant", 2)])
+@pytest.mark.parametrize(
+    ("auto_shutdown", "needed"), [("any_significant", 1), ("all_significant", 2)]
+)
 async def test_children_of_a_template_may_be_significant(auto_shutdown, needed, node):
     """One of them, or all that there are."""
 

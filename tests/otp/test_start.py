@@ -440,6 +440,30 @@ async def test_a_cancelled_start_kills_the_half_started_process(
         assert mailbox() == []
 
 
+async def test_a_start_by_no_process_can_time_out_and_be_cancelled(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    """A task outside of the tree that starts something is nobody's parent, and kills it too."""
+    opened, done = trio.Event(), trio.Event()
+
+    async def outsider() -> None:
+        await opened.wait()
+        with pytest.raises(candil.StartTimeout):
+            await candil.start(Sleeper, 60, name="server", timeout=3)
+        assert candil.whereis("server") is None
+        with trio.move_on_after(3):
+            await candil.start(Sleeper, 60, name="server")
+        await trio.testing.wait_all_tasks_blocked()
+        assert candil.whereis("server") is None
+        done.set()
+
+    nursery.start_soon(outsider)
+    async with candil.open_node(log=False):
+        opened.set()
+        await done.wait()
+        assert processes() == []
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_start_in_a_cancelled_scope_starts_nothing(kind: type[Plain]) -> None:
     """Not even a constructor runs."""
@@ -465,7 +489,7 @@ async def test_a_start_of_a_plain_server_lets_others_run_now_and_then() -> None:
                 await trio.lowlevel.checkpoint()
 
         nursery.start_soon(other)
-        for _ in range(250):
+        for _ in range(450):
             await candil.start(Plain)
         assert turns >= 2
         nursery.cancel_scope.cancel()
@@ -532,7 +556,7 @@ async def test_a_class_whose_terminate_will_seldom_run_is_hinted_at_once() -> No
     async with candil.open_node(log=False):
         with candil.subscribe(listen):
             await candil.start(Plain)
-            await candil.start(EndsToo, lambda: candil.trap_exit(True) and None)
+            await candil.start(EndsToo, lambda: candil.trap_exit(True) or None)
             assert hints == []
             first = await candil.start(Ends)
             await candil.start(Ends)

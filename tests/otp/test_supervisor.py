@@ -58,13 +58,23 @@ async def test_a_supervisor_without_children_starts_and_stops():
 async def test_a_child_that_fails_to_start_takes_those_before_it_down_in_reverse():
     """The start fails with the child's id and its reason; nothing is retried, nothing is left."""
     journal = Journal()
-    specs = [*workers("ab", journal), worker("c", journal, script=["e1", "ok"]), worker("d", journal)]
+    specs = [
+        *workers("ab", journal),
+        worker("c", journal, script=["e1", "ok"]),
+        worker("d", journal),
+    ]
 
     async with candil.open_node(log=False):
         with pytest.raises(candil.StartError) as caught:
             await candil.start_link(candil.supervisor_spec(specs, name="tree"))
 
-        assert journal == ["start a", "start b", "fail c", "terminate b shutdown", "terminate a shutdown"]
+        assert journal == [
+            "start a",
+            "start b",
+            "fail c",
+            "terminate b shutdown",
+            "terminate a shutdown",
+        ]
         assert caught.value.reason == candil.Shutdown(
             ("failed_to_start_child", "c", candil.Exit("e1"))
         )

@@ -114,9 +114,7 @@ async def test_ids_differ_by_type_as_well_as_value():
         assert await candil.count_children(sup) == candil.ChildCounts(8, 8, 0, 8)
         await candil.terminate_child(sup, True)
 
-        stopped = [
-            info.id for info in await candil.which_children(sup) if info.child is None
-        ]
+        stopped = [info.id for info in await candil.which_children(sup) if info.child is None]
         assert [type(id) for id in stopped] == [bool]
 
 

@@ -49,7 +49,9 @@ async def test_a_transient_child_that_ended_in_order_stays_stopped(reason):
 @pytest.mark.parametrize("reason", ABNORMAL, ids=str)
 async def test_a_transient_child_is_restarted_after_every_other_end(reason):
     """What only looks like a shutdown is abnormal."""
-    async with candil.open_supervisor([worker("a", Journal(), restart="transient")], log=False) as sup:
+    async with candil.open_supervisor(
+        [worker("a", Journal(), restart="transient")], log=False
+    ) as sup:
         before = await pid_of(sup, "a")
         await end(sup, "a", reason)
 
@@ -132,9 +134,7 @@ async def test_a_restart_counts_for_exactly_max_seconds(autojump_clock):
     spec = [worker("a", Journal())]
     async with candil.open_node(log=False):
         for pause, survives in ((5.0, False), (5.001, True)):
-            sup = await candil.start(
-                candil.supervisor_spec(spec, max_restarts=1, max_seconds=5.0)
-            )
+            sup = await candil.start(candil.supervisor_spec(spec, max_restarts=1, max_seconds=5.0))
             await kill(sup, "a")
             await trio.sleep(pause)
             await kill(sup, "a")
@@ -304,7 +304,11 @@ async def test_temporary_siblings_are_stopped_and_dropped_not_restarted():
 async def test_the_crash_of_a_temporary_child_leaves_its_siblings_alone(strategy):
     """It is not restarted, so nothing is restarted with it."""
     journal = Journal()
-    specs = [*workers("a", journal), worker("t", journal, restart="temporary"), *workers("c", journal)]
+    specs = [
+        *workers("a", journal),
+        worker("t", journal, restart="temporary"),
+        *workers("c", journal),
+    ]
     async with candil.open_supervisor(specs, strategy=strategy, log=False) as sup:
         journal.take()
         await kill(sup, "t")
@@ -338,7 +342,11 @@ async def test_one_for_one_leaves_a_terminated_child_stopped():
 async def test_one_for_all_starts_over_when_one_of_all_fails_to_start():
     """Those that were up again are stopped again, and all are tried once more."""
     journal = Journal()
-    specs = [*workers("ab", journal), worker("c", journal, script=["ok", "e1"]), *workers("d", journal)]
+    specs = [
+        *workers("ab", journal),
+        worker("c", journal, script=["ok", "e1"]),
+        *workers("d", journal),
+    ]
     async with candil.open_supervisor(specs, strategy="one_for_all", log=False) as sup:
         journal.take()
         await kill(sup, "b")
@@ -385,7 +393,11 @@ async def test_rest_for_one_revives_later_ones_only():
 async def test_rest_for_one_goes_on_from_the_one_that_failed_to_start():
     """What came up before it stays."""
     journal = Journal()
-    specs = [*workers("ab", journal), worker("c", journal, script=["ok", "e1"]), *workers("d", journal)]
+    specs = [
+        *workers("ab", journal),
+        worker("c", journal, script=["ok", "e1"]),
+        *workers("d", journal),
+    ]
     async with candil.open_supervisor(specs, strategy="rest_for_one", log=False) as sup:
         journal.take()
         await kill(sup, "b")

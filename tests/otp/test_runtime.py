@@ -1,0 +1,109 @@
+"""What belongs to one run: its events, and the turns of what is done in place."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+import candil
+from candil import Exit, Normal
+from candil.otp import _runtime
+from candil.otp._runtime import Runtime
+from tests.otp.bodies import do_nothing, end_of, leave
+
+
+async def test_events_tell_of_every_start_and_end() -> None:
+    """With parent and reason, at the moment they happen."""
+    events: list[object] = []
+    async with candil.open_node(log=False):
+        with candil.subscribe(events.append):
+            pid = candil.spawn(leave, "boom")
+            assert [candil.ProcessStarted(pid, candil.self())] == events
+            await end_of(pid)
+
+        assert candil.ProcessExited(pid, Exit("boom")) == events[-1]
+        candil.spawn(do_nothing)
+        assert 2 == len(events)
+
+
+async def test_a_subscriber_that_raises_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """What it raises is logged; the other subscribers and the process go on."""
+    events: list[object] = []
+
+    def broken(event: object) -> None:
+        raise ZeroDivisionError
+
+    async with candil.open_node(log=False):
+        with candil.subscribe(broken), candil.subscribe(events.append):
+            assert Normal() == await end_of(candil.spawn(do_nothing))
+
+    assert 2 == len(events)
+    assert "failed on a ProcessStarted" in caplog.text
+
+
+async def test_anything_can_be_an_event() -> None:
+    """Programs may put their own into the stream."""
+    events: list[object] = []
+    with candil.subscribe(events.append):
+        candil.emit("mine")
+    candil.emit("nobody listens")
+
+    assert ["mine"] == events
+
+
+async def test_one_function_may_subscribe_twice() -> None:
+    """Each subscription ends by itself."""
+    events: list[object] = []
+    listen = events.append
+    with candil.subscribe(listen):
+        with candil.subscribe(listen):
+            candil.emit(1)
+        candil.emit(2)
+
+    assert [1, 1, 2] == events
+
+
+# --- turns
+
+
+async def _steps_taken(runtime: Runtime, turns: int) -> int:
+    """Count how often another task runs while this one gives way *turns* times."""
+    steps = 0
+
+    async def counts() -> None:
+        nonlocal steps
+        while True:
+            steps += 1
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(counts)
+        for _ in range(turns):
+            runtime.inline_turns += 1
+            await runtime.give_way()
+        taken = steps
+        nursery.cancel_scope.cancel()
+    return taken
+
+
+async def test_others_run_after_a_hundred_turns_in_place() -> None:
+    """Not at each, which would cost what running in place saves."""
+    assert 0 == await _steps_taken(Runtime(1), _runtime.TURNS - 1)
+    assert 3 == pytest.approx(await _steps_taken(Runtime(1), 3 * _runtime.TURNS), abs=1)
+
+
+async def test_others_run_sooner_when_the_turns_are_long() -> None:
+    """A millisecond of handlers is enough."""
+    runtime = Runtime(1, inline_seconds=_runtime.SECONDS)
+
+    assert 0 < await _steps_taken(runtime, 2)
+    assert 0 == runtime.inline_seconds
+
+
+async def test_each_turn_in_place_looks_at_cancellation() -> None:
+    """Though others do not run at each."""
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await Runtime(1).give_way()
+
+    assert scope.cancelled_caught
