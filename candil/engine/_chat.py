@@ -8,9 +8,11 @@ ends, and a proxy in between can make that end look regular. So the mark alone c
 from __future__ import annotations
 
 import json
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, final
+
+import trio
 
 from candil.engine._errors import EngineError
 from candil.engine._probe import HttpError, new_client
@@ -80,29 +82,40 @@ async def open_chat(
                 raise NoAnswer(base_url, said, response.status_code)
         except HttpError as error:
             raise NoAnswer(base_url, _words(error)) from error
-        async with (
-            aclosing(response),
-            aclosing(_pieces(base_url, response.aiter_lines())) as pieces,
-        ):
-            yield pieces
+        lines = response.aiter_lines()
+        async with aclosing(response), aclosing(_pieces(base_url, lines)) as pieces:
+            try:
+                yield pieces
+            finally:
+                with trio.move_on_after(0, shield=True):
+                    await _exhaust(lines)
 
 
 async def _pieces(base_url: str, lines: AsyncIterator[str]) -> AsyncGenerator[str, None]:
-    complete = False
     try:
-        async for line in lines:  # past the mark as well, so that the iterators below it finish
+        async for line in lines:
             piece = read_line(line)
             if piece is None:
-                complete = True
-            elif piece:
+                return
+            if piece:
                 yield piece
     except HttpError as error:
-        if not complete:
-            raise AnswerCut(base_url, _words(error)) from error
+        raise AnswerCut(base_url, _words(error)) from error
     except ValueError as error:
         raise AnswerCut(base_url, str(error)) from error
-    if not complete:
-        raise AnswerCut(base_url, "the connection ended without the end mark")
+    raise AnswerCut(base_url, "the connection ended without the end mark")
+
+
+async def _exhaust(lines: AsyncIterator[str]) -> None:
+    """
+    End an iteration that nobody will go on with, by being cancelled in it.
+
+    Below it are several generators, which do not close each other; a cancellation at the lowest
+    goes through all of them.
+    """
+    with suppress(HttpError):
+        async for _line in lines:
+            pass
 
 
 def read_line(line: str) -> str | None:

@@ -48,8 +48,10 @@ class _NoReply:
 
 
 NO_REPLY = _NoReply()
-"""What ``handle_call`` returns when the answer comes later, by ``caller.reply(value)``. "
-"OTP: ``noreply``."""
+"""
+What ``handle_call`` returns when the answer comes later, by ``caller.reply(value)``. OTP:
+``noreply``.
+"""
 
 
 @final

@@ -428,6 +428,7 @@ def _flag_mistakes(spec: SupervisorSpec) -> list[str]:
         mistakes.append(
             f"max_seconds: more than 0 seconds are needed, got {brief(spec.max_seconds)}"
         )
+    mistakes.extend(_key_mistakes("id", spec.id))
     mistakes.extend(_name_mistakes(spec.name))
     return mistakes
 

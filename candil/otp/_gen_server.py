@@ -467,10 +467,9 @@ class ServerLoop:
         return isinstance(message, SystemCall) or self._is_parents_exit(message)
 
     def _is_parents_exit(self, message: object) -> bool:
-        if type(message) is not ExitSignal or message.pid is None:
-            return False
-        node = self.process.node  # whose block, when it is left, speaks for a parent that is gone
-        return message.pid is self.parent or (node.closing and message.pid is node.block.pid)
+        return (
+            type(message) is ExitSignal and self.parent is not None and message.pid is self.parent
+        )
 
     def _own_reason(self, error: BaseException) -> ExitReason:
         """

@@ -155,6 +155,8 @@ class Node:
         if self.block.reason is None:
             finish(self.block, self.block.exiting or SHUTDOWN)
         for index, process in enumerate(reversed(list(self.processes))):
+            if _is_owned(process):
+                continue
             if process.trap_exit and process.server is not None:
                 process.server.end(SHUTDOWN)  # it may have no parent whose signal it would heed
             else:
@@ -165,7 +167,7 @@ class Node:
             self.kill_all()
         self.closed = True
         if self.abandoned and self.stuck is not None:
-            self.timers.call_later(CLOSE_SECONDS, self._give_up_waiting)
+            self.timers.call_later(CLOSE_SECONDS, self.stuck)
         else:
             self.nursery.cancel_scope.cancel()
 
@@ -174,11 +176,6 @@ class Node:
         self.abandoned.pop(process, None)
         if self.closed and not self.abandoned:
             self.nursery.cancel_scope.cancel()
-
-    def _give_up_waiting(self) -> None:
-        if self.abandoned and self.stuck is not None:
-            self.stuck()
-        self.nursery.cancel_scope.cancel()
 
     async def _empty_within(self, seconds: float) -> bool:
         if not self.processes:
@@ -200,6 +197,12 @@ class Node:
     def _report(self, process: Process, seconds: float, *, abandoned: bool) -> None:
         reason = process.exiting or SHUTDOWN
         self.runtime.emit(ProcessLingers(process.pid, reason, seconds, abandoned, _stack(process)))
+
+
+def _is_owned(process: Process) -> bool:
+    """Tell whether a living process will end it: its supervisor, in its own order."""
+    parent = process.parent
+    return parent is not None and parent.reason is None and parent in process.links
 
 
 def _stack(process: Process) -> str:

@@ -16,7 +16,6 @@ from candil.otp._events import (
 )
 from candil.otp._exit import (
     Crashed,
-    Exit,
     ExitReason,
     Killed,
     NoConnection,
@@ -57,8 +56,8 @@ def describe_reason(reason: ExitReason) -> str:  # noqa: PLR0911  # one sentence
             return "its node cannot be reached"
         case Crashed(exception=exception):
             return f"it crashed with {_one_line(exception)}"
-        case Exit(term=term):
-            return f"it exited with {brief(term)}"
+        case _:
+            return f"it exited with {brief(reason.term)}"
 
 
 def describe_event(event: object) -> str | None:

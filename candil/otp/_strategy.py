@@ -43,13 +43,11 @@ def restart_group(strategy: Strategy, order: Sequence[K], failed: K) -> list[K]:
     Returns:
         The group, in start order, the failed one included.
     """
-    match strategy:
-        case "one_for_one" | "simple_one_for_one":
-            return [failed]
-        case "one_for_all":
-            return list(order)
-        case "rest_for_one":
-            return list(order[order.index(failed) :])
+    if strategy == "one_for_all":
+        return list(order)
+    if strategy == "rest_for_one":
+        return list(order[order.index(failed) :])
+    return [failed]
 
 
 @final

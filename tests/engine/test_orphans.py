@@ -132,6 +132,8 @@ def test_none_lives_though_a_forked_copy_of_the_program_holds_the_pipe(
     """The end of the file does not come then; the parent-death signal does."""
     with manage("fork") as manager:
         engine, guard = manager.ready(), manager.guard()
+        while len(census.living(manager.mark)) < 4:  # the program, its copy, the guard, the engine
+            time.sleep(0.01)
         manager.process.kill()
         manager.process.wait()
         start = time.monotonic()

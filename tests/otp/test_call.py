@@ -12,6 +12,7 @@ import math
 import weakref
 from collections import deque
 from collections.abc import Iterator
+from random import Random
 from typing import Any
 
 import pytest
@@ -1457,6 +1458,73 @@ def play(kind: type[Script], script: list[tuple[str, str, int]]) -> tuple[list[A
 def test_running_in_place_never_changes_what_happens(script: list[tuple[str, str, int]]) -> None:
     """Any script of calls and casts has the same history with plain handlers as with async ones."""
     assert play(Script, script) == play(AsyncScript, script)
+
+
+async def wreck(pid: candil.Pid[Any], random: Random) -> None:
+    """Do something to a server that its callers will notice."""
+    match random.choice(["kill", "boom", "stop", "suspend", "reply", "crash"]):
+        case "stop":
+            await candil.stop(pid)
+        case "suspend":
+            await sys.suspend(pid)
+            await trio.sleep(1)
+            await sys.resume(pid)
+        case "reply":
+            for kept in (await sys.get_state(pid)).kept:
+                kept.reply("at last")
+        case "crash":
+            candil.cast(pid, "note", "with", "wrong", "arguments")
+        case signal:
+            candil.exit_nowait(pid, signal)
+
+
+async def confused_callers(random: Random) -> dict[str, int]:
+    """Have many callers ask a server that is ended in all ways; give what they were told."""
+    told: dict[str, int] = {}
+
+    async def caller() -> None:
+        for _ in range(20):
+            request, *args = random.choice(
+                [("echo", 1), ("sleep", 1), ("later",), ("keep",), ("act", lambda _: candil.stop())]
+            )
+            try:
+                with trio.move_on_after(random.choice([0.5, 2, math.inf])):
+                    await candil.call("bench", request, *args, timeout=random.choice([1, math.inf]))
+                outcome = "returned"
+            except candil.CallError as error:
+                outcome = type(error).__name__
+            told[outcome] = told.get(outcome, 0) + 1
+            await trio.sleep(random.choice([0, 0.1, 1]))
+
+    async def wrecker() -> None:
+        while True:
+            await trio.sleep(random.choice([0, 0.1, 1, 3]))
+            pid = candil.whereis("bench")
+            if pid is not None:
+                with contextlib.suppress(candil.CallError):
+                    await wreck(pid, random)
+            else:
+                with contextlib.suppress(candil.AlreadyStarted):
+                    await candil.start(random.choice([Bench, AsyncBench]), name="bench")
+
+    async with candil.open_node(log=False), trio.open_nursery() as wreckers:
+        wreckers.start_soon(wrecker)
+        async with trio.open_nursery() as callers:
+            for _ in range(20):
+                callers.start_soon(caller)
+        wreckers.cancel_scope.cancel()
+        assert not own_record().owed
+    return told
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_happens_to_a_server_every_caller_is_told(seed: int) -> None:
+    """Callers of a server that is killed, stopped, suspended and crashed all get an outcome."""
+    told = trio.run(
+        confused_callers, Random(seed), clock=trio.testing.MockClock(autojump_threshold=0)
+    )
+    assert sum(told.values()) == 400
+    assert told.keys() <= {"returned", "NoProc", "ServerExited", "CallTimeout"}
 
 
 # --- casts ----------------------------------------------------------------------------

@@ -286,6 +286,7 @@ def test_an_id_must_be_hashable_and_there():
     """An object without a name has to be given one."""
     assert "id: a hashable value" in mistakes_of(candil.child_spec, Server, id=[])[0]
     assert "id: give it one" in mistakes_of(candil.child_spec, partial(job))[0]
+    assert "id: a hashable value" in mistakes_of(candil.supervisor_spec, [], id=[])[0]
 
 
 def test_ids_that_are_equal_but_of_other_types_are_different():
@@ -336,18 +337,29 @@ def test_a_supervisor_spec_takes_no_arguments():
 def test_a_target_without_a_signature_can_only_be_tried():
     """Python does not know what it takes, so nothing is said before the start."""
 
-    class Opaque:
-        __signature__ = "nonsense"
-
-        async def __call__(self):
-            """Do nothing."""
-
-    class Hidden(Opaque):
+    class Hidden:
         @property
         def __signature__(self):
             raise ValueError("no signature found")
 
+        async def __call__(self):
+            """Do nothing."""
+
     assert candil.child_spec(Hidden(), 1, 2, 3, id="x").args == (1, 2, 3)
+
+
+def test_a_class_that_is_no_child_is_told_with_the_others():
+    """Its mistake has its place in the list, as any other has."""
+
+    class Strange(candil.GenServer):
+        __signature__ = "nonsense"
+
+    found = mistakes_of(candil.supervisor_spec, [Strange, "x"], max_seconds=0)
+    assert [mistake.split(":")[0] for mistake in found] == [
+        "max_seconds",
+        "children[0]",
+        "children[1]",
+    ]
 
 
 @pytest.mark.parametrize("count", [0, 2])

@@ -268,6 +268,21 @@ async def test_s11_only_the_first_of_two_interrupts_counts() -> None:
         assert first is raised.value
 
 
+async def test_s11_two_interrupts_in_one_step_are_one_stop() -> None:
+    """The first of them leaves the block."""
+    first, second = KeyboardInterrupt(), KeyboardInterrupt()
+
+    async def block() -> None:
+        async with candil.open_node(log=False):
+            candil.spawn(crash, first)
+            candil.spawn(crash, second)
+            await trio.sleep_forever()
+
+    with trio.fail_after(2), pytest.raises(KeyboardInterrupt) as raised:
+        await block()
+    assert raised.value in (first, second)
+
+
 async def test_s11_an_interrupt_while_the_block_is_left_still_leaves_it() -> None:
     """Ctrl-C is never lost."""
 

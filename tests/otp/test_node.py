@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -703,3 +707,74 @@ async def test_a_failure_of_the_node_itself_is_not_hidden() -> None:
     with trio.fail_after(5), pytest.raises(ExceptionGroup) as raised:
         await block()
     assert raised.group_contains(IndexError)
+
+
+async def test_giving_up_on_tasks_that_have_all_ended_is_no_giving_up() -> None:
+    """Both may happen in one step of the clock."""
+    async with candil.open_node(log=False) as node:
+        node.stuck = lambda: pytest.fail("nothing is stuck")
+        node._give_up_waiting()
+
+
+# --- the root
+
+
+async def test_a_block_that_traps_exits_ends_with_its_root_all_the_same() -> None:
+    """There would be nothing left to run for."""
+
+    async def block() -> None:
+        async with candil.open_supervisor(
+            [candil.child_spec(leave, "boom")], max_restarts=0, log=False
+        ):
+            candil.trap_exit(True)
+            await trio.sleep_forever()
+
+    with trio.fail_after(2), pytest.raises(candil.RestartIntensityExceeded):
+        await block()
+
+
+async def test_servers_that_trap_and_have_no_parent_terminate_when_the_block_is_left() -> None:
+    """The block speaks for the parent that they do not have."""
+    log = []
+
+    class Traps(candil.GenServer):
+        def init(self) -> None:
+            candil.trap_exit(True)
+
+        def terminate(self, reason: candil.ExitReason) -> None:
+            log.append(reason)
+
+    async with candil.open_node():
+        await candil.start(Traps)
+        with trio.fail_after(2):
+            await trio.lowlevel.checkpoint()
+
+    assert [Shutdown()] == log
+
+
+# --- Ctrl-C under a plain trio.run
+
+
+def test_a_ctrl_c_while_the_block_is_left_kills_what_still_runs() -> None:
+    """Nobody has to wait for a process that ignores its shutdown."""
+    left = threading.Event()
+
+    def interrupt() -> None:
+        left.wait(5)
+        time.sleep(0.05)  # until the loop waits
+        os.kill(os.getpid(), signal.SIGINT)
+
+    async def main() -> None:
+        async with candil.open_node(log=False):
+            candil.spawn(trap, candil.self())
+            await wait_all_tasks_blocked()
+            left.set()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        trio.run(main)
+    thread.join()
+
+    assert time.monotonic() - started < 3

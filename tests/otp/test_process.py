@@ -846,7 +846,7 @@ async def test_killing_what_has_ended_does_nothing() -> None:
 
 
 async def test_any_request_learns_that_its_debtor_has_ended() -> None:
-    """A bare one names neither target nor request; its error is chained to the crash all the same."""
+    """A bare one names neither target nor request; its error is chained to the crash still."""
     async with candil.open_node(log=False):
         error = ValueError("the reason")
         pid = candil.spawn(crash, error)
@@ -857,6 +857,18 @@ async def test_any_request_learns_that_its_debtor_has_ended() -> None:
 
         assert error is raised.value.__cause__
         assert Crashed(error) == raised.value.reason
+
+
+async def test_a_request_that_was_answered_learns_nothing_of_its_debtors_end() -> None:
+    """Even if the debt was never struck off."""
+    async with candil.open_node():
+        pid = candil.spawn(wait_for_ever)
+        request = Request[int]()
+        request.owed_by(pid.process)
+        request.put(7)
+        await candil.exit(pid, "boom")
+
+        assert 7 == await request.wait()
 
 
 async def test_those_who_wait_for_a_process_to_settle_are_told_when_it_ends() -> None:

@@ -271,6 +271,21 @@ def test_a_second_signal_while_a_child_starts_kills(leave):
     assert "done a" not in journal
 
 
+def test_signals_before_there_is_a_node_end_the_program_all_the_same(leave, capsys):
+    """The second begins the countdown, the third does not begin another."""
+    program = _run._Program(trio.CancelScope())
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        program.stop(number)
+    countdown = program.last_resort
+    program.over()
+
+    assert program.scope.cancel_called
+    assert program.signal == signal.SIGTERM
+    assert countdown is program.last_resort
+    assert countdown.args == [130]
+    assert capsys.readouterr().err.count("stopping at once") == 2
+
+
 # --- where it runs --------------------------------------------------------------------------------
 
 

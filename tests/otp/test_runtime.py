@@ -66,8 +66,8 @@ async def test_one_function_may_subscribe_twice() -> None:
 # --- turns
 
 
-async def _steps_taken(runtime: Runtime, turns: int) -> int:
-    """Count how often another task runs while this one gives way *turns* times."""
+async def _steps_taken(runtime: Runtime, turns: int, seconds: float = 0.0) -> int:
+    """Count how often another task runs while this one takes *turns* of so many *seconds*."""
     steps = 0
 
     async def counts() -> None:
@@ -80,6 +80,7 @@ async def _steps_taken(runtime: Runtime, turns: int) -> int:
         nursery.start_soon(counts)
         for _ in range(turns):
             runtime.inline_turns += 1
+            runtime.inline_seconds += seconds
             await runtime.give_way()
         taken = steps
         nursery.cancel_scope.cancel()
@@ -94,10 +95,8 @@ async def test_others_run_after_a_hundred_turns_in_place() -> None:
 
 async def test_others_run_sooner_when_the_turns_are_long() -> None:
     """A millisecond of handlers is enough."""
-    runtime = Runtime(1, inline_seconds=_runtime.SECONDS)
-
-    assert 0 < await _steps_taken(runtime, 2)
-    assert 0 == runtime.inline_seconds
+    assert 0 == await _steps_taken(Runtime(1), 5)
+    assert 5 == pytest.approx(await _steps_taken(Runtime(1), 5, _runtime.SECONDS), abs=1)
 
 
 async def test_each_turn_in_place_looks_at_cancellation() -> None:

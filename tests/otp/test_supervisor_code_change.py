@@ -11,10 +11,8 @@ from .workers import Journal, Worker, end, kill, pid_of, settle, shown, worker, 
 async def change(sup, children=(), **options):
     """Have a running supervisor take a new spec."""
     await candil.sys.suspend(sup)
-    try:
-        await candil.sys.change_code(sup, None, candil.supervisor_spec(children, **options))
-    finally:
-        await candil.sys.resume(sup)
+    await candil.sys.change_code(sup, None, candil.supervisor_spec(children, **options))
+    await candil.sys.resume(sup)
 
 
 async def test_new_specs_replace_old_ones_by_id_and_running_children_stay():

@@ -4,15 +4,180 @@ import pytest
 
 import candil
 
+from .workers import Boom, Journal, Worker, end, kill, pid_of, settle, worker, workers
+
 
 @pytest.fixture
-def events():
-    """Give the reports and starts of a test, in order."""
-    seen = []
+def reports():
+    """Collect what supervisors report."""
+    return []
+
+
+@pytest.fixture
+def note(reports):
+    """Give the subscriber that collects it."""
 
     def note(event):
-        if isinstance(event, candil.SupervisorReport | candil.ChildStarted):
-            seen.append(event)
+        if isinstance(event, candil.SupervisorReport):
+            reports.append(event)
 
-    seen.note = note if False else None if False else note  # type: ignore[attr-defined]
-    return seen
+    return note
+
+
+def offender(spec, pid):
+    """Give the offender that a report shows."""
+    return {
+        "id": spec.id,
+        "pid": pid,
+        "start": Worker,
+        "restart": spec.restart,
+        "shutdown": spec.shutdown,
+        "type": "worker",
+        "significant": spec.significant,
+    }
+
+
+async def test_a_report_has_otps_four_keys(reports, note):
+    """Who, in which context, why, and the child as it was."""
+    spec = worker("a", Journal(), shutdown=3.0)
+    with candil.subscribe(note):
+        async with candil.open_supervisor([spec], name="root", log=False) as sup:
+            pid = await pid_of(sup, "a")
+            await kill(sup, "a")
+
+    assert reports == [
+        candil.SupervisorReport(
+            supervisor="root",
+            context="child_terminated",
+            reason=candil.Killed(),
+            offender=offender(spec, pid),
+        )
+    ]
+
+
+async def test_a_supervisor_without_a_name_is_told_by_its_pid(reports, note):
+    """So that two of them can be told apart."""
+    with candil.subscribe(note):
+        async with candil.open_supervisor(workers("a", Journal()), log=False) as sup:
+            await kill(sup, "a")
+
+    assert [report.supervisor for report in reports] == [sup]
+
+
+@pytest.mark.parametrize(
+    ("restart", "reason", "contexts"),
+    [
+        ("permanent", "normal", ["child_terminated"]),
+        ("permanent", "boom", ["child_terminated"]),
+        ("transient", "boom", ["child_terminated"]),
+        ("transient", "normal", []),
+        ("transient", ("shutdown", "x"), []),
+        ("temporary", "boom", ["child_terminated"]),
+        ("temporary", "normal", []),
+    ],
+)
+async def test_an_end_is_reported_if_it_is_abnormal_or_leads_to_a_restart(
+    restart, reason, contexts, reports, note
+):
+    """The end in order of a child that may end is everyday business."""
+    spec = worker("a", Journal(), restart=restart)
+    with candil.subscribe(note):
+        async with candil.open_supervisor([spec], log=False) as sup:
+            await end(sup, "a", reason)
+
+    assert [report.context for report in reports] == contexts
+    assert [report.reason for report in reports] == [candil.as_exit_reason(reason)] * len(contexts)
+
+
+async def test_every_start_that_fails_is_reported(reports, note):
+    """The first one, one by hand, and each attempt of a restart; the offender has no pid."""
+    journal = Journal()
+    with candil.subscribe(note):
+        async with candil.open_supervisor(
+            [worker("a", journal, script=["ok", "e2", "e3"])], log=False
+        ) as sup:
+            with pytest.raises(candil.StartError):
+                await candil.start_child(sup, worker("b", journal, script=["e1"]))
+            await end(sup, "a")
+
+    failed = [report for report in reports if report.context == "start_error"]
+    assert [(r.offender["id"], r.offender["pid"], r.reason.term) for r in failed] == [
+        ("b", None, "e1"),
+        ("a", None, "e2"),
+        ("a", None, "e3"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("restart", "last", "reported"),
+    [
+        ("permanent", "", False),
+        ("permanent", "other", True),
+        ("permanent", "normal", True),
+        ("permanent", ("shutdown", "x"), True),
+        ("transient", "normal", False),
+        ("transient", ("shutdown", "x"), False),
+        ("temporary", "normal", False),
+        ("temporary", "other", True),
+    ],
+)
+async def test_a_child_that_does_not_stop_as_it_was_told_is_reported(
+    restart, last, reported, reports, note
+):
+    """A permanent one should end with shutdown; others may also end in order."""
+    with candil.subscribe(note):
+        spec = worker("a", Journal(), restart=restart, last=last)
+        async with candil.open_supervisor([spec], log=False):
+            pass
+
+    assert [report.context for report in reports] == ["shutdown_error"] * reported
+    assert [report.reason for report in reports] == [candil.as_exit_reason(last)] * reported
+
+
+async def test_a_child_that_takes_too_long_is_reported_as_killed(reports, note, autojump_clock):
+    """A brutal kill that was asked for is not."""
+    specs = [
+        worker("slow", Journal(), hang=60.0, shutdown=1.0),
+        worker("brutal", Journal(), shutdown="brutal_kill"),
+    ]
+    with candil.subscribe(note):
+        async with candil.open_supervisor(specs, log=False):
+            pass
+
+    assert [(report.context, report.reason, report.offender["id"]) for report in reports] == [
+        ("shutdown_error", candil.Killed(), "slow")
+    ]
+
+
+async def test_a_supervisor_that_gives_up_reports_it_last(reports, note):
+    """After the end that was one too many."""
+    with candil.subscribe(note), pytest.raises(candil.RestartIntensityExceeded):
+        async with candil.open_supervisor(
+            workers("a", Journal()), max_restarts=0, name="root", log=False
+        ) as sup:
+            Worker.crash(await pid_of(sup, "a"))
+            await settle()
+
+    assert [report.context for report in reports] == ["child_terminated", "shutdown"]
+    assert {type(report.reason.exception) for report in reports} == {Boom}
+
+
+async def test_starts_are_told_as_events_too():
+    """Of the first incarnation and of those that follow; not of one that is ignored."""
+    starts = []
+
+    def note(event):
+        if isinstance(event, candil.ChildStarted):
+            starts.append(event)
+
+    specs = [worker("a", Journal()), worker("b", Journal(), script=["ignore"])]
+    with candil.subscribe(note):
+        async with candil.open_supervisor(specs, name="root", log=False) as sup:
+            first = await pid_of(sup, "a")
+            await kill(sup, "a")
+            second = await pid_of(sup, "a")
+
+    assert starts == [
+        candil.ChildStarted("root", "a", first),
+        candil.ChildStarted("root", "a", second),
+    ]

@@ -178,6 +178,8 @@ async def test_arguments_of_a_temporary_child_are_not_kept_after_its_end():
         del spec, big
         candil.send(pid, "end")
         await settle()
+        with pytest.raises(candil.ChildNotFound):  # an idle server still holds its last request
+            await candil.terminate_child(sup, "job")
         gc.collect()
 
         assert gone() is None

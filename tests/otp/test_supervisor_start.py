@@ -1,0 +1,152 @@
+"""What a child's start may give: a process, nothing, or a failure."""
+
+import pytest
+
+import candil
+
+from .workers import Boom, Journal, Worker, end, kill, pid_of, shown, worker
+
+# --- start functions ------------------------------------------------------------------------------
+
+
+def starting(function, **options):
+    """Give the spec of a child that *function* starts."""
+    return candil.child_spec(candil.StartFunction(function), id="f", **options)
+
+
+async def test_a_start_function_may_return_a_pid_alone_or_with_anything_beside_it():
+    """What stands beside the pid is of no concern to the supervisor."""
+    journal = Journal()
+
+    async def plain():
+        return await candil.start_link(Worker, "p", journal, [], True, 0.0, "")
+
+    async def extra():
+        return await candil.start_link(Worker, "e", journal, [], True, 0.0, ""), {"port": 1}
+
+    specs = [starting(plain), candil.child_spec(candil.StartFunction(extra))]
+    async with candil.open_supervisor(specs, log=False) as sup:
+        assert await shown(sup) == {"extra": "up", "f": "up"}
+        await kill(sup, "extra")
+        assert journal.take() == ["start p", "start e", "start e"]
+
+    assert journal == ["terminate e shutdown", "terminate p shutdown"]
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [(1, candil.Exit(1)), (None, candil.Exit(None)), (("no", "pid"), candil.Exit(("no", "pid")))],
+)
+async def test_a_start_function_that_returns_anything_else_has_failed_with_it(result, reason):
+    """Any other value is the reason of the failed start."""
+
+    async def function():
+        return result
+
+    async with candil.open_supervisor([], log=False) as sup:
+        with pytest.raises(candil.StartError) as caught:
+            await candil.start_child(sup, starting(function))
+
+    assert caught.value.reason == reason
+
+
+async def test_a_start_function_that_raises_or_exits_has_failed_with_exit():
+    """OTP's {'EXIT', Reason}: the supervisor survives what runs in it."""
+    boom = Boom()
+
+    async def raises():
+        raise boom
+
+    async def exits():
+        raise candil.ProcessExit("why")
+
+    async def registers():
+        candil.register("", candil.self())
+
+    async with candil.open_supervisor([], log=False) as sup:
+        reasons = []
+        for function in (raises, exits, registers):
+            with pytest.raises(candil.StartError) as caught:
+                await candil.start_child(sup, starting(function))
+            reasons.append(caught.value.reason)
+
+        assert reasons[0] == candil.Exit(("EXIT", candil.Crashed(boom)))
+        assert reasons[1] == candil.Exit(("EXIT", candil.Exit("why")))
+        assert isinstance(reasons[2].term[1].exception, candil.RegistrationError)
+        assert await shown(sup) == {}
+
+
+async def test_a_system_exit_in_a_start_function_does_not_end_the_supervisor():
+    """A start function is foreign code; what it raises is a failed start."""
+
+    async def leaves():
+        raise SystemExit(9)
+
+    async with candil.open_supervisor([], log=False) as sup:
+        with pytest.raises(candil.StartError):
+            await candil.start_child(sup, starting(leaves))
+
+        assert candil.is_alive(sup)
+
+
+async def test_a_start_function_that_ignores_has_nothing_to_run():
+    """IGNORE from the function itself, or from the server that it starts."""
+
+    async def itself():
+        return candil.IGNORE
+
+    async def its_server():
+        return await candil.start_link(Worker, "p", Journal(), ["ignore"], True, 0.0, "")
+
+    async with candil.open_supervisor([starting(itself)], log=False) as sup:
+        second = candil.child_spec(candil.StartFunction(its_server), id="g")
+        assert await candil.start_child(sup, second) is None
+        assert await shown(sup) == {"g": "stopped", "f": "stopped"}
+
+
+async def test_a_name_that_is_taken_outside_the_supervisor_fails_the_start():
+    """The error carries the pid that is there, which is not touched."""
+    journal = Journal()
+    async with candil.open_supervisor([], log=False) as sup:
+        other = await candil.start(Worker, "o", journal, [], False, 0.0, "", name="taken")
+
+        async def function():
+            return await candil.start_link(Worker, "p", journal, [], True, 0.0, "", name="taken")
+
+        for spec in (starting(function), worker("w", journal, name="taken")):
+            with pytest.raises(candil.AlreadyStarted) as caught:
+                await candil.start_child(sup, spec)
+            assert caught.value.pid == other
+            assert caught.value.child_id == spec.id
+        assert await shown(sup) == {}
+        assert candil.is_alive(other)
+
+
+# --- ignore ---------------------------------------------------------------------------------------
+
+
+async def test_a_child_that_wants_to_be_ignored_is_kept_without_a_process():
+    """It can be restarted by hand; a temporary one is dropped at once."""
+    journal = Journal()
+    specs = [
+        worker("a", journal, script=["ignore"]),
+        worker("b", journal, script=["ignore"], restart="temporary"),
+        worker("t", journal, script=["ignore"], restart="transient"),
+        worker("c", journal),
+    ]
+    async with candil.open_supervisor(specs, log=False) as sup:
+        assert await shown(sup) == {"c": "up", "t": "stopped", "a": "stopped"}
+        assert await candil.count_children(sup) == candil.ChildCounts(3, 1, 0, 3)
+        assert await candil.restart_child(sup, "a") == await pid_of(sup, "a")
+
+
+async def test_a_restart_that_is_ignored_is_not_retried():
+    """One restart was counted, and no more; the child is kept without a process."""
+    journal = Journal()
+    specs = [worker("a", journal, script=["ok", "ignore"]), worker("b", journal)]
+    async with candil.open_supervisor(specs, max_restarts=1, log=False) as sup:
+        await end(sup, "a")
+
+        assert journal.take()[2:] == ["terminate a boom", "ignore a"]
+        assert await shown(sup) == {"b": "up", "a": "stopped"}
+        assert (await candil.sys.get_state(sup)).window.count == 1
