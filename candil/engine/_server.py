@@ -239,7 +239,8 @@ class EngineServer(candil.GenServer):
                 await launch.process.stop(self._timing.grace)
             if self._keeper is not None:
                 candil.exit_nowait(self._keeper, candil.Shutdown())
-            await launch.over.wait()
+            if launch.begun:  # a keeper that is ended before its first step never takes one
+                await launch.over.wait()
         if not candil.is_abnormal(reason):
             self._lineage.lease.release()
 

@@ -86,6 +86,7 @@ class Launch:
         self.process = OsProcess(words, env=environment(os.environ), log=log)
         self.over = trio.Event()
         self.overdue = False
+        self.begun = False
 
 
 def look_before(engine: Engine, model: Model) -> None:
@@ -110,6 +111,7 @@ async def keep(
 
     Cancellation, which is how the server's own death arrives here, kills the engine.
     """
+    launch.begun = True
     try:
         await trio.to_thread.run_sync(look_before, engine, model, abandon_on_cancel=True)
         async with lineage.turn, launch.process.running() as process:

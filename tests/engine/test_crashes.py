@@ -131,6 +131,22 @@ async def test_an_engine_that_hangs_becomes_unhealthy_and_recovers(
         assert not census.living(marked)
 
 
+@pytest.mark.parametrize("steps", range(12))
+async def test_a_stop_at_the_moment_of_a_restart_does_not_wait_for_what_never_began(
+    llama: engine.Engine, tiny: engine.Model, marked: str, steps: int
+) -> None:
+    """The next server may have been told to end before its helper took its first step."""
+    async with opened(engine.child_spec(llama, tiny)):
+        await trio.sleep(0.01)
+        candil.exit_nowait("tiny", "kill")
+        for _ in range(steps):
+            await trio.lowlevel.checkpoint()
+        left = trio.current_time()
+
+    assert trio.current_time() - left < 12  # the child's budget is 15 s and more
+    assert not census.living(marked)
+
+
 async def is_unhealthy() -> bool:
     """Whether the tiny model's engine has missed several looks."""
     return bool(await candil.call("tiny", "health") == "unhealthy")
