@@ -132,11 +132,11 @@ class Node:
 
     def watch_ending(self, process: Process) -> None:
         """Report the process if it does not end soon."""
-        self.timers.expire_after(LINGER_SECONDS, _Ending(process, self._lingers))
+        self.timers.expire_after(LINGER_SECONDS, _Ending(process, self._soon_lingers))
 
     def watch_killed(self, process: Process) -> None:
         """Go on without the process if it does not end soon: nothing can make a trio task end."""
-        self.timers.expire_after(ABANDON_SECONDS, _Ending(process, self._abandon))
+        self.timers.expire_after(ABANDON_SECONDS, _Ending(process, self._soon_abandon))
 
     def kill_all(self) -> None:
         """Kill every process, the newest first."""
@@ -183,6 +183,18 @@ class Node:
         self._emptied = Slot[bool]()
         self.timers.call_later(seconds, lambda slot=self._emptied: slot.put(False))  # type: ignore[misc]
         return await self._emptied.wait()
+
+    def _soon_lingers(self, process: Process) -> None:
+        self._after_one_pass(process, self._lingers)
+
+    def _soon_abandon(self, process: Process) -> None:
+        self._after_one_pass(process, self._abandon)
+
+    def _after_one_pass(self, process: Process, overdue: Callable[[Process], None]) -> None:
+        """Wait for the scheduler's pass to end: among thousands, its turn may be still to come."""
+        self.timers.call_later(
+            0.0, lambda: None if process.reason is not None else overdue(process)
+        )
 
     def _lingers(self, process: Process) -> None:
         self._report(process, LINGER_SECONDS, abandoned=False)
