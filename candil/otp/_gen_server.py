@@ -84,6 +84,7 @@ class GenServer:
     __candil_calls__: ClassVar[Functions] = {}
     __candil_casts__: ClassVar[Functions] = {}
     __candil_plain__: ClassVar[dict[str, Callable[..., Any]]] = {}
+    __candil_called_off_in_order__: ClassVar[bool] = False  # when its start is cancelled
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -13,6 +13,7 @@ import math
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
+import trio
 from trio.lowlevel import checkpoint
 
 from candil.otp._call import refuse_timeout
@@ -25,7 +26,7 @@ from candil.otp._errors import (
     StartTimeout,
 )
 from candil.otp._events import Hint
-from candil.otp._exit import NORMAL, Crashed, Exit, ExitReason
+from candil.otp._exit import NORMAL, SHUTDOWN, Crashed, Exit, ExitReason
 from candil.otp._gen_server import GenServer, ServerLoop
 from candil.otp._handlers import completed, is_async
 from candil.otp._messages import Down
@@ -36,6 +37,7 @@ from candil.otp._process import (
     Request,
     add_monitor,
     finish,
+    join,
     keyboard_interrupt_in,
     kill,
     link_processes,
@@ -92,10 +94,11 @@ def server_of(target: object) -> tuple[type[Any], tuple[Any, ...], Server[Any] |
 class Starting(Request[bool]):
     """One start that is waited for."""
 
-    __slots__ = ("expired", "ignored", "process", "timeout")
+    __slots__ = ("expired", "ignored", "in_order", "process", "timeout")
 
-    def __init__(self, process: Process, timeout: float) -> None:
+    def __init__(self, process: Process, timeout: float, *, in_order: bool = False) -> None:
         super().__init__()
+        self.in_order = in_order
         self.process = process
         self.timeout = timeout
         self.expired = False
@@ -122,13 +125,21 @@ class Starting(Request[bool]):
         Let a cancellation end the wait, and the half-started process with it: nobody else knows of
         it.
         """
-        self._give_up()
+        if self.in_order and self.process.exiting is None:
+            self._unlink()
+            self.process.exiting = SHUTDOWN
+            self.process.scope.cancel()
+        else:
+            self._give_up()
         return super().abort(raise_cancel)
 
     def _give_up(self) -> None:
+        self._unlink()
+        kill(self.process)
+
+    def _unlink(self) -> None:
         if self.process.parent is not None:
             unlink_processes(self.process.parent, self.process)
-        kill(self.process)
 
 
 async def start(
@@ -267,12 +278,17 @@ async def start_process(  # one start, seen from inside
     if in_place:
         _start_in_place(process, parent, cls, args, kwargs)
         return process
-    starting = Starting(process, timeout)
+    starting = Starting(process, timeout, in_order=cls.__candil_called_off_in_order__)
     starting.owed_by(process)
     node.run(process, _run_server, cls, args, kwargs, parent, starting)
     if timeout != math.inf:
         node.timers.expire_after(timeout, starting)
-    await starting.wait()
+    try:
+        await starting.wait()
+    except trio.Cancelled:
+        with trio.CancelScope(shield=True):  # it ends in its own time, or is given up for dead
+            await join(process, math.inf)  # noqa: ASYNC102
+        raise
     return process
 
 

@@ -46,7 +46,7 @@ from candil.otp._errors import (
     brief,
 )
 from candil.otp._events import ChildStarted, SupervisorReport
-from candil.otp._exit import SHUTDOWN, Crashed, Exit, ExitReason, Shutdown, is_abnormal
+from candil.otp._exit import KILLED, SHUTDOWN, Crashed, Exit, ExitReason, Shutdown, is_abnormal
 from candil.otp._gen_server import GenServer, stop_self
 from candil.otp._handlers import handle_call
 from candil.otp._messages import ExitSignal
@@ -131,6 +131,8 @@ class Supervisor(GenServer):
     Talk to it with ``start_child``, ``which_children`` and their neighbours.
     """
 
+    __candil_called_off_in_order__ = True
+
     def __init__(self, spec: SupervisorSpec) -> None:
         self.spec = spec
         self.children: dict[object, Child] = {}
@@ -152,7 +154,7 @@ class Supervisor(GenServer):
     async def init(self) -> None:
         """
         Start all children in order; if one fails, stop those that run, in reverse, and fail as it
-        did.
+        did. If the start is called off, stop them so as well.
         """
         trap_exit(True)
         try:
@@ -162,6 +164,11 @@ class Supervisor(GenServer):
             stop_self(
                 Shutdown(("failed_to_start_child", error.child_id, error.reason), cause=error)
             )
+        except trio.Cancelled:
+            if self.own.exiting != KILLED:  # its start was called off
+                with trio.CancelScope(shield=True):  # each child has its own time
+                    await self._stop_group(list(self.children.values()))  # noqa: ASYNC102
+            raise
 
     async def handle_info(self, message: object) -> None:
         """Deal with a child's exit, or try again to start one; anything else is dropped."""

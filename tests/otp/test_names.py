@@ -5,6 +5,7 @@ from hypothesis import given, strategies as st
 
 import candil
 from candil.otp._names import name_key, typed_key
+from candil.otp._pid import is_pid
 
 scalars = (
     st.booleans() | st.integers(-2, 2) | st.sampled_from([0.0, 1.0, -1.0]) | st.text(max_size=2)
@@ -69,3 +70,9 @@ def test_pids_and_refs_compare_by_identity_and_read_well() -> None:
     assert "<Pid local.7 Counter>" == repr(one)
     assert candil.Ref(3) != candil.Ref(3)
     assert "<Ref 3>" == repr(candil.Ref(3))
+
+
+def test_only_a_pid_is_a_pid() -> None:
+    """A name is not, nor is a reference."""
+    assert is_pid(candil.Pid("local", 1, 7, "Counter"))
+    assert not any(map(is_pid, ["Counter", candil.Name("Counter"), candil.Ref(7), None]))

@@ -709,13 +709,6 @@ async def test_a_failure_of_the_node_itself_is_not_hidden() -> None:
     assert raised.group_contains(IndexError)
 
 
-async def test_giving_up_on_tasks_that_have_all_ended_is_no_giving_up() -> None:
-    """Both may happen in one step of the clock."""
-    async with candil.open_node(log=False) as node:
-        node.stuck = lambda: pytest.fail("nothing is stuck")
-        node._give_up_waiting()
-
-
 # --- the root
 
 
@@ -750,6 +743,29 @@ async def test_servers_that_trap_and_have_no_parent_terminate_when_the_block_is_
             await trio.lowlevel.checkpoint()
 
     assert [Shutdown()] == log
+
+
+async def test_supervisors_that_have_no_parent_stop_their_children_in_their_own_order() -> None:
+    """The block does not go over their heads."""
+    log = []
+
+    class Traps(candil.GenServer):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def init(self) -> None:
+            candil.trap_exit(True)
+
+        async def terminate(self, reason: candil.ExitReason) -> None:
+            await trio.lowlevel.checkpoint()
+            log.append(self.name)
+
+    names = ["a", "b", "c"]
+    async with candil.open_node():
+        children = [candil.child_spec(Traps, name, id=name) for name in names]
+        await candil.start(candil.supervisor_spec(children))
+
+    assert names[::-1] == log
 
 
 # --- Ctrl-C under a plain trio.run

@@ -247,12 +247,53 @@ async def test_cancelled_while_a_child_starts_those_that_run_are_stopped():
         async with opened(specs, name="root"):
             pytest.fail("it must not open")
 
-    assert journal[:2] == ["start a", "start b"]
-    assert "init left" in journal
-    assert sorted(line.split()[1] for line in journal if "terminate" in line) == ["a", "b"]
+    assert journal == [
+        *("start a", "start b", "init left"),
+        *("terminate b shutdown", "terminate a shutdown"),
+    ]
     async with candil.open_node(log=False):
         assert candil.whereis("root") is None
         assert candil.whereis("slow") is None
+
+
+async def test_cancelled_while_a_nested_tree_starts_it_stops_from_the_bottom(autojump_clock):
+    """Each child has its own time; the root ends when all below have ended."""
+    journal = Journal()
+    reached = trio.Event()
+
+    class Slow(candil.GenServer):
+        async def init(self):
+            reached.set()
+            await trio.sleep_forever()
+
+    inner = candil.supervisor_spec([worker("x", journal, hang=2.0), Slow], id="inner")
+    before = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cancelled_when, reached, nursery.cancel_scope)
+        async with opened([worker("a", journal, hang=9.0, shutdown=1.0), inner]):
+            pytest.fail("it must not open")
+
+    assert journal[2:] == ["terminate x shutdown", "done x", "terminate a shutdown"]
+    assert trio.current_time() - before == pytest.approx(3.0)
+
+
+async def test_killed_while_it_starts_a_supervisor_stops_nothing_in_order():
+    """A kill is a kill; those that run get it by their links."""
+    journal = Journal()
+
+    class Slow(candil.GenServer):
+        async def init(self):
+            await candil.exit("root", "kill")
+            await trio.sleep_forever()
+
+    async with candil.open_node(log=False):
+        with pytest.raises(candil.StartError) as caught:
+            tree = candil.supervisor_spec([*workers("ab", journal), Slow], name="root")
+            await candil.start_link(tree)
+        await settle()
+
+    assert caught.value.reason == candil.Killed()
+    assert sorted(journal[2:]) == ["terminate a killed", "terminate b killed"]
 
 
 async def cancelled_when(event, scope):

@@ -133,12 +133,13 @@ def test_a_signal_while_the_tree_starts_stops_the_program(program):
                 say("starting")
                 await trio.sleep_forever()
 
-        candil.run([child("a"), Slow], log=False)
+        candil.run([child("a"), child("b"), Slow], log=False)
     """)
     it.read_until("starting")
     it.popen.send_signal(signal.SIGTERM)
 
-    assert it.end() == (143, ["terminate a", "done a", "atexit"], "")
+    order = ["terminate b", "done b", "terminate a", "done a", "atexit"]
+    assert it.end() == (143, order, "")
 
 
 def test_a_task_that_will_not_end_is_left_behind_with_70(program):
@@ -161,8 +162,8 @@ def test_a_task_that_will_not_end_is_left_behind_with_70(program):
     assert "in stubborn" in err
 
 
-def test_a_loop_that_does_not_turn_is_left_at_the_second_signal_after_it_turned(program):
-    """A handler that computes for a while delays both signals, and loses none of them."""
+def test_a_process_that_blocks_the_loop_only_delays_the_signal(program):
+    """It is not lost, and nothing else has to be sent."""
     it = program("""
         import time
 
@@ -170,7 +171,7 @@ def test_a_loop_that_does_not_turn_is_left_at_the_second_signal_after_it_turned(
             say("ready")
             time.sleep(0.5)
 
-        candil.run([candil.child_spec(busy), child("a")])
+        candil.run([candil.child_spec(busy, restart="temporary"), child("a")])
     """)
     it.read_until("ready")
     it.popen.send_signal(signal.SIGTERM)
