@@ -3,7 +3,7 @@ Deadlines of a node: one heap, one task, whatever the number of timers.
 
 1. A call with a deadline costs no cancel scope: calls with the same timeout expire in the order
    they were made, so each timeout has a queue, and only its head is in the heap.
-2. An answered call stays in its queue until its time, or until a queue holds some hundreds more than
+2. An answered call stays in its queue until its time, or until there are some hundreds more than
    wait: sweeping seldom is cheaper than looking at each.
 3. A cancelled timer stays in the heap, empty, until its time, or until half the heap is empty.
 """
