@@ -77,6 +77,7 @@ _LAYERS = {
     "supervisors": {
         "_child",
         "_child_spec",
+        "_children",
         "_open",
         "_run",
         "_supervise",

@@ -22,6 +22,7 @@ from candil.otp._child_spec import (
     child_spec as child_spec,
     supervisor_spec as supervisor_spec,
 )
+from candil.otp._children import ChildCounts as ChildCounts, ChildInfo as ChildInfo
 from candil.otp._errors import (
     AlreadyStarted as AlreadyStarted,
     BadReturnValue as BadReturnValue,
@@ -131,11 +132,7 @@ from candil.otp._supervise import (
     terminate_child as terminate_child,
     which_children as which_children,
 )
-from candil.otp._supervisor import (
-    ChildCounts as ChildCounts,
-    ChildInfo as ChildInfo,
-    Supervisor as Supervisor,
-)
+from candil.otp._supervisor import Supervisor as Supervisor
 
 __all__ = [
     "IGNORE",

@@ -151,7 +151,7 @@ async def test_temporary_children_of_a_template_come_and_go_in_linear_time():
             await settle()
             state = await candil.sys.get_state(sup)
             assert not state.children
-            assert not state.by_pid
+            assert not state.children.by_pid
         return perf_counter() - started
 
     await run(100)
@@ -195,7 +195,7 @@ async def test_a_killed_child_leaves_nothing_behind_in_its_supervisor():
             await candil.exit((await candil.which_children(sup))[0].child, "kill")
 
         state = await candil.sys.get_state(sup)
-        assert (len(state.children), len(state.by_pid), len(state.history)) == (1, 1, 10)
+        assert (len(state.children), len(state.children.by_pid), len(state.history)) == (1, 1, 10)
         assert len(candil.process_info(sup).links) == 2  # its child, and the block
 
 
