@@ -71,6 +71,7 @@ _LAYERS = {
         "_gen_server",
         "_handlers",
         "_start",
+        "_start_process",
         "_stop",
         "sys",
     },
@@ -80,8 +81,10 @@ _LAYERS = {
         "_children",
         "_open",
         "_run",
+        "_spec_checks",
         "_supervise",
         "_supervisor",
+        "_supervisor_spec",
     },
 }
 

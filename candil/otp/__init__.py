@@ -17,10 +17,7 @@ from candil.otp._call import (
 from candil.otp._child_spec import (
     ChildSpec as ChildSpec,
     StartFunction as StartFunction,
-    SupervisorSpec as SupervisorSpec,
-    check_childspecs as check_childspecs,
     child_spec as child_spec,
-    supervisor_spec as supervisor_spec,
 )
 from candil.otp._children import ChildCounts as ChildCounts, ChildInfo as ChildInfo
 from candil.otp._errors import (
@@ -117,11 +114,11 @@ from candil.otp._spawn import (
     spawn_monitor as spawn_monitor,
 )
 from candil.otp._start import (
-    IGNORE as IGNORE,
     start as start,
     start_link as start_link,
     start_monitor as start_monitor,
 )
+from candil.otp._start_process import IGNORE as IGNORE
 from candil.otp._stop import stop as stop
 from candil.otp._supervise import (
     count_children as count_children,
@@ -133,6 +130,11 @@ from candil.otp._supervise import (
     which_children as which_children,
 )
 from candil.otp._supervisor import Supervisor as Supervisor
+from candil.otp._supervisor_spec import (
+    SupervisorSpec as SupervisorSpec,
+    check_childspecs as check_childspecs,
+    supervisor_spec as supervisor_spec,
+)
 
 __all__ = [
     "IGNORE",

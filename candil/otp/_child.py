@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import attrs
 
-from candil.otp._child_spec import ChildSpec, StartFunction, SupervisorSpec
+from candil.otp._child_spec import ChildSpec, StartFunction
 from candil.otp._errors import (
     AlreadyStarted,
     ProcessExit,
@@ -34,7 +34,7 @@ from candil.otp._names import name_key
 from candil.otp._pid import Pid, is_pid
 from candil.otp._process import Process, join, kill, link_processes, send_exit, unlink_processes
 from candil.otp._registration import claim_name
-from candil.otp._start import IGNORE, start_process
+from candil.otp._start_process import IGNORE, Startable, start_process
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,7 +96,7 @@ async def start_child_process(own: Process, child: Child) -> Pid[Any] | None:
     try:
         if isinstance(spec.target, StartFunction):
             return await _run_start_function(spec.target, args, kwargs)
-        if isinstance(spec.target, type | SupervisorSpec):
+        if _is_server(spec.target):
             process = await start_process(
                 spec.target, args, kwargs, spec.name, math.inf, parent=own
             )
@@ -108,6 +108,10 @@ async def start_child_process(own: Process, child: Child) -> Pid[Any] | None:
         raise AlreadyStarted(error.pid, error.reason, spec.id) from error
     except StartError as error:
         raise StartError(error.reason, spec.id) from error.__cause__
+
+
+def _is_server(target: object) -> bool:
+    return isinstance(target, type | Startable)
 
 
 def _spawn_function(

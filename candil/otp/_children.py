@@ -29,8 +29,9 @@ from candil.otp._process import Process, join, kill, send_exit, unlink_processes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from candil.otp._child_spec import ChildSpec, SupervisorSpec
+    from candil.otp._child_spec import ChildSpec
     from candil.otp._pid import Pid
+    from candil.otp._supervisor_spec import SupervisorSpec
 
 
 @final

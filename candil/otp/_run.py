@@ -25,8 +25,8 @@ from candil.otp._reports import describe_event
 from candil.otp._runtime import subscribe
 
 if TYPE_CHECKING:
-    from candil.otp._child_spec import SupervisorSpec
     from candil.otp._node import Node
+    from candil.otp._supervisor_spec import SupervisorSpec
 
 EXIT_FAILED = 1
 EXIT_GAVE_UP = 3

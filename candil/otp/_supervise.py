@@ -14,10 +14,11 @@ from candil.otp._supervisor import Refusal, Supervisor
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from candil.otp._child_spec import ChildSpec, SupervisorSpec
+    from candil.otp._child_spec import ChildSpec
     from candil.otp._children import ChildCounts, ChildInfo
     from candil.otp._names import Server
     from candil.otp._pid import Pid
+    from candil.otp._supervisor_spec import SupervisorSpec
 
 
 S = TypeVar("S")

@@ -22,14 +22,7 @@ import attrs
 import trio
 
 from candil.otp._child import Child
-from candil.otp._child_spec import (
-    ChildSpec,
-    StartFunction,
-    SupervisorSpec,
-    as_child_spec,
-    children_mistakes,
-    instance_mistakes,
-)
+from candil.otp._child_spec import ChildSpec, StartFunction, instance_mistakes
 from candil.otp._children import ChildCounts, ChildInfo, Children
 from candil.otp._errors import (
     AlreadyStarted,
@@ -52,8 +45,9 @@ from candil.otp._pid import Pid, is_pid
 from candil.otp._process import post
 from candil.otp._signals import trap_exit
 from candil.otp._spawn import own_process
-from candil.otp._start import server_of
+from candil.otp._start_process import server_of
 from candil.otp._strategy import RestartWindow, restart_group
+from candil.otp._supervisor_spec import SupervisorSpec, as_child_spec, children_mistakes
 
 if TYPE_CHECKING:
     from candil.otp._names import Server
