@@ -52,6 +52,7 @@ _LAYERS = {
         "_pid",
         "_reports",
         "_strategy",
+        "_supervisor_errors",
     },
     "processes": {
         "_log",

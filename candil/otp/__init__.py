@@ -21,30 +21,18 @@ from candil.otp._child_spec import (
 )
 from candil.otp._children import ChildCounts as ChildCounts, ChildInfo as ChildInfo
 from candil.otp._errors import (
-    AlreadyStarted as AlreadyStarted,
     BadReturnValue as BadReturnValue,
     CallError as CallError,
     CallingSelf as CallingSelf,
     CallTimeout as CallTimeout,
     CandilError as CandilError,
-    ChildAlreadyPresent as ChildAlreadyPresent,
-    ChildNotFound as ChildNotFound,
-    ChildRestarting as ChildRestarting,
-    ChildRunning as ChildRunning,
     LeakedCancellation as LeakedCancellation,
     NoProc as NoProc,
     ProcessExit as ProcessExit,
     ProcessTerminated as ProcessTerminated,
     ReceiveTimeout as ReceiveTimeout,
     RegistrationError as RegistrationError,
-    RestartIntensityExceeded as RestartIntensityExceeded,
     ServerExited as ServerExited,
-    SimpleOneForOneError as SimpleOneForOneError,
-    SpecError as SpecError,
-    StartError as StartError,
-    StartIgnored as StartIgnored,
-    StartTimeout as StartTimeout,
-    SupervisorError as SupervisorError,
     UndefinedCallback as UndefinedCallback,
 )
 from candil.otp._events import (
@@ -130,6 +118,20 @@ from candil.otp._supervise import (
     which_children as which_children,
 )
 from candil.otp._supervisor import Supervisor as Supervisor
+from candil.otp._supervisor_errors import (
+    AlreadyStarted as AlreadyStarted,
+    ChildAlreadyPresent as ChildAlreadyPresent,
+    ChildNotFound as ChildNotFound,
+    ChildRestarting as ChildRestarting,
+    ChildRunning as ChildRunning,
+    RestartIntensityExceeded as RestartIntensityExceeded,
+    SimpleOneForOneError as SimpleOneForOneError,
+    SpecError as SpecError,
+    StartError as StartError,
+    StartIgnored as StartIgnored,
+    StartTimeout as StartTimeout,
+    SupervisorError as SupervisorError,
+)
 from candil.otp._supervisor_spec import (
     SupervisorSpec as SupervisorSpec,
     check_childspecs as check_childspecs,

@@ -13,13 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 import attrs
 
 from candil.otp._child_spec import ChildSpec, StartFunction
-from candil.otp._errors import (
-    AlreadyStarted,
-    ProcessExit,
-    RegistrationError,
-    StartError,
-    StartIgnored,
-)
+from candil.otp._errors import ProcessExit, RegistrationError
 from candil.otp._exit import (
     SHUTDOWN,
     Crashed,
@@ -35,6 +29,7 @@ from candil.otp._pid import Pid, is_pid
 from candil.otp._process import Process, join, kill, link_processes, send_exit, unlink_processes
 from candil.otp._registration import claim_name
 from candil.otp._start_process import IGNORE, Startable, start_process
+from candil.otp._supervisor_errors import AlreadyStarted, StartError, StartIgnored
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, final, overloa
 import attrs
 
 from candil.otp._backoff import Backoff
-from candil.otp._errors import SpecError, brief
+from candil.otp._errors import brief
 from candil.otp._gen_server import GenServer
 from candil.otp._names import Name, Server
 from candil.otp._spec_checks import choice_mistakes, is_number, key_mistakes, name_mistakes
 from candil.otp._start_process import Startable
+from candil.otp._supervisor_errors import SpecError
 
 if TYPE_CHECKING:
     import builtins

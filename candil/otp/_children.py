@@ -19,12 +19,13 @@ import attrs
 import trio
 
 from candil.otp._child import Child, is_expected, start_child_process, stop_child_process
-from candil.otp._errors import NoProc, StartError
+from candil.otp._errors import NoProc
 from candil.otp._events import ChildStarted, SupervisorReport
 from candil.otp._exit import SHUTDOWN, ExitReason
 from candil.otp._messages import ExitSignal
 from candil.otp._names import typed_key
 from candil.otp._process import Process, join, kill, send_exit, unlink_processes
+from candil.otp._supervisor_errors import StartError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

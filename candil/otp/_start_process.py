@@ -19,14 +19,7 @@ import trio
 from trio.lowlevel import checkpoint
 
 from candil.otp._call import refuse_timeout
-from candil.otp._errors import (
-    AlreadyStarted,
-    BadReturnValue,
-    ProcessExit,
-    StartError,
-    StartIgnored,
-    StartTimeout,
-)
+from candil.otp._errors import BadReturnValue, ProcessExit
 from candil.otp._events import Hint
 from candil.otp._exit import NORMAL, SHUTDOWN, Crashed, Exit, ExitReason
 from candil.otp._gen_server import GenServer, ServerLoop
@@ -47,6 +40,7 @@ from candil.otp._process import (
 from candil.otp._registration import check_name, claim_name
 from candil.otp._runtime import current_process
 from candil.otp._spawn import own_process
+from candil.otp._supervisor_errors import AlreadyStarted, StartError, StartIgnored, StartTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable

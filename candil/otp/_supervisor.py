@@ -24,19 +24,7 @@ import trio
 from candil.otp._child import Child
 from candil.otp._child_spec import ChildSpec, StartFunction, instance_mistakes
 from candil.otp._children import ChildCounts, ChildInfo, Children
-from candil.otp._errors import (
-    AlreadyStarted,
-    CandilError,
-    ChildAlreadyPresent,
-    ChildNotFound,
-    ChildRestarting,
-    ChildRunning,
-    RestartIntensityExceeded,
-    SimpleOneForOneError,
-    SpecError,
-    StartError,
-    brief,
-)
+from candil.otp._errors import CandilError, brief
 from candil.otp._exit import KILLED, SHUTDOWN, Crashed, Exit, ExitReason, Shutdown, is_abnormal
 from candil.otp._gen_server import GenServer, stop_self
 from candil.otp._handlers import handle_call
@@ -47,6 +35,17 @@ from candil.otp._signals import trap_exit
 from candil.otp._spawn import own_process
 from candil.otp._start_process import server_of
 from candil.otp._strategy import RestartWindow, restart_group
+from candil.otp._supervisor_errors import (
+    AlreadyStarted,
+    ChildAlreadyPresent,
+    ChildNotFound,
+    ChildRestarting,
+    ChildRunning,
+    RestartIntensityExceeded,
+    SimpleOneForOneError,
+    SpecError,
+    StartError,
+)
 from candil.otp._supervisor_spec import SupervisorSpec, as_child_spec, children_mistakes
 
 if TYPE_CHECKING:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, cast, final
 import attrs
 
 from candil.otp._child_spec import ChildSpec, child_spec, instance_mistakes
-from candil.otp._errors import SpecError, brief
+from candil.otp._errors import brief
 from candil.otp._gen_server import GenServer
 from candil.otp._names import Server, typed_key
 from candil.otp._spec_checks import choice_mistakes, is_number, key_mistakes, name_mistakes
 from candil.otp._start_process import Startable
 from candil.otp._strategy import AUTO_SHUTDOWNS, STRATEGIES, AutoShutdown, Strategy
+from candil.otp._supervisor_errors import SpecError
 
 if TYPE_CHECKING:
     from candil.otp._supervisor import Supervisor  # noqa: F401  # a base class names it in a string
