@@ -24,14 +24,15 @@ from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
 from candil.otp._errors import CallingSelf, CallTimeout, NoProc, ServerExited
 from candil.otp._exit import Crashed, ExitReason
 from candil.otp._pid import Pid
-from candil.otp._process import Process, Request, post
+from candil.otp._process import Process, post
+from candil.otp._request import Request
 from candil.otp._runtime import current_process, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from candil.otp._gen_server import ServerLoop
     from candil.otp._names import Server
+    from candil.otp._server_loop import ServerLoop
 
 T = TypeVar("T")
 

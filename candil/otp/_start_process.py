@@ -5,7 +5,7 @@ OTP: ``proc_lib``, ``gen``.
 1. The start returns when ``init`` is done; what comes after is ``handle_continue``'s.
 2. A failed start leaves nothing: no process, no name, no exit message at its starter.
 
-Not here: what users call (``_start.py``), the server's loop (``_gen_server.py``).
+Not here: what users call (``_start.py``), the server's loop (``_server_loop.py``).
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ from candil.otp._call import refuse_timeout
 from candil.otp._errors import BadReturnValue, ProcessExit
 from candil.otp._events import Hint
 from candil.otp._exit import NORMAL, SHUTDOWN, Crashed, Exit, ExitReason
-from candil.otp._gen_server import GenServer, ServerLoop
+from candil.otp._gen_server import GenServer
 from candil.otp._handlers import completed, is_async
 from candil.otp._names import Server, name_key
 from candil.otp._node import current_node
 from candil.otp._process import (
     Process,
-    Request,
     finish,
     join,
     keyboard_interrupt_in,
@@ -38,7 +37,9 @@ from candil.otp._process import (
     unlink_processes,
 )
 from candil.otp._registration import check_name, claim_name
+from candil.otp._request import Request
 from candil.otp._runtime import current_process
+from candil.otp._server_loop import ServerLoop
 from candil.otp._spawn import own_process
 from candil.otp._supervisor_errors import AlreadyStarted, StartError, StartIgnored, StartTimeout
 

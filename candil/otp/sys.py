@@ -14,10 +14,10 @@ import trio
 
 from candil.otp._call import DEFAULT_TIMEOUT, refuse_timeout
 from candil.otp._errors import CallingSelf, NoProc, UndefinedCallback
-from candil.otp._gen_server import ServerLoop, SystemCall
 from candil.otp._handlers import completed
 from candil.otp._process import post
 from candil.otp._runtime import resolve
+from candil.otp._server_loop import ServerLoop, SystemCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable
