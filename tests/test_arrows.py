@@ -59,6 +59,7 @@ _LAYERS = {
         "_mail",
         "_node",
         "_parking",
+        "_patience",
         "_process",
         "_registration",
         "_request",

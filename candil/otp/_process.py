@@ -16,6 +16,7 @@ Not here: how a process is made (``_spawn.py``), the loop of a server
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar, final
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from candil.otp._node import Node
     from candil.otp._pid import Pid, Ref
     from candil.otp._runtime import Runtime
+    from candil.otp._timers import Timer
 
 T = TypeVar("T")
 
@@ -86,6 +88,9 @@ class Process:
     owed: dict[Request[Any], None] = attrs.field(factory=dict["Request[Any]", None])
     joining: dict[Slot[bool], None] = attrs.field(factory=dict["Slot[bool]", None])
     settling: list[Slot[bool]] | None = None
+    handling: Request[Any] | None = None  # what the server has taken and not settled yet
+    alarm: Timer | None = None  # for those who wait for it until then, see _patience.py
+    alarm_at: float = math.inf
     high_water: int = HIGH_WATER
     server: Any = None
 
@@ -313,6 +318,8 @@ def finish(process: Process, reason: ExitReason) -> None:
     runtime = process.runtime
     if runtime.subscribers or (runtime.log is not None and is_abnormal(reason)):
         runtime.emit(ProcessExited(pid, reason))
+    if process.alarm is not None:
+        process.alarm.cancel()
     abandon_requests(process, reason)
     _tell_watchers(process, reason)
     for linked in process.links:

@@ -6,6 +6,7 @@ A process owes the answers to what it took; if it ends first, those who wait are
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from candil.otp._errors import ServerExited
@@ -28,11 +29,14 @@ class Request(Slot[T], Generic[T]):
 
     __slots__ = ("deadline", "debtor")
 
-    deadline: float
-
     def __init__(self) -> None:
         super().__init__()
+        self.deadline = math.inf
         self.debtor: Process | None = None
+
+    def expire(self) -> None:
+        """Tell whoever waits that it took too long."""
+        raise NotImplementedError
 
     def owed_by(self, process: Process) -> None:
         """Have whoever waits told when *process* ends without an answer."""

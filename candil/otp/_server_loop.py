@@ -100,7 +100,6 @@ class ServerLoop:
     suspended: bool = False
     handled: int = 0
     _timeout: float | None = None
-    _current: Call | None = None
     _parting: tuple[Call, object] | None = None
 
     def serve(self, instance: Any) -> None:
@@ -137,8 +136,8 @@ class ServerLoop:
 
     def owe_current(self) -> None:
         """Have the caller whose turn it is told if the process ends now, for whatever reason."""
-        if self._current is not None:
-            self._current.owed_by(self.process)
+        if self.process.handling is not None:
+            self.process.handling.owed_by(self.process)
 
     def settle_call(self, call: Call, value: object) -> None:
         """Do with a call handler's return value what it means."""
@@ -159,6 +158,10 @@ class ServerLoop:
         mailbox = process.mailbox
         calls = self.calls
         instance = self.instance
+        message: Any
+        call: Any
+        request: Any
+        value: Any
         turns = counted = 0
         until = math.inf
         try:
@@ -177,6 +180,7 @@ class ServerLoop:
                     if self._timeout is not None:
                         await self._wait_with_timeout(self._timeout)
                         continue
+                    message = call = request = value = None  # nobody else keeps them
                     process.ready = True
                     process.parked = task
                     await wait_task_rescheduled(process.abort_park)
@@ -195,10 +199,9 @@ class ServerLoop:
                     calls, instance = self.calls, self.instance
                     continue
                 self._timeout = None
-                call = self._current = message
+                call = process.handling = message
                 request = call.request
                 handler = calls.get(request) if type(request) is str else None
-                value: Any
                 if handler is None:
                     value = await self._handle_other_call(call)
                 elif handler[1]:
@@ -214,7 +217,7 @@ class ServerLoop:
                     call.put(value)
                 else:
                     self.settle_call(call, value)  # pyright: ignore[reportUnknownArgumentType]
-                self._current = None
+                process.handling = None
         except BaseException:
             self.owe_current()
             raise

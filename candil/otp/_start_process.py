@@ -26,6 +26,7 @@ from candil.otp._gen_server import GenServer
 from candil.otp._handlers import completed, is_async
 from candil.otp._names import Server, name_key
 from candil.otp._node import current_node
+from candil.otp._patience import expire_after
 from candil.otp._process import (
     Process,
     finish,
@@ -178,8 +179,7 @@ async def start_process(  # one start, seen from inside
     starting = Starting(process, timeout, in_order=cls.__candil_called_off_in_order__)
     starting.owed_by(process)
     node.run(process, _run_server, cls, args, kwargs, parent, starting)
-    if timeout != math.inf:
-        node.timers.expire_after(timeout, starting)
+    expire_after(process, starting, timeout)
     try:
         await starting.wait()
     except trio.Cancelled:
