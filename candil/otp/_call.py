@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from time import perf_counter
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, final
 
 import attrs
@@ -173,6 +174,9 @@ class Deferred(Generic[T]):
             call.owed_by(server)
 
 
+NO_ANSWERS = frozenset({Deferred, _NoReply, CoroutineType})  # types of what is no answer itself
+
+
 def call(
     server: Server[Any],
     request: object,
@@ -259,12 +263,12 @@ async def perform(
                 return await _wait(process, crashed)  # noqa: ASYNC102, ASYNC104  # shielded, or the wait of a live caller
             runtime.inline_turns += 1
             runtime.inline_seconds += perf_counter() - started
-            if type(value) is not Deferred and value is not NO_REPLY and process.ready:
+            if type(value) not in NO_ANSWERS and process.ready:
                 return value
             return await _leave_to_server(
                 process,
                 Call(target, request, args, kwargs, timeout),
-                value,  # pyright: ignore[reportUnknownArgumentType]
+                value,
             )
     task = current_task()
     if task is process.task:

@@ -20,6 +20,7 @@ What candil raises.
 
 from __future__ import annotations
 
+from types import CoroutineType
 from typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
@@ -234,6 +235,8 @@ class BadReturnValue(CandilError):
         self.value = value
 
     def __str__(self) -> str:
+        if isinstance(self.value, CoroutineType):
+            return f"{self.callback} is a plain def and returned a coroutine: make it an async def"
         return f"{self.callback} returned {brief(self.value)}; it must return None"
 
 

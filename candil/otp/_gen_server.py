@@ -11,12 +11,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from candil.otp._exit import NORMAL, ExitReason
-from candil.otp._handlers import CallHandler, CastHandler, Functions, handlers_of
+from candil.otp._handlers import (
+    CallHandler,
+    CastHandler,
+    Functions,
+    Handler,
+    decorate_overrides,
+    handlers_of,
+)
 from candil.otp._runtime import current_process
 from candil.otp._server_loop import Directive, ServerLoop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+CALLBACKS = (
+    "init",
+    "handle_call",
+    "handle_cast",
+    "handle_info",
+    "handle_continue",
+    "terminate",
+    "code_change",
+)
 
 
 class GenServer:
@@ -50,6 +68,13 @@ class GenServer:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        misnamed = [name for name in CALLBACKS if isinstance(vars(cls).get(name), Handler)]
+        if misnamed:
+            raise TypeError(
+                f"{cls.__name__}.{misnamed[0]} is one of OTP's callbacks, which are not decorated; "
+                "a handler needs another name"
+            )
+        decorate_overrides(cls)
         cls.__candil_calls__ = handlers_of(cls, CallHandler)
         cls.__candil_casts__ = handlers_of(cls, CastHandler)
         cls.__candil_plain__ = {

@@ -160,6 +160,7 @@ class Handler(ABC):
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
         self.__wrapped__ = function
+        self.__isabstractmethod__ = getattr(function, "__isabstractmethod__", False)
 
     def __set_name__(self, owner: type[Any], name: str) -> None:
         # The name in the class counts: a decorator may have given the function another.
@@ -282,20 +283,32 @@ def is_async(function: Callable[..., object]) -> bool:
 
 
 def handlers_of(cls: type[Any], kind: type[Handler]) -> Functions:
-    """
-    Give the handlers of a class by name: the function, and whether it is async.
-
-    A subclass that defines a method of the same name without decorating it again overrides the
-    handler.
-    """
+    """Give the handlers of a class by name: the function, and whether it is async."""
     found: Functions = {}
     for base in reversed(cls.__mro__):
         for name, value in vars(base).items():
             if isinstance(value, kind):
                 found[name] = (value.function, value.is_async)
-            elif name in found and callable(value):
-                found[name] = (value, is_async(value))
     return found
+
+
+def decorate_overrides(cls: type[Any]) -> None:
+    """
+    Make handlers of those methods that override one in *cls* and are not decorated again: on the
+    class their name stays the client.
+    """
+    handlers: dict[str, type[CallHandler[Any, Any, Any, Any] | CastHandler[Any, Any, Any]]] = {
+        name: type(cast("Any", value))
+        for base in reversed(cls.__mro__)
+        for name, value in vars(base).items()
+        if isinstance(value, CallHandler | CastHandler)
+    }
+    for name, kind in handlers.items():
+        defined = next(vars(base)[name] for base in cls.__mro__ if name in vars(base))
+        if inspect.isfunction(defined):
+            handler = kind(defined)
+            handler.__set_name__(cls, name)
+            setattr(cls, name, handler)
 
 
 async def completed(result: Awaitable[T] | T) -> T:

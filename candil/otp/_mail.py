@@ -34,7 +34,8 @@ def send(target: Server[Any], message: object) -> None:
     """
     Put a message into a mailbox, and return at once. OTP: ``!``.
 
-    Messages from one process to another arrive in the order they were sent.
+    Messages from one process to another arrive in the order they were sent. Another thread sends by
+    ``trio.from_thread.run_sync(candil.send, target, message)``.
 
     Args:
         target: A pid or name; a pid whose process has ended is ignored.

@@ -75,8 +75,8 @@ def typed_key(key: object) -> object:
 
 def name_key(name: object) -> object:
     """Give the key under which the run's table holds *name*."""
-    if type(name) is str:
-        return name
+    if isinstance(name, str):
+        return name if type(name) is str else str.__str__(name)  # the text of a StrEnum's member
     if isinstance(name, Name):
         return name.name
     if isinstance(name, Via):

@@ -19,21 +19,23 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypeVar, cast, final
 
 import attrs
 import trio
 from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_rescheduled
 
-from candil.otp._errors import LeakedCancellation, ProcessExit
+from candil.otp._errors import LeakedCancellation, ProcessExit, ServerExited
 from candil.otp._events import MailboxHigh, ProcessExited
 from candil.otp._exit import (
     KILL,
     KILLED,
     NORMAL,
+    SHUTDOWN,
     Crashed,
     ExitReason,
     Normal,
+    Shutdown,
     as_exit_reason,
     is_abnormal,
 )
@@ -117,9 +119,9 @@ def post(process: Process, message: object) -> None:
     process.mailbox.append(message)
     task = process.parked
     if task is not None:
+        reschedule(task, WAKE)  # first: in a foreign thread it raises, and nothing has changed
         process.parked = None
         process.ready = False
-        reschedule(task, WAKE)
     elif len(process.mailbox) > process.high_water:
         process.high_water *= 2
         process.runtime.emit(MailboxHigh(process.pid, len(process.mailbox)))
@@ -140,9 +142,9 @@ def wake(process: Process) -> None:
     """Resume the process from ``park`` without a message."""
     task = process.parked
     if task is not None:
+        reschedule(task, WAKE)  # first: in a foreign thread it raises, and nothing has changed
         process.parked = None
         process.ready = False
-        reschedule(task, WAKE)
 
 
 # --- signals --------------------------------------------------------------------------
@@ -297,13 +299,28 @@ def reason_of(error: BaseException | None) -> ExitReason:
     """Give the reason of a process whose code ended with *error*, or without one."""
     if error is None:
         return NORMAL
-    if isinstance(error, ProcessExit):
-        return as_exit_reason(error.reason)
     if isinstance(error, trio.Cancelled):
         leaked = LeakedCancellation()
         leaked.__cause__ = error
         return Crashed(leaked)
+    lone = _without_groups(error)
+    if isinstance(lone, ProcessExit):
+        return as_exit_reason(lone.reason)
+    if isinstance(lone, ServerExited) and lone.reason == SHUTDOWN:
+        # OTP: {shutdown, {gen_server, call, [Server, Request]}}, an orderly end.
+        return Shutdown(("call", lone.target, lone.request), cause=lone)
     return Crashed(error)
+
+
+def _without_groups(error: BaseException) -> BaseException:
+    """Give the one exception in a group of one: the nursery that it passed is no reason."""
+    lone = error
+    while isinstance(lone, BaseExceptionGroup):
+        first, *others = cast("tuple[BaseException, ...]", lone.exceptions)
+        if others:
+            return error
+        lone = first
+    return lone
 
 
 def finish(process: Process, reason: ExitReason) -> None:

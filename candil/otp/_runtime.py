@@ -50,7 +50,7 @@ class Runtime:
     inline_seconds: float = 0.0
     watch: LoopWatch | None = None
     watched: int = 0
-    hinted: set[type] = attrs.field(factory=set[type])
+    hinted: set[object] = attrs.field(factory=set[object])
     _serial: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
 
     def new_pid(self, node: str, label: str) -> Pid[object]:

@@ -17,13 +17,14 @@ import math
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NoReturn, cast, final
 
 import attrs
 import trio
-from trio.lowlevel import checkpoint, wait_task_rescheduled
+from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
 
-from candil.otp._call import NO_REPLY, Call, Cast, Deferred
+from candil.otp._call import NO_ANSWERS, NO_REPLY, Call, Cast, Deferred
 from candil.otp._errors import (
     BadReturnValue,
     CallTimeout,
@@ -31,6 +32,7 @@ from candil.otp._errors import (
     ServerExited,
     UndefinedCallback,
 )
+from candil.otp._events import Hint
 from candil.otp._exit import Crashed, ExitReason
 from candil.otp._handlers import Functions, completed
 from candil.otp._messages import ExitSignal, Timeout
@@ -144,6 +146,9 @@ class ServerLoop:
         kind: type = type(value)
         if kind is Deferred:
             cast("Deferred[Any]", value).answers(call, self.process)
+        elif kind is CoroutineType:  # of a plain def: nobody would await it
+            cast("CoroutineType[Any, Any, Any]", value).close()
+            self.crash(call, BadReturnValue(str(call.request), value))
         elif value is NO_REPLY or not self.process.alive:
             call.owed_by(self.process)
         elif self.directive is not None and self.directive.stop is not None:
@@ -210,13 +215,12 @@ class ServerLoop:
                     value = handler[0](instance, *call.args, **call.kwargs)
                 if (
                     self.directive is None  # type: ignore[redundant-expr]  # the handler sets it
-                    and value is not NO_REPLY
-                    and type(value) is not Deferred
+                    and type(value) not in NO_ANSWERS
                     and process.exiting is None
                 ):
                     call.put(value)
                 else:
-                    self.settle_call(call, value)  # pyright: ignore[reportUnknownArgumentType]
+                    self.settle_call(call, value)
                 process.handling = None
         except BaseException:
             self.owe_current()
@@ -258,6 +262,8 @@ class ServerLoop:
             await self._handle_other(message)
 
     async def _handle_other_call(self, call: Call) -> object:
+        if isinstance(call.request, str) and (handler := self.calls.get(call.request)) is not None:
+            return await completed(handler[0](self.instance, *call.args, **call.kwargs))
         callback = getattr(self.instance, "handle_call", None)
         if callback is None:
             raise UndefinedCallback(type(self.instance).__name__, "handle_call", call.request)
@@ -265,8 +271,10 @@ class ServerLoop:
 
     async def _handle_cast(self, cast: Cast) -> None:
         message = cast.message
-        handler = self.casts.get(message) if type(message) is str else None
+        handler = self.casts.get(message) if isinstance(message, str) else None
         if handler is None:
+            if cast.args or cast.kwargs:  # which only a handler of that name could take
+                raise UndefinedCallback(type(self.instance).__name__, "handle_cast", message)
             await self._callback("handle_cast", message)
             return
         result = handler[0](self.instance, *cast.args, **cast.kwargs)
@@ -290,6 +298,20 @@ class ServerLoop:
     async def _handle_info(self, message: object) -> None:
         if hasattr(self.instance, "handle_info"):
             await self._callback("handle_info", message)
+        else:
+            self._hint_at_handle_info(message)
+
+    def _hint_at_handle_info(self, message: object) -> None:
+        """Tell once a class and kind of message that nothing takes it."""
+        cls, kind = cast("Any", type(self.instance)), type(message)
+        hinted = self.process.runtime.hinted
+        if (cls, kind) not in hinted:
+            hinted.add((cls, kind))
+            text = (
+                f"{cls.__name__} has no handle_info() to take a {kind.__name__} message: it was "
+                "dropped, and so will be further ones"
+            )
+            self.process.runtime.emit(Hint(self.process.pid, text))
 
     async def _callback(self, name: str, message: object) -> None:
         callback = getattr(self.instance, name, None)
@@ -348,6 +370,8 @@ class ServerLoop:
             )
             if urgent is None:
                 seen = len(mailbox)
+                if self.process.settling is not None:
+                    settle(self.process)
                 await park(self.process)
                 continue
             seen = urgent
@@ -373,15 +397,19 @@ class ServerLoop:
 
         A ``Cancelled`` that is none of these was stored by a handler.
         """
-        kind = type(error)
-        own = issubclass(kind, Exception | SystemExit) or (
-            issubclass(kind, trio.Cancelled | BaseExceptionGroup)
-            and keyboard_interrupt_in(error) is None
-            and trio.current_effective_deadline() != -math.inf
-        )
-        if self.process.exiting is not None or not own:
+        if self.process.exiting is not None or not self._is_own(error):
             raise error
         return reason_of(error)
+
+    def _is_own(self, error: BaseException) -> bool:
+        if isinstance(error, Exception):
+            return True
+        if isinstance(error, trio.Cancelled | BaseExceptionGroup):
+            interrupt = keyboard_interrupt_in(error)  # pyright: ignore[reportUnknownArgumentType]
+            return interrupt is None and trio.current_effective_deadline() != -math.inf
+        if isinstance(error, GeneratorExit):  # raised by a handler, or by whoever drops the task?
+            return trio.lowlevel.in_trio_task() and current_task() is self.process.task
+        return not isinstance(error, KeyboardInterrupt)
 
     async def _end(self, reason: ExitReason) -> None:
         """Run ``terminate``, give the last answer, and end."""

@@ -144,7 +144,15 @@ def exit_nowait(target: Server[Any] | None, reason: object) -> None:
 
     Raises:
         NoProc: *target* is ``None`` or a name that nobody holds.
+
+        RuntimeError: In a thread that trio does not run in; ``trio.from_thread.run_sync`` is the
+            way from there.
     """
+    if not trio.lowlevel.in_trio_run():
+        raise RuntimeError(
+            "candil.exit_nowait() was called outside of trio's thread; from another thread call "
+            "trio.from_thread.run_sync(candil.exit_nowait, target, reason)"
+        )
     process = None if target is None else resolve(target)
     if process is not None:
         own = current_process.get()
@@ -158,9 +166,9 @@ async def exit(target: Server[Any] | None, reason: object) -> None:  # OTP's nam
     Send an exit signal and wait for what it does. OTP: ``exit/2``, which does not wait.
 
     Returns when the target has ended and its supervisor has dealt with that: restarted it, given
-    up, or put the restart off. If the signal does not end the target, it returns at once. Within a
-    process it also returns as soon as somebody wants something of that process, so it cannot
-    deadlock.
+    up, or put the restart off; a suspended supervisor is not waited for. If the signal does not end
+    the target, it returns at once. Within a process that somebody waits for, as in a call handler,
+    it does not wait, or no longer: whoever waits may be the supervisor.
 
     Args:
         target: As for ``exit_nowait``.
@@ -175,7 +183,8 @@ async def exit(target: Server[Any] | None, reason: object) -> None:  # OTP's nam
     """
     process = None if target is None else resolve(target)
     exit_nowait(target, reason)
-    if process is None or process is current_process.get() or process.alive:
+    own = current_process.get()
+    if process is None or process is own or process.alive or _is_waited_for(own):
         await trio.lowlevel.checkpoint()
         return
     ended = _slot_for_this_task()
@@ -187,6 +196,15 @@ async def exit(target: Server[Any] | None, reason: object) -> None:  # OTP's nam
     supervisor = process.parent
     if ended.done and supervisor is not None and supervisor.server is not None:
         await _wait_unless_wanted(_settled(supervisor))
+
+
+def _is_waited_for(own: Process | None) -> bool:
+    """Tell whether somebody waits for an answer of the process whose task this is."""
+    return (
+        own is not None
+        and own.task is trio.lowlevel.current_task()
+        and (own.handling is not None or bool(own.owed))
+    )
 
 
 @final
@@ -215,7 +233,9 @@ def _slot_for_this_task() -> Slot[bool]:
 def _settled(process: Process) -> Slot[bool]:
     """Give a slot that is filled when the process has nothing more to do."""
     slot = _slot_for_this_task()
-    if process.ready or process.reason is not None:
+    loop = process.server
+    suspended = loop is not None and loop.suspended and process.parked is not None
+    if process.ready or suspended or process.reason is not None:
         slot.put(True)
     else:
         process.settling = [*(process.settling or ()), slot]

@@ -17,7 +17,7 @@ from candil.otp._gen_server import stop_self
 from candil.otp._names import Name, Server, Via
 from candil.otp._pid import Pid
 from candil.otp._process import join, post
-from candil.otp._runtime import resolve
+from candil.otp._runtime import current_process, resolve
 from candil.otp._server_loop import Directive, ServerLoop, SystemCall
 
 if TYPE_CHECKING:
@@ -76,11 +76,24 @@ def stop(
     if isinstance(server, Pid | Name | Via | str):
         if not timeout >= 0:
             refuse_timeout(timeout)
+        _hint_at_own_stop(server)
         return _stop_server(server, as_exit_reason(reason), timeout)
     if server is None:  # what ``whereis`` gives for a name that nobody holds
         raise NoProc(server, "stop")
     stop_self(server)
     return None
+
+
+def _hint_at_own_stop(server: Server[Any]) -> None:
+    """
+    Raise at once where a callback means itself: ``stop("boom")`` without await would do nothing.
+    """
+    own = current_process.get()
+    if own is None or own.server is None or resolve(server) is not None or type(server) is Pid:
+        return
+    error = NoProc(server, "stop")
+    error.add_note(f"To stop this server itself: candil.stop(candil.as_exit_reason({server!r})).")
+    raise error
 
 
 async def _stop_server(server: Server[Any], reason: ExitReason, timeout: float) -> None:  # noqa: ASYNC109

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import attrs
@@ -534,19 +534,30 @@ async def test_the_name_in_the_class_is_the_request() -> None:
         assert await Renamed.value(pid) == 3
 
 
-async def test_a_plain_handler_may_not_return_what_must_be_awaited_unless_it_is_async() -> None:
-    """A coroutine from a lambda is an answer like any other: the caller gets it, unawaited."""
+@pytest.mark.parametrize("busy", [False, True])
+async def test_a_plain_handler_that_returns_a_coroutine_is_a_crash(busy: bool) -> None:
+    """Nobody would await it: the client is typed as if the handler were async."""
 
     async def seven() -> int:
         return 7
 
     class Handing(candil.GenServer):
         @candil.handle_call
-        def work(self) -> Awaitable[int]:
+        def work(self) -> Coroutine[Any, Any, int]:
             return seven()
 
+        @candil.handle_cast
+        async def wait(self) -> None:
+            await trio.testing.wait_all_tasks_blocked()
+
     async with candil.open_node(log=False):
-        assert await (await Handing.work(await candil.start(Handing))) == 7
+        pid = await candil.start(Handing)
+        if busy:
+            Handing.wait(pid)
+        with pytest.raises(candil.ServerExited) as raised:
+            await Handing.work(pid)
+        assert isinstance(raised.value.__cause__, candil.BadReturnValue)
+        assert "make it an async def" in str(raised.value.__cause__)
 
 
 # --- deferred answers -----------------------------------------------------------------------------

@@ -1,0 +1,43 @@
+"""Threads that trio does not run in: told to take the way through ``trio.from_thread``."""
+
+import pytest
+import trio
+
+import candil
+
+
+class Plain(candil.GenServer):
+    """Counts what it is sent."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @candil.handle_call
+    async def counted(self) -> int:
+        return self.count
+
+    def handle_info(self, _message: object) -> None:
+        self.count += 1
+
+
+async def test_a_send_from_a_foreign_thread_raises_and_breaks_nothing():
+    """The server still wakes for the next message."""
+    async with candil.open_node(log=False):
+        pid = await candil.start(Plain)
+        with pytest.raises(RuntimeError):
+            await trio.to_thread.run_sync(candil.send, pid, 1)
+        before = await Plain.counted(pid)
+        await trio.to_thread.run_sync(trio.from_thread.run_sync, candil.send, pid, 2)
+        assert await Plain.counted(pid) == before + 1
+
+
+async def test_an_exit_from_a_foreign_thread_raises_and_has_not_happened():
+    """And says how it is done."""
+    async with candil.open_node(log=False):
+        pid = await candil.start(Plain)
+        with pytest.raises(RuntimeError, match="from_thread"):
+            await trio.to_thread.run_sync(candil.exit_nowait, pid, "boom")
+        assert candil.is_alive(pid)
+        await trio.to_thread.run_sync(trio.from_thread.run_sync, candil.exit_nowait, pid, "boom")
+        await trio.testing.wait_all_tasks_blocked()
+        assert not candil.is_alive(pid)
