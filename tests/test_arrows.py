@@ -55,6 +55,7 @@ _LAYERS = {
         "_supervisor_errors",
     },
     "processes": {
+        "_interrupts",
         "_log",
         "_mail",
         "_node",

@@ -62,6 +62,7 @@ from candil.otp._gen_server import (
     set_timeout as set_timeout,
 )
 from candil.otp._handlers import handle_call as handle_call, handle_cast as handle_cast
+from candil.otp._interrupts import protect_package as _protect_package
 from candil.otp._mail import (
     TimerRef as TimerRef,
     cancel_timer as cancel_timer,
@@ -265,4 +266,5 @@ def _show_as_candil() -> None:
             value.__module__ = "candil"
 
 
+_protect_package("candil.otp")
 _show_as_candil()

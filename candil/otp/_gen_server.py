@@ -19,6 +19,7 @@ from candil.otp._handlers import (
     decorate_overrides,
     handlers_of,
 )
+from candil.otp._interrupts import let_interrupt
 from candil.otp._runtime import current_process
 from candil.otp._server_loop import Directive, ServerLoop
 
@@ -75,6 +76,8 @@ class GenServer:
                 "a handler needs another name"
             )
         decorate_overrides(cls)
+        for name in (*CALLBACKS, "__init__"):
+            let_interrupt(getattr(cls, name, None))
         cls.__candil_calls__ = handlers_of(cls, CallHandler)
         cls.__candil_casts__ = handlers_of(cls, CastHandler)
         cls.__candil_plain__ = {

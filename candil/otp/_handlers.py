@@ -24,6 +24,7 @@ from typing import (
 )
 
 from candil.otp._call import DEFAULT_TIMEOUT, Cast, Deferred, perform, refuse_timeout
+from candil.otp._interrupts import let_interrupt
 from candil.otp._pid import Pid
 from candil.otp._process import post
 from candil.otp._runtime import resolve
@@ -160,6 +161,7 @@ class Handler(ABC):
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
         self.__wrapped__ = function
+        let_interrupt(function)
         self.__isabstractmethod__ = getattr(function, "__isabstractmethod__", False)
 
     def __set_name__(self, owner: type[Any], name: str) -> None:

@@ -12,7 +12,7 @@ The node: one nursery that holds all processes of a block, whoever supervises wh
 from __future__ import annotations
 
 import traceback
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, final
 
 import attrs
@@ -21,6 +21,7 @@ import trio
 from candil.otp._errors import ProcessTerminated
 from candil.otp._events import ProcessLingers, ProcessStarted
 from candil.otp._exit import KILLED, SHUTDOWN, ExitReason, Normal, Shutdown
+from candil.otp._interrupts import block, run_user_code
 from candil.otp._log import EventLog
 from candil.otp._parking import Slot
 from candil.otp._process import (
@@ -97,7 +98,7 @@ class Node:
         """Start a process; it runs from the next checkpoint on."""
         process = self.new_process(label, parent)
         self.add(process)
-        self.run(process, body, *args)
+        self.run(process, run_user_code, body, *args)
         return process
 
     def add(self, process: Process) -> None:
@@ -234,7 +235,7 @@ async def _host(
             task_status.started(node)
 
 
-@asynccontextmanager
+@block
 async def open_node(*, name: str = "local", log: bool = True) -> AsyncGenerator[Node]:
     """
     Host processes while the block lasts, without a root supervisor.

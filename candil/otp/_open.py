@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -12,6 +11,7 @@ import trio
 from candil.otp._child_spec import ChildSpec
 from candil.otp._exit import Shutdown
 from candil.otp._gen_server import GenServer
+from candil.otp._interrupts import block
 from candil.otp._node import Node, open_node
 from candil.otp._start_process import start_process
 from candil.otp._supervisor_errors import StartError
@@ -36,7 +36,7 @@ def as_tree(tree: Tree, options: dict[str, Any]) -> SupervisorSpec:
     return tree
 
 
-@asynccontextmanager
+@block
 async def open_tree(
     spec: SupervisorSpec, *, log: bool, opened: Callable[[Node], None] | None = None
 ) -> AsyncGenerator[tuple[Node, Pid[Supervisor]]]:
@@ -54,7 +54,7 @@ async def open_tree(
         yield node, root.pid
 
 
-@asynccontextmanager
+@block
 async def open_supervisor(
     tree: Tree, *, log: bool = True, **options: Any
 ) -> AsyncGenerator[Pid[Supervisor]]:

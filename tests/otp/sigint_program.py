@@ -1,8 +1,9 @@
 """
-A program that is interrupted: ``python -m tests.otp.sigint_program COUNT SEED``.
+A program that is interrupted: ``python -m tests.otp.sigint_program COUNT SEED MODE``.
 
 Runs a busy tree COUNT times, each in a forked child, and sends each a real SIGINT at a random
-instant. Prints for each child a line ``exit-code starts stops``.
+instant. MODE says how: by ``candil.run``, or ``embedded`` in the program's own ``trio.run``. Prints
+for each child a line ``exit-code starts stops``.
 """
 
 from __future__ import annotations
@@ -64,7 +65,25 @@ def tree(pipe: int) -> candil.SupervisorSpec:
     )
 
 
-def interrupt_one(instant: float) -> str:
+async def embedded(pipe: int) -> None:
+    """Use the tree, and never stop."""
+    async with candil.open_supervisor(tree(pipe), log=False):
+        while True:
+            candil.spawn_monitor(trio.lowlevel.checkpoint)
+            await candil.receive(candil.Down)
+
+
+def run(mode: str, pipe: int) -> None:
+    """Run the tree until it is interrupted."""
+    if mode == "run":
+        candil.run(tree(pipe), log=False)
+    try:
+        trio.run(embedded, pipe)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def interrupt_one(mode: str, instant: float) -> str:
     """Run the tree in a child and interrupt it *instant* seconds after its first start."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -72,7 +91,7 @@ def interrupt_one(instant: float) -> str:
         os.close(reader)
         code = 0
         try:
-            candil.run(tree(writer), log=False)
+            run(mode, writer)
         except SystemExit as leaving:
             code = leaving.code
         except BaseException:  # noqa: BLE001  # above all a KeyboardInterrupt: the thing to be proved absent
@@ -91,10 +110,10 @@ def interrupt_one(instant: float) -> str:
 
 def main() -> None:
     """Do what the module says."""
-    count, seed = map(int, sys.argv[1:])
+    count, seed = map(int, sys.argv[1:3])
     rng = random.Random(seed)
     for _ in range(count):
-        print(interrupt_one(rng.random() * LATEST), flush=True)
+        print(interrupt_one(sys.argv[3], rng.random() * LATEST), flush=True)
 
 
 if __name__ == "__main__":

@@ -325,11 +325,12 @@ async def test_s11_callers_of_a_process_that_was_interrupted_do_not_hang() -> No
 
 
 @pytest.mark.slow
-def test_s12_a_real_sigint_at_any_instant_is_an_orderly_stop_with_exit_130() -> None:
+@pytest.mark.parametrize("mode", ["run", "embedded"])
+def test_s12_a_real_sigint_at_any_instant_is_an_orderly_stop_with_exit_130(mode: str) -> None:
     """It never lands as an exception in the middle of something, and every server cleans up."""
     seed = random.randrange(2**32)
     run = subprocess.run(
-        [sys.executable, "-m", "tests.otp.sigint_program", "60", str(seed)],
+        [sys.executable, "-m", "tests.otp.sigint_program", "60", str(seed), mode],
         cwd=ROOT,
         capture_output=True,
         text=True,
