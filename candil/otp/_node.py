@@ -125,6 +125,8 @@ class Node:
 
     def interrupt(self, interrupt: KeyboardInterrupt) -> None:
         """Stop everything in order, or, if that goes on, at once; the block raises *interrupt*."""
+        if interrupt is self.interrupted:
+            return
         self.interrupted = self.interrupted or interrupt
         if self.closing:
             self.kill_all()

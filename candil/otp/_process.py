@@ -278,8 +278,11 @@ async def _hold_interrupt(process: Process, interrupt: KeyboardInterrupt) -> Non
     Until its turn comes the process is kept, so that nobody restarts it.
     """
     process.trap_exit = False
+    told = any(isinstance(message, ExitSignal) for message in process.mailbox)
     abandon_requests(process, Crashed(interrupt))
     process.node.interrupt(interrupt)
+    if told:  # while it cleaned up: its turn has come already
+        tell_to_end(process, SHUTDOWN)
     await trio.sleep_forever()
 
 

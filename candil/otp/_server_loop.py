@@ -118,7 +118,12 @@ class ServerLoop:
         self.context = trio.lowlevel.current_task().context
         try:
             await self._loop()
-        except BaseException as error:  # noqa: ASYNC103, BLE001  # what is not its own is raised again
+        except BaseException as error:  # noqa: ASYNC103  # what is not its own is raised again
+            interrupt = keyboard_interrupt_in(error)
+            if interrupt is not None and self.process.exiting is None:
+                self.process.node.interrupt(interrupt)
+                await self._end(Crashed(interrupt))  # noqa: ASYNC102  # it cleans up as after any crash
+                raise
             reason = self._own_reason(error)
         await self._end(reason)
 
@@ -405,11 +410,10 @@ class ServerLoop:
         if isinstance(error, Exception):
             return True
         if isinstance(error, trio.Cancelled | BaseExceptionGroup):
-            interrupt = keyboard_interrupt_in(error)  # pyright: ignore[reportUnknownArgumentType]
-            return interrupt is None and trio.current_effective_deadline() != -math.inf
+            return trio.current_effective_deadline() != -math.inf
         if isinstance(error, GeneratorExit):  # raised by a handler, or by whoever drops the task?
             return trio.lowlevel.in_trio_task() and current_task() is self.process.task
-        return not isinstance(error, KeyboardInterrupt)
+        return True
 
     async def _end(self, reason: ExitReason) -> None:
         """Run ``terminate``, give the last answer, and end."""
@@ -417,6 +421,10 @@ class ServerLoop:
             callback = getattr(self.instance, "terminate", None)
             if callback is not None:
                 await completed(callback(reason))
+        except BaseException as error:
+            if isinstance(reason, Crashed) and error.__context__ is None:
+                error.__context__ = reason.exception  # which the new reason would hide
+            raise
         finally:
             if self._parting is not None and self.process.exiting is None:
                 call, value = self._parting

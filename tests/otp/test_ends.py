@@ -171,3 +171,50 @@ async def test_arguments_of_a_cast_that_no_handler_takes_are_not_lost_in_silence
         down = await candil.receive(candil.Down)
         assert down.ref is ref
         assert isinstance(down.reason.exception, candil.UndefinedCallback)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0])
+async def test_a_server_that_ctrl_c_finds_at_work_cleans_up_too(seconds, autojump_clock):
+    """It is the one that has something to save; then everything stops in order."""
+    log = []
+
+    class Working(candil.GenServer):
+        def init(self) -> None:
+            candil.trap_exit(True)
+
+        @candil.handle_cast
+        def work(self) -> None:
+            raise KeyboardInterrupt
+
+        async def terminate(self, reason: candil.ExitReason) -> None:
+            await trio.sleep(seconds)
+            log.append(type(reason).__name__)
+
+    with pytest.raises(KeyboardInterrupt):
+        async with candil.open_supervisor(
+            [candil.child_spec(Working, id=number) for number in range(3)], log=False
+        ) as sup:
+            children = await candil.which_children(sup)
+            Working.work(children[1].child)
+            await trio.sleep_forever()
+
+    assert sorted(log) == ["Crashed", "Shutdown", "Shutdown"]
+    assert trio.current_time() <= 3 * seconds + 1
+
+
+async def test_an_error_in_terminate_does_not_hide_the_crash_before_it():
+    """OTP ends with the new reason; the old one is its context."""
+
+    class Twice(candil.GenServer):
+        @candil.handle_call
+        def fail(self) -> None:
+            raise ValueError("first")
+
+        def terminate(self, reason: candil.ExitReason) -> None:
+            raise TypeError("second")
+
+    async with candil.open_node(log=False):
+        with pytest.raises(candil.ServerExited) as raised:
+            await Twice.fail(await candil.start(Twice))
+    assert isinstance(raised.value.__cause__, TypeError)
+    assert isinstance(raised.value.__cause__.__context__, ValueError)
