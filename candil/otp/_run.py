@@ -26,14 +26,18 @@ from candil.otp._runtime import subscribe
 from candil.otp._supervisor_errors import RestartIntensityExceeded, StartError
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from candil.otp._node import Node
     from candil.otp._supervisor_spec import SupervisorSpec
 
 EXIT_FAILED = 1
 EXIT_GAVE_UP = 3
 EXIT_STUCK = 70
+EXIT_BLOCKED = 71
 EXIT_BY_SIGNAL = 128
 SECOND_SIGNAL_SECONDS = 1.0
+BLOCKED_SECONDS = 30.0
 
 _SIGNALS = [
     number
@@ -46,7 +50,8 @@ def run(tree: Tree, *, log: bool = True, **options: Any) -> None:
     """
     Run a supervision tree as the whole program: ``candil.run(tree)`` calls ``trio.run``.
 
-    SIGINT, SIGTERM, SIGHUP and SIGQUIT stop the tree in order; a second one stops it at once.
+    SIGINT, SIGTERM, SIGHUP and SIGQUIT stop the tree in order; a second one stops it at once. One
+    that was ignored when the program began, as by ``nohup``, stays so.
 
     Args:
         tree: A ``SupervisorSpec``, or a list of children.
@@ -64,8 +69,8 @@ def run(tree: Tree, *, log: bool = True, **options: Any) -> None:
 
         SystemExit: With a code that tells why: 130, 143, 129 or 131 after SIGINT, SIGTERM, SIGHUP
             or SIGQUIT; 3 when the root gave up; 1 when a child did not start, or the root was ended
-            in another way; 70 when a task would not end. What happened is told on stderr in plain
-            words.
+            in another way; 70 when a task would not end; 71 when something kept the event loop from
+            running for 30 s. What happened is told on stderr in plain words.
     """
     code = trio.run(_main, as_tree(tree, options), log)
     if code:
@@ -80,6 +85,8 @@ class _Program:
     scope: trio.CancelScope
     last_report: SupervisorReport | None = None
     signal: int | None = None
+    caught: int = 0
+    stopping: bool = False
     node: Node | None = None
     last_resort: threading.Timer | None = None
 
@@ -89,7 +96,8 @@ class _Program:
 
     def stop(self, number: int) -> None:
         """Begin the orderly stop, or, the second time, end everything."""
-        if self.signal is None:
+        if not self.stopping:
+            self.stopping = True
             self.signal = number
             self.scope.cancel()
             return
@@ -103,10 +111,26 @@ class _Program:
             self.last_resort.daemon = True  # a program that ends by itself does not wait for it
             self.last_resort.start()
 
+    def catch(self, number: int) -> None:
+        """Count a signal, in its handler: the loop may be kept from ever hearing of it."""
+        self.signal = self.signal or number
+        self.caught += 1
+
+    def while_blocked(self, seconds: float) -> None:
+        """End the program for the loop, which something has kept from running for so long."""
+        if self.caught > 1 and self.signal is not None:
+            _leave(
+                "second signal, and something keeps the program busy: leaving at once",
+                EXIT_BY_SIGNAL + self.signal,
+            )
+        if seconds >= BLOCKED_SECONDS:
+            _leave(f"the event loop has not run for {seconds:.0f} s", EXIT_BLOCKED)
+
     def host(self, node: Node) -> None:
         """Learn which node the tree is in, before anything runs there."""
         self.node = node
-        node.stuck = _exit_stuck
+        node.stuck = _leave_stuck
+        node.runtime.while_blocked = self.while_blocked
 
     def over(self) -> None:
         """Call off what would end the program: it ends by itself."""
@@ -129,10 +153,24 @@ async def _main(spec: SupervisorSpec, log: bool) -> int:  # noqa: FBT001  # posi
 async def _take_signals(
     program: _Program, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    with trio.open_signal_receiver(*_SIGNALS) as signals:
+    wanted = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    with trio.open_signal_receiver(*wanted) as signals:
+        for number in wanted:
+            _count(number, program)
         task_status.started()
         async for number in signals:
             program.stop(number)
+
+
+def _count(number: int, program: _Program) -> None:
+    """Have *program* count a signal before trio takes it."""
+    take: Any = signal.getsignal(number)
+
+    def handle(caught: int, frame: FrameType | None) -> None:
+        program.catch(caught)
+        take(caught, frame)
+
+    signal.signal(number, handle)
 
 
 async def _run_tree(spec: SupervisorSpec, program: _Program, *, log: bool) -> int:
@@ -157,10 +195,15 @@ def _last_words(error: Exception, report: SupervisorReport | None) -> str:
     return words if told is None else f"{words}\n  last report: {told}"
 
 
-def _exit_stuck() -> None:
-    _say("a task would not end; leaving without it")
+def _leave_stuck() -> None:
+    _leave("a task would not end; leaving without it", EXIT_STUCK)
+
+
+def _leave(words: str, code: int) -> None:
+    """End the program here and now, from whatever thread."""
+    _say(words)
     sys.stderr.flush()
-    os._exit(EXIT_STUCK)
+    os._exit(code)
 
 
 def _say(text: str) -> None:

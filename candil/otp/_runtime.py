@@ -50,6 +50,7 @@ class Runtime:
     inline_seconds: float = 0.0
     watch: LoopWatch | None = None
     watched: int = 0
+    while_blocked: Callable[[float], None] | None = None  # called in the watch's thread
     hinted: set[object] = attrs.field(factory=set[object])
     _serial: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
 

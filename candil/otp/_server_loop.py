@@ -36,7 +36,15 @@ from candil.otp._events import Hint
 from candil.otp._exit import Crashed, ExitReason
 from candil.otp._handlers import Functions, completed
 from candil.otp._messages import ExitSignal, Timeout
-from candil.otp._process import Process, keyboard_interrupt_in, park, reason_of, settle, wake
+from candil.otp._process import (
+    Process,
+    abandon_requests,
+    keyboard_interrupt_in,
+    park,
+    reason_of,
+    settle,
+    wake,
+)
 from candil.otp._request import Request
 
 if TYPE_CHECKING:
@@ -121,6 +129,7 @@ class ServerLoop:
         except BaseException as error:  # noqa: ASYNC103  # what is not its own is raised again
             interrupt = keyboard_interrupt_in(error)
             if interrupt is not None and self.process.exiting is None:
+                abandon_requests(self.process, Crashed(interrupt))
                 self.process.node.interrupt(interrupt)
                 await self._end(Crashed(interrupt))  # noqa: ASYNC102  # it cleans up as after any crash
                 raise

@@ -5,7 +5,8 @@ A thread that notices when the event loop stands still, and says whose code it i
    do, so an idle program is never woken, and a virtual clock never disturbed.
 2. Otherwise it asks the loop for a sign of life. If none comes in time the loop is blocked, and the
    stack is taken then and there.
-3. The log hears of it from this thread at once, since the loop cannot run; other subscribers when
+3. As long as it lasts, ``Runtime.while_blocked`` may do what the loop itself cannot.
+4. The log hears of it from this thread at once, since the loop cannot run; other subscribers when
    it runs again.
 """
 
@@ -68,8 +69,11 @@ class LoopWatch:
         return frame is None or frame.f_code.co_name == "get_events"
 
     def _wait_until_alive(self) -> None:
+        seconds = PERIOD + PATIENCE  # by counting: a program that was stopped is not blocked
         while not self._stopped.is_set() and not self._alive.wait(PERIOD):
-            pass
+            seconds += PERIOD
+            if self.runtime.while_blocked is not None:
+                self.runtime.while_blocked(seconds)
 
     def _report(self) -> None:
         frame = _frame_of(self.thread_id)

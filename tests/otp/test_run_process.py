@@ -245,3 +245,57 @@ def test_a_second_ctrl_c_ends_a_block_in_a_plain_trio_program(program):
     it.popen.send_signal(signal.SIGINT)
 
     assert it.end()[:2] == (0, ["interrupted", "atexit"])
+
+
+HOG = """
+    async def hog():
+        await trio.sleep(0.05)
+        say("ready")
+        while True:
+            pass
+
+    {before}
+    candil.run([child("a"), candil.child_spec(hog)])
+"""
+
+
+def test_two_signals_end_a_program_whose_loop_is_kept_from_running(program):
+    """Though no task can hear of them."""
+    it = program(HOG.format(before=""))
+    it.read_until("ready")
+    it.popen.send_signal(signal.SIGTERM)
+    it.popen.send_signal(signal.SIGINT)
+    code, _, err = it.end()
+
+    assert code == 143
+    assert "in hog" in err
+    assert err.endswith("second signal, and something keeps the program busy: leaving at once\n")
+
+
+def test_a_program_whose_loop_does_not_run_for_long_ends_with_71(program):
+    """Its engines die with it, and whoever started it starts it again."""
+    it = program(HOG.format(before="_run.BLOCKED_SECONDS = 1.0"))
+    it.read_until("ready")
+    code, _, err = it.end()
+
+    assert code == 71
+    assert "candil: the event loop has not run for 1 s" in err
+
+
+def test_a_signal_that_was_ignored_at_the_beginning_stays_so(program):
+    """As ``nohup`` wants it."""
+    it = program("""
+        import os, signal
+
+        async def hang_up():
+            os.kill(os.getpid(), signal.SIGHUP)
+            await trio.sleep(0.05)
+            say("alive")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        candil.run([candil.child_spec(hang_up, restart="temporary")])
+    """)
+    it.read_until("alive")
+
+    assert it.end()[0] == 143
