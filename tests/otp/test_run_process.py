@@ -267,7 +267,7 @@ def test_two_signals_end_a_program_whose_loop_is_kept_from_running(program):
     it.popen.send_signal(signal.SIGINT)
     code, _, err = it.end()
 
-    assert code == 143
+    assert code in (130, 143)  # Python takes the lower number first when both have come
     assert "in hog" in err
     assert err.endswith("second signal, and something keeps the program busy: leaving at once\n")
 
