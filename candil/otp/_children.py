@@ -186,13 +186,9 @@ class Children:
         temporary.
 
         Raises:
-            StartError: It did not start; it was reported.
+            StartError: It did not start. Whoever asked for it is told, and nobody else.
         """
-        try:
-            pid = await start_child_process(self.own, child)
-        except StartError as error:
-            self.report("start_error", error.reason, child)
-            raise
+        pid = await start_child_process(self.own, child)
         self._unmark_restarting(child)
         child.started_at = trio.current_time()
         child.pid = pid
@@ -205,9 +201,19 @@ class Children:
             self.remove(child)
 
     async def start_all(self, group: Iterable[Child]) -> None:
-        """Start children one after the other; stops at the first that does not start."""
+        """
+        Start children one after the other, as nobody but the supervisor wants it; stops at the
+        first that does not start.
+
+        Raises:
+            StartError: It was reported.
+        """
         for child in list(group):  # one that wants to be ignored may leave the table
-            await self.start(child)
+            try:
+                await self.start(child)
+            except StartError as error:
+                self.report("start_error", error.reason, child)
+                raise
 
     # --- stopping
 

@@ -42,10 +42,13 @@ class ProcessExited:
         pid: The process.
 
         reason: Why.
+
+        signalled: Whether an exit signal ended it, a link's or ``exit``'s, and not its own code.
     """
 
     pid: Pid[object]
     reason: ExitReason
+    signalled: bool = False
 
 
 @final

@@ -8,6 +8,7 @@ and the count is told.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import final
 
 import attrs
@@ -56,29 +57,49 @@ class EventLog:
     """
     Logs those events that are worth a report: crashes, supervisor reports, a blocked loop, a
     process that will not end.
+
+    A process that an exit signal ended did not crash: whoever sent it did, or knows why.
     """
 
     _allowance: Allowance = attrs.field(factory=Allowance)
 
     def __call__(self, event: object) -> None:
-        """Log *event*, or count it if there were too many."""
+        """Log *event*, or count it if there were too many; that a supervisor gives up is told."""
         if type(event) is ProcessExited:
-            if isinstance(event.reason, Normal | Shutdown):
+            if event.signalled or isinstance(event.reason, Normal | Shutdown):
                 return
         elif not isinstance(event, _REPORTED):
             return
-        if self._allowance.take(time.monotonic()):
+        gives_up = isinstance(event, SupervisorReport) and event.context == "shutdown"
+        if self._allowance.take(time.monotonic()) or gives_up:
             self._write(event)
 
-    def _write(self, event: object) -> None:
-        import logging  # noqa: PLC0415  # only when there is something to say
-
-        from candil.otp._reports import describe_event  # noqa: PLC0415
-
-        logger = logging.getLogger("candil")
+    def close(self) -> None:
+        """Tell how many reports were not written, if that has not been told."""
         if self._allowance.dropped:
-            dropped, self._allowance.dropped = self._allowance.dropped, 0
-            logger.warning("%d more reports were not written: too many at once", dropped)
-        logger.log(
-            logging.INFO if isinstance(event, Hint) else logging.ERROR, "%s", describe_event(event)
-        )
+            self._tell_dropped()
+
+    def _write(self, event: object) -> None:
+        from candil.otp._reports import describe_event  # noqa: PLC0415  # only when there is something to say
+
+        self._tell_dropped()
+        level = "info" if isinstance(event, Hint) else "error"
+        _log(level, "%s", describe_event(event))
+
+    def _tell_dropped(self) -> None:
+        dropped, self._allowance.dropped = self._allowance.dropped, 0
+        if dropped:
+            _log("warning", "%d more reports were not written: too many at once", dropped)
+
+
+def log_failure(text: str) -> None:
+    """Log *text* with the exception that is being handled."""
+    _log("exception", "%s", text)
+
+
+def _log(level: str, text: str, *args: object) -> None:
+    """Write one line; a sink that fails must not end whoever is reported."""
+    import logging  # noqa: PLC0415  # as above
+
+    with suppress(Exception, SystemExit):
+        getattr(logging.getLogger("candil"), level)(text, *args)

@@ -305,13 +305,14 @@ def _logged(runtime: Runtime, *, wanted: bool) -> Generator[None]:
     if not wanted:
         yield
         return
-    runtime.log = runtime.log or EventLog()
+    log = runtime.log = runtime.log or EventLog()
     runtime.logged += 1
     try:
         yield
     finally:
         runtime.logged -= 1
         if runtime.logged == 0:
+            log.close()
             runtime.log = None
 
 

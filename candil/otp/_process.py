@@ -230,16 +230,19 @@ def remove_monitor(watcher: Process, ref: Ref) -> None:
 async def join(process: Process, timeout: float) -> bool:
     """Wait until the process has ended. Gives ``False`` if it has not within *timeout* seconds."""
     slot = Slot[bool]()
+    timer: Timer | None = None
     if process.reason is not None:
         slot.put(True)
     else:
         process.joining[slot] = None
-    if timeout != float("inf"):
-        process.node.timers.call_later(timeout, lambda: slot.put(False))
+        if timeout != math.inf:
+            timer = process.node.timers.call_later(timeout, lambda: slot.put(False))
     try:
         return await slot.wait()
     finally:
         process.joining.pop(slot, None)
+        if timer is not None:
+            timer.cancel()
 
 
 # --- life and death -------------------------------------------------------------------
@@ -337,7 +340,7 @@ def finish(process: Process, reason: ExitReason) -> None:
     process.node.processes.pop(process, None)
     runtime = process.runtime
     if runtime.subscribers or (runtime.log is not None and is_abnormal(reason)):
-        runtime.emit(ProcessExited(pid, reason))
+        runtime.emit(ProcessExited(pid, reason, process.exiting is not None))
     if process.alarm is not None:
         process.alarm.cancel()
     abandon_requests(process, reason)

@@ -151,7 +151,9 @@ def _describe_report(event: object) -> str:
     number, child_id = event.offender.get("nb_children"), brief(event.offender.get("id"))
     who = f"child {child_id}" if number is None else f"each of {number} children {child_id}"
     what = _CONTEXTS.get(event.context, event.context + " of {who}").replace("{who}", who)
-    return f"supervisor {brief(event.supervisor)}: {what}: {describe_reason(event.reason)}"
+    text = f"supervisor {brief(event.supervisor)}: {what}"
+    # OTP's reason for the last context says no more than the context.
+    return text if event.context == "shutdown" else f"{text}: {describe_reason(event.reason)}"
 
 
 def _describe_blocked(event: object) -> str:

@@ -18,6 +18,7 @@ import attrs
 import trio
 from trio.lowlevel import checkpoint, checkpoint_if_cancelled
 
+from candil.otp._log import Allowance, EventLog, log_failure
 from candil.otp._names import name_key
 from candil.otp._pid import Pid, Ref
 
@@ -44,7 +45,7 @@ class Runtime:
     names: dict[object, Process] = attrs.field(factory=dict[object, "Process"])
     nodes: dict[Node, None] = attrs.field(factory=dict["Node", None])
     subscribers: tuple[Subscriber, ...] = ()
-    log: Subscriber | None = None
+    log: EventLog | None = None
     logged: int = 0
     inline_turns: int = 0
     inline_seconds: float = 0.0
@@ -52,6 +53,7 @@ class Runtime:
     watched: int = 0
     while_blocked: Callable[[float], None] | None = None  # called in the watch's thread
     hinted: set[object] = attrs.field(factory=set[object])
+    _failures: Allowance = attrs.field(factory=Allowance)
     _serial: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
 
     def new_pid(self, node: str, label: str) -> Pid[object]:
@@ -69,8 +71,9 @@ class Runtime:
         for subscriber in self.subscribers:
             try:
                 subscriber(event)
-            except Exception:  # noqa: BLE001  # a broken listener must not end whoever caused the event
-                _subscriber_failed(subscriber, event)
+            except (Exception, SystemExit):  # noqa: BLE001  # a broken listener must not end whoever caused the event
+                if self._failures.take(time.monotonic()):
+                    log_failure(f"subscriber {subscriber!r} failed on a {type(event).__name__}")
 
     async def give_way(self) -> None:
         """Be the checkpoint of what is done in place: others run when it is their turn."""
@@ -80,14 +83,6 @@ class Runtime:
             self.inline_turns = 0
             self.inline_seconds = 0.0
             await checkpoint()
-
-
-def _subscriber_failed(subscriber: Subscriber, event: object) -> None:
-    import logging  # noqa: PLC0415  # only ever needed here
-
-    logging.getLogger("candil").exception(  # noqa: LOG004  # its one caller is an exception handler
-        "subscriber %r failed on a %s", subscriber, type(event).__name__
-    )
 
 
 def get_runtime() -> Runtime:

@@ -25,6 +25,7 @@ from candil.otp._child import Child
 from candil.otp._child_spec import ChildSpec, StartFunction, instance_mistakes
 from candil.otp._children import ChildCounts, ChildInfo, Children
 from candil.otp._errors import CandilError, brief
+from candil.otp._events import Hint
 from candil.otp._exit import KILLED, SHUTDOWN, Crashed, Exit, ExitReason, Shutdown, is_abnormal
 from candil.otp._gen_server import GenServer, stop_self
 from candil.otp._handlers import handle_call
@@ -124,7 +125,11 @@ class Supervisor(GenServer):
             child = None if message.pid is None else self.children.by_pid.pop(message.pid, None)
             if child is not None:
                 await self._child_exited(child, message.reason)
-        elif type(message) is TryAgain and message.child.restarting:
+        elif type(message) is not TryAgain:
+            kind = type(message).__name__
+            hint = f"a supervisor got a {kind} message, which is not for it: it was dropped"
+            self.own.runtime.emit(Hint(self.own.pid, hint))
+        elif message.child.restarting:
             message.child.cancel_timer()
             if message.counted:
                 await self._restart_now(message.child)
@@ -189,7 +194,7 @@ class Supervisor(GenServer):
             await self._restart_now(child)
 
     def _give_up(self, child: Child, reason: ExitReason) -> None:
-        self.children.report("shutdown", reason, child)
+        self.children.report("shutdown", Exit("reached_max_restart_intensity"), child)
         self.children.forget(child)
         error = RestartIntensityExceeded(
             self.children.supervisor,
@@ -243,7 +248,7 @@ class Supervisor(GenServer):
     async def _restart_one(self, child: Child) -> None:
         child.pid = None
         try:
-            await self.children.start(child)
+            await self.children.start_all([child])
         except StartError as error:
             self._try_again(child, error)
 
@@ -387,8 +392,6 @@ def _server_of_spec(spec: SupervisorSpec) -> tuple[type[Any], tuple[Any, ...], S
 def _present_error(child: Child) -> CandilError:
     if child.pid is not None:
         return AlreadyStarted(child.pid, Exit(("already_started", child.pid)), child.spec.id)
-    if child.restarting:
-        return ChildRestarting(child.spec.id)
     return ChildAlreadyPresent(child.spec.id)
 
 

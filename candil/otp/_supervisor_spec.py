@@ -30,6 +30,8 @@ def _listed(children: Any) -> Any:
     that says why: the checks tell it together with all other mistakes.
     """
     given: Any = children
+    if isinstance(given, SpecError):  # found wrong before
+        return given
     if isinstance(given, str | ChildSpec | SupervisorSpec) or not isinstance(given, Iterable):
         return SpecError([f"children: a list of child specs is needed, got {brief(children)}"])
     return tuple(_child_or_mistakes(child) for child in children)
@@ -154,7 +156,10 @@ def check_childspecs(
     Raises:
         SpecError: With every mistake.
     """
-    mistakes = children_mistakes(_listed(children), "one_for_one", auto_shutdown)
+    mistakes = [
+        *choice_mistakes("auto_shutdown", AUTO_SHUTDOWNS, auto_shutdown),
+        *children_mistakes(_listed(children), "one_for_one", auto_shutdown),
+    ]
     if mistakes:
         raise SpecError(mistakes)
 

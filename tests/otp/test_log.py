@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+import trio
 from hypothesis import given, strategies as st
 
 import candil
@@ -125,3 +126,84 @@ async def test_a_block_may_keep_silent(caplog: pytest.LogCaptureFixture) -> None
         await end_of(candil.spawn(crash, ValueError()))
 
     assert [] == caplog.records
+
+
+class Broken(logging.Handler):
+    """A sink that fails."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), SystemExit(1)])
+async def test_a_sink_that_fails_ends_nobody(error: BaseException) -> None:
+    """Neither the process that is reported nor its tree."""
+    sink = Broken(error)
+    logger = logging.getLogger("candil")
+    logger.addHandler(sink)
+    try:
+        async with candil.open_supervisor([candil.child_spec(do_nothing, id="idle")]) as sup:
+            await end_of(candil.spawn(crash, ValueError()))
+            assert candil.is_alive(sup)
+    finally:
+        logger.removeHandler(sink)
+
+
+async def test_a_process_that_a_signal_ended_is_no_crash(caplog: pytest.LogCaptureFixture) -> None:
+    """What it was linked to crashed, and is reported; OTP says nothing of the rest."""
+
+    async def linked() -> None:
+        candil.spawn_link(crash, ValueError("storm"))
+        await trio.sleep_forever()
+
+    async with candil.open_node():
+        await end_of(candil.spawn(linked))
+
+    assert ["crash"] == [
+        name
+        for record in caplog.records
+        for name in ("linked", "crash")
+        if f"{name}>" in record.getMessage().splitlines()[0]
+    ]
+
+
+async def test_reports_that_were_dropped_are_told_when_the_tree_has_ended(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nobody has to wait for the next report."""
+    async with candil.open_node():
+        for _ in range(2 * BURST):
+            await end_of(candil.spawn(crash, ValueError()))
+
+    assert "more reports were not written" in caplog.records[-1].getMessage()
+
+
+async def test_that_a_supervisor_gives_up_is_never_dropped(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """However many crashes were told before."""
+    spec = candil.child_spec(crash, ValueError())
+    with pytest.raises(candil.RestartIntensityExceeded):
+        async with candil.open_supervisor([spec], max_restarts=3 * BURST):
+            await trio.sleep_forever()
+
+    assert "gives up" in caplog.records[-1].getMessage()
+
+
+async def test_a_subscriber_that_always_fails_does_not_flood_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Some lines tell enough."""
+
+    def fail(_event: object) -> None:
+        raise SystemExit
+
+    with candil.subscribe(fail):
+        for _ in range(10 * BURST):
+            candil.emit("an event")
+
+    assert BURST <= len(caplog.records) <= 2 * BURST

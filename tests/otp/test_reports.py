@@ -56,7 +56,7 @@ def test_a_reason_reads_as_a_phrase(reason: candil.ExitReason, text: str) -> Non
         ),
         (
             candil.SupervisorReport("root", "shutdown", Killed(), {"id": "a"}),
-            "supervisor 'root': gives up: child 'a' ended once too often: it was killed",
+            "supervisor 'root': gives up: child 'a' ended once too often",
         ),
         (
             candil.SupervisorReport("root", "other", Killed(), {}),
@@ -154,7 +154,7 @@ def test_an_exception_that_cannot_be_shown_is_shown_all_the_same() -> None:
 def test_terms_and_ids_that_cannot_be_shown_are_shown_all_the_same() -> None:
     """Whatever a program uses for them."""
     assert "its repr raised" in candil.describe_reason(Exit(Hostile()))
-    report = candil.SupervisorReport(Hostile(), "shutdown", Exit(Hostile()), {"id": Hostile()})
+    report = candil.SupervisorReport(Hostile(), "start_error", Exit(Hostile()), {"id": Hostile()})
     assert 3 == candil.describe_event(report).count("its repr raised")
 
 

@@ -280,3 +280,40 @@ async def test_requests_reach_a_supervisor_by_name_and_fail_without_one():
         assert await shown(name) == await shown("root") == {"a": "up"}
         with pytest.raises(candil.NoProc):
             await candil.which_children("nobody")
+
+
+async def test_check_childspecs_looks_at_auto_shutdown_too():
+    """OTP: ``{badarg, Zzz}``."""
+    with pytest.raises(candil.SpecError, match="auto_shutdown: one of"):
+        candil.check_childspecs([], auto_shutdown="zzz")
+
+
+async def test_children_that_are_no_list_are_told_once():
+    """A single spec, and nothing at all."""
+    with pytest.raises(candil.SpecError) as raised:
+        candil.supervisor_spec(worker("a", Journal()))
+    assert str(raised.value).count("a list of child specs is needed") == 1
+
+
+async def test_a_message_that_is_none_of_a_supervisors_business_is_hinted_at():
+    """OTP logs it as unexpected, and goes on."""
+    hints = []
+    with candil.subscribe(lambda event: isinstance(event, candil.Hint) and hints.append(event)):
+        async with candil.open_supervisor([], log=False) as sup:
+            candil.send(sup, "hello")
+            assert await candil.which_children(sup) == []
+    assert [hint.pid for hint in hints] == [sup]
+    assert "a str message" in hints[0].text
+
+
+async def test_stops_and_starts_with_long_times_leave_no_timers():
+    """Whoever waited has what it waited for."""
+    async with candil.open_supervisor([], log=False) as sup:
+        process = sup.process
+        for number in range(10):
+            spec = worker(number, Journal(), shutdown=86400.0)
+            await candil.start_child(sup, spec)
+            await candil.terminate_child(sup, number)
+            await candil.delete_child(sup, number)
+        timers = [timer for timer in process.node.timers._heap if timer.callback is not None]
+        assert timers == []

@@ -74,7 +74,7 @@ async def test_a_supervisor_goes_on_answering_while_a_restart_fails():
         for refused in (candil.restart_child, candil.delete_child):
             with pytest.raises(candil.ChildRestarting):
                 await refused(sup, "d")
-        with pytest.raises(candil.ChildRestarting):
+        with pytest.raises(candil.ChildAlreadyPresent):
             await candil.start_child(sup, door.spec())
         assert await candil.start_child(sup, worker("b", Journal())) is not None
         door.open = True
