@@ -18,7 +18,7 @@ What candil raises when a server does not start, a supervisor refuses or gives u
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 from candil.otp._errors import CandilError, brief
 
@@ -221,6 +221,9 @@ class SpecError(ValueError):
     def __init__(self, mistakes: Sequence[str]) -> None:
         super().__init__(*mistakes)
         self.mistakes = tuple(mistakes)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.mistakes,), self.__dict__
 
     def __str__(self) -> str:
         if len(self.mistakes) == 1:
