@@ -23,7 +23,8 @@ ERRORS = [
     candil.CallingSelf(PID, OwnRequest("sys.get_state")),
     candil.StartError(REASON),
     candil.StartError(REASON, "a"),
-    candil.AlreadyStarted(PID, REASON),
+    candil.StartError(REASON, label="Counter"),
+    candil.AlreadyStarted(PID, REASON, name="counter"),
     candil.AlreadyStarted(PID, REASON, "a"),
     candil.StartIgnored(candil.Normal()),
     candil.StartTimeout(2.5, REASON),
@@ -215,6 +216,74 @@ def test_the_errors_of_stop_and_sys_speak_of_no_call() -> None:
     )
     assert "Deferred" in str(candil.CallTimeout(PID, "stop", 3))
     assert "answered 'stop'" in str(candil.ServerExited(PID, "stop", REASON))
+
+
+def crashed_start() -> candil.StartError:
+    """Give the error of a start whose init raised."""
+    error = candil.StartError(candil.Crashed(ValueError("boom")), label="Counter")
+    error.__cause__ = ValueError("boom")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (
+            crashed_start(),
+            (
+                "Counter did not start: Crashed(exception=ValueError('boom')). "
+                "The exception that this one is chained to (__cause__) shows where"
+            ),
+        ),
+        (
+            candil.StartError(REASON, label="Counter"),
+            (
+                "Counter did not start: Exit(term='boom'). "
+                "It gave that reason itself, or an exit signal did; it is in .reason"
+            ),
+        ),
+        (
+            candil.StartError(REASON, "a", label="Counter"),
+            (
+                "child 'a' did not start: Exit(term='boom'). "
+                "It gave that reason itself, or an exit signal did; it is in .reason"
+            ),
+        ),
+        (
+            candil.AlreadyStarted(PID, REASON, "a"),
+            (
+                "child 'a' is already started as <Pid local.7 Counter>. "
+                "Use that process, or stop it first"
+            ),
+        ),
+        (
+            candil.AlreadyStarted(PID, REASON, label="Counter", name="counter"),
+            (
+                "Counter did not start: the name 'counter' is already started as "
+                "<Pid local.7 Counter>. Use that process, stop it first, or choose another name"
+            ),
+        ),
+        (
+            candil.StartIgnored(candil.Normal(), label="Counter"),
+            (
+                "Counter did not start, for its init returned candil.IGNORE: there is nothing to "
+                "run. That is no failure; catch StartIgnored where it may happen"
+            ),
+        ),
+        (
+            candil.StartTimeout(2.5, REASON, label="Counter"),
+            (
+                "Counter did not start: its init did not end within 2.5 s and was killed. "
+                "Move slow work to handle_continue, or give it more time with timeout="
+            ),
+        ),
+    ],
+)
+def test_an_error_of_a_start_says_what_did_not_start_and_what_to_do(
+    error: candil.StartError, text: str
+) -> None:
+    """The class or the child, the name if that is why, and where to look."""
+    assert str(error) == text
 
 
 def test_noproc_is_a_value_too() -> None:
