@@ -100,9 +100,11 @@ async def start_child_process(own: Process, child: Child) -> Pid[Any] | None:
     except StartIgnored:
         return None
     except AlreadyStarted as error:
-        raise AlreadyStarted(error.pid, error.reason, spec.id) from error
+        raise AlreadyStarted(
+            error.pid, error.reason, spec.id, label=error.label, name=error.name
+        ) from error
     except StartError as error:
-        raise StartError(error.reason, spec.id) from error.__cause__
+        raise StartError(error.reason, spec.id, label=error.label) from error.__cause__
 
 
 def _is_server(target: object) -> bool:
@@ -116,9 +118,10 @@ def _spawn_function(
     Start a plain async function as a process; it counts as up at once. OTP:
     ``proc_lib:spawn_link``.
     """
-    if spec.name is not None and (holder := own.runtime.names.get(name_key(spec.name))) is not None:
-        raise AlreadyStarted(holder.pid, Exit(("already_started", holder.pid)))
     label = getattr(spec.target, "__qualname__", None) or type(spec.target).__name__
+    if spec.name is not None and (holder := own.runtime.names.get(name_key(spec.name))) is not None:
+        reason = Exit(("already_started", holder.pid))
+        raise AlreadyStarted(holder.pid, reason, label=label, name=spec.name)
     process = own.node.spawn(label, own, partial(spec.target, **kwargs), *args)
     link_processes(own, process)
     if spec.name is not None:

@@ -7,7 +7,7 @@ What candil raises.
      ├─ CallError (.target .request)            a message that asked for an answer
      │   ├─ NoProc                              nobody there; also the exit reason ``noproc``
      │   ├─ CallTimeout (.timeout)              no answer in time
-     │   ├─ ServerExited (.reason)              it ended first
+     │   ├─ ServerExited (.reason .wanted)      it ended first, or otherwise than ``stop`` wanted
      │   └─ CallingSelf                         it would have waited for itself
      ├─ ProcessTerminated (.pid .reason)        an exit signal ended the block that you are in
      ├─ RegistrationError (.name)               a name is taken, unknown or not allowed
@@ -21,11 +21,24 @@ What candil raises.
 from __future__ import annotations
 
 from types import CoroutineType
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 if TYPE_CHECKING:
     from candil.otp._exit import ExitReason
     from candil.otp._pid import Pid
+
+
+_LONGEST_NAME = 40
+
+_NOBODY = (
+    "nobody is there: the target is None, which whereis gives for a name that nobody holds. "
+    "Start the process first, or give the name itself"
+)
+
+_UNASKED = {
+    "handle_continue": ("continue_with", "handle_continue(argument)"),
+    "code_change": ("sys.change_code", "code_change(old_version, extra)"),
+}
 
 
 def brief(value: object, limit: int = 120) -> str:
@@ -39,8 +52,28 @@ def brief(value: object, limit: int = 120) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
+class OwnRequest(str):
+    """
+    A request that candil itself makes, as ``stop`` does: equal to the plain string, but errors tell
+    it from a program's request of that name.
+    """
+
+    __slots__ = ()
+
+
 class CandilError(Exception):
-    """The base of every error that candil raises by itself."""
+    """
+    The base of every error that candil raises by itself. All can be copied, and pickled if what
+    they hold can.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not by the constructor, which takes other arguments than those in args.
+        return _remade, (type(self), self.args), self.__dict__
+
+
+def _remade(kind: type[CandilError], args: tuple[object, ...]) -> CandilError:
+    return kind.__new__(kind, *args)
 
 
 class CallError(CandilError):
@@ -71,9 +104,13 @@ class NoProc(CallError):
     As a value all are equal.
     """
 
+    def __repr__(self) -> str:
+        is_value = self.target is None and self.request is None
+        return "NoProc()" if is_value else f"NoProc({brief(self.target)})"
+
     def __str__(self) -> str:
         if self.target is None:
-            return "noproc"
+            return "noproc" if self.request is None else _NOBODY
         return (
             f"no process {brief(self.target)}: it has ended or was never started. "
             "Start it first, or call it by a name that its supervisor registers again"
@@ -103,6 +140,16 @@ class CallTimeout(CallError):
         self.timeout = timeout
 
     def __str__(self) -> str:
+        if isinstance(self.request, OwnRequest):
+            if self.request == "stop":
+                return (
+                    f"{brief(self.target)} has not ended within {self.timeout:g} s of stop. "
+                    "It is still to end; give it more time with timeout=, or exit() it with 'kill'"
+                )
+            return (
+                f"{brief(self.target)} did not answer {self.request} within {self.timeout:g} s: "
+                "it is busy, or much is ahead in its mailbox. Give it more time with timeout="
+            )
         return (
             f"{brief(self.target)} did not answer {brief(self.request)} within {self.timeout:g} s. "
             "Give the call more time with .within(seconds) or timeout=, or answer later "
@@ -113,19 +160,34 @@ class CallTimeout(CallError):
 @final
 class ServerExited(CallError):
     """
-    The server ended before it answered; the request may have been half done.
+    The server ended before it answered; the request may have been half done. From ``stop``: it
+    ended, but with another reason.
 
     Chained to the exception that ended it, if one did.
 
     Attributes:
         reason: Why it ended.
+
+        wanted: The reason that ``stop`` asked for; ``None`` when the request was another.
     """
 
-    def __init__(self, target: object, request: object, reason: ExitReason) -> None:
+    def __init__(
+        self,
+        target: object,
+        request: object,
+        reason: ExitReason,
+        wanted: ExitReason | None = None,
+    ) -> None:
         super().__init__(target, request)
         self.reason = reason
+        self.wanted = wanted
 
     def __str__(self) -> str:
+        if self.wanted is not None:
+            return (
+                f"{brief(self.target)} ended with {brief(self.reason, 300)} instead of "
+                f"{brief(self.wanted)}, which stop asked for"
+            )
         return (
             f"{brief(self.target)} ended before it answered {brief(self.request)}: "
             f"{brief(self.reason, 300)}"
@@ -140,6 +202,12 @@ class CallingSelf(CallError):
     """
 
     def __str__(self) -> str:
+        if isinstance(self.request, OwnRequest):
+            return (
+                f"{brief(self.target)} asked itself for {self.request} and would have waited for "
+                "ever. Ask from another process; to stop itself, a callback calls "
+                "candil.stop(reason)"
+            )
         return (
             f"{brief(self.target)} called itself with {brief(self.request)} and would have "
             "waited for ever. "
@@ -250,20 +318,34 @@ class UndefinedCallback(CandilError):
 
         callback: The callback that is missing.
 
-        message: What came.
+        message: What came; for ``code_change`` the old version. Not in the text, which ends in
+            logs, unless it looks like a handler's name.
     """
 
     def __init__(self, server: str, callback: str, message: object) -> None:
-        super().__init__(server, callback, message)
+        super().__init__(server, callback)
         self.server = server
         self.callback = callback
         self.message = message
 
     def __str__(self) -> str:
+        if self.callback in _UNASKED:
+            asker, method = _UNASKED[self.callback]
+            return (
+                f"{self.server} has no {self.callback} method, which {asker} runs. "
+                f"Define {method} in it"
+            )
+        kind = self.callback.removeprefix("handle_")
+        method = "handle_call(request, caller)" if kind == "call" else "handle_cast(message)"
+        message: object = self.message
+        if type(message) is not str or len(message) > _LONGEST_NAME or not message.isidentifier():
+            return (
+                f"{self.server} has no handler for a {kind} that is no name but of type "
+                f"{type(message).__name__}. Define {method} in it"
+            )
         return (
-            f"{self.server} got {brief(self.message)} but has no handler of that name and "
-            f"no {self.callback} method. "
-            f"Decorate a method with @candil.{self.callback}, or define {self.callback}"
+            f"{self.server} has no handler for the {kind} {message!r}. Decorate a method of that "
+            f"name with @candil.{self.callback}, or define {method}"
         )
 
 

@@ -139,6 +139,21 @@ def is_pair(term: object) -> TypeGuard[tuple[object, object]]:
     return isinstance(term, tuple) and len(cast("tuple[object, ...]", term)) == 2  # noqa: PLR2004
 
 
+def cause_of(reason: ExitReason) -> BaseException | None:
+    """
+    Give the exception that tells the whole story of *reason*, for errors to be chained to.
+
+    Args:
+        reason: Why a process ended.
+
+    Returns:
+        What it crashed with, or why its supervisor gave up; ``None`` if there is no exception.
+    """
+    if isinstance(reason, Crashed):
+        return reason.exception
+    return reason.cause if isinstance(reason, Shutdown) else None
+
+
 def is_abnormal(reason: ExitReason) -> bool:
     """
     Tell whether a transient child that ended so would be restarted.

@@ -20,7 +20,7 @@ import trio
 
 from candil.otp._errors import ProcessTerminated
 from candil.otp._events import ProcessLingers, ProcessStarted
-from candil.otp._exit import KILLED, SHUTDOWN, ExitReason, Normal, Shutdown
+from candil.otp._exit import KILLED, SHUTDOWN, ExitReason, Normal, Shutdown, cause_of
 from candil.otp._interrupts import block, run_user_code
 from candil.otp._log import EventLog
 from candil.otp._parking import Slot
@@ -333,7 +333,9 @@ def _why_ended(node: Node) -> BaseException | None:
         and isinstance(reason, Normal | Shutdown)
     ):
         return reason.cause if isinstance(reason, Shutdown) else None
-    return ProcessTerminated(node.block.pid, reason)
+    error = ProcessTerminated(node.block.pid, reason)
+    error.__cause__ = cause_of(reason)
+    return error
 
 
 def current_node() -> Node:

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeGuard, TypeVar, final
-
-import attrs
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeGuard, TypeVar, final
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from candil.otp._process import Process
 
 S_co = TypeVar("S_co", covariant=True)
 
 
+class _Identity:
+    """
+    What is nothing but itself: its copy is the same object, and it is of no use elsewhere.
+
+    No attrs class: ``attrs.asdict`` of a message would take it apart, and the whole run with it.
+    """
+
+    __slots__ = ("__weakref__",)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"{self!r} means something in this run only and cannot be pickled. Send a name instead"
+        )
+
+
 @final
-@attrs.define(eq=False, repr=False)
-class Pid(Generic[S_co]):
+class Pid(_Identity, Generic[S_co]):
     """
     One incarnation of a process; a restarted child has another.
 
-    Pids compare by identity. A pid outlives its process: sending to it is then ignored, calling it
-    raises ``NoProc``.
+    Pids compare by identity, and a copy of a pid is the pid. A pid outlives its process: sending to
+    it is then ignored, calling it raises ``NoProc``.
 
     Attributes:
         node: Name of the node that the process runs on.
@@ -33,11 +53,21 @@ class Pid(Generic[S_co]):
         process: candil's own record while the process lives; not for users.
     """
 
-    node: str
-    incarnation: int
-    id: int
-    label: str
-    process: Process | None = None
+    __slots__ = ("id", "incarnation", "label", "node", "process")
+
+    def __init__(
+        self,
+        node: str,
+        incarnation: int,
+        id: int,  # as the attribute is called
+        label: str,
+        process: Process | None = None,
+    ) -> None:
+        self.node = node
+        self.incarnation = incarnation
+        self.id = id
+        self.label = label
+        self.process = process
 
     def __repr__(self) -> str:
         return f"<Pid {self.node}.{self.id} {self.label}>"
@@ -49,11 +79,13 @@ def is_pid(value: object) -> TypeGuard[Pid[Any]]:
 
 
 @final
-@attrs.define(eq=False, repr=False)
-class Ref:
+class Ref(_Identity):
     """A unique reference: one monitor, or one timer. Compares by identity. OTP: ``make_ref``."""
 
-    id: int
+    __slots__ = ("id",)
+
+    def __init__(self, id: int) -> None:
+        self.id = id
 
     def __repr__(self) -> str:
         return f"<Ref {self.id}>"

@@ -21,7 +21,7 @@ from trio.lowlevel import checkpoint
 from candil.otp._call import refuse_timeout
 from candil.otp._errors import BadReturnValue, ProcessExit
 from candil.otp._events import Hint
-from candil.otp._exit import NORMAL, SHUTDOWN, Crashed, Exit, ExitReason
+from candil.otp._exit import NORMAL, SHUTDOWN, Exit, ExitReason, cause_of
 from candil.otp._gen_server import GenServer
 from candil.otp._handlers import completed, is_async
 from candil.otp._names import Server, name_key
@@ -109,10 +109,12 @@ class Starting(Request[bool]):
 
     def exited_error(self, reason: ExitReason) -> BaseException:
         """Say that the process ended before it was up."""
+        label = self.process.pid.label
         if self.expired:
-            return StartTimeout(self.timeout, Exit("timeout"))
-        error = StartIgnored(reason) if self.ignored else StartError(reason)
-        error.__cause__ = reason.exception if isinstance(reason, Crashed) else None
+            return StartTimeout(self.timeout, Exit("timeout"), label=label)
+        kind = StartIgnored if self.ignored else StartError
+        error = kind(reason, label=label)
+        error.__cause__ = cause_of(reason)
         return error
 
     def expire(self) -> None:
@@ -164,7 +166,8 @@ async def start_process(  # one start, seen from inside
         await node.runtime.give_way()  # now, while there is nothing that a cancellation would leave
     if name is not None:
         if (holder := node.runtime.names.get(name_key(name))) is not None:
-            raise AlreadyStarted(holder.pid, Exit(("already_started", holder.pid)))
+            reason = Exit(("already_started", holder.pid))
+            raise AlreadyStarted(holder.pid, reason, label=cls.__name__, name=name)
         check_name(name)
     process = node.new_process(cls.__name__, current_process.get())
     node.add(process)

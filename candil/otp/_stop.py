@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 import trio
 
 from candil.otp._call import refuse_timeout
-from candil.otp._errors import CallingSelf, CallTimeout, NoProc, ServerExited
+from candil.otp._errors import CallingSelf, CallTimeout, NoProc, OwnRequest, ServerExited
 from candil.otp._exit import NORMAL, Crashed, ExitReason, as_exit_reason
 from candil.otp._gen_server import stop_self
 from candil.otp._names import Name, Server, Via
@@ -22,6 +22,8 @@ from candil.otp._server_loop import Directive, ServerLoop, SystemCall
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
+
+_STOP = OwnRequest("stop")
 
 
 @overload
@@ -79,7 +81,7 @@ def stop(
         _hint_at_own_stop(server)
         return _stop_server(server, as_exit_reason(reason), timeout)
     if server is None:  # what ``whereis`` gives for a name that nobody holds
-        raise NoProc(server, "stop")
+        raise NoProc(server, _STOP)
     stop_self(server)
     return None
 
@@ -100,17 +102,17 @@ async def _stop_server(server: Server[Any], reason: ExitReason, timeout: float) 
     process = resolve(server)
     if process is None or not process.alive:
         await trio.lowlevel.checkpoint()
-        raise NoProc(server, "stop")
+        raise NoProc(server, _STOP)
     if process.task is trio.lowlevel.current_task():
-        raise CallingSelf(server, "stop")
+        raise CallingSelf(server, _STOP)
 
     def end(loop: ServerLoop) -> None:
         loop.ask(Directive(stop=reason))
 
-    post(process, SystemCall(server, "stop", end, timeout))
+    post(process, SystemCall(server, _STOP, end, timeout))
     if not await join(process, timeout):
-        raise CallTimeout(server, "stop", timeout)
+        raise CallTimeout(server, _STOP, timeout)
     ended: ExitReason | None = process.reason
     if ended is not None and ended != reason:
-        error = ServerExited(server, "stop", ended)
+        error = ServerExited(server, _STOP, ended, wanted=reason)
         raise error from (ended.exception if isinstance(ended, Crashed) else None)

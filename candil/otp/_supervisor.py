@@ -26,7 +26,7 @@ from candil.otp._child_spec import ChildSpec, StartFunction, instance_mistakes
 from candil.otp._children import ChildCounts, ChildInfo, Children
 from candil.otp._errors import CandilError, brief
 from candil.otp._events import Hint
-from candil.otp._exit import KILLED, SHUTDOWN, Crashed, Exit, ExitReason, Shutdown, is_abnormal
+from candil.otp._exit import KILLED, SHUTDOWN, Exit, ExitReason, Shutdown, cause_of, is_abnormal
 from candil.otp._gen_server import GenServer, stop_self
 from candil.otp._handlers import handle_call
 from candil.otp._messages import ExitSignal
@@ -205,7 +205,7 @@ class Supervisor(GenServer):
             max_seconds=self.spec.max_seconds,
             history=self.history,
         )
-        error.__cause__ = _cause_of(reason)
+        error.__cause__ = cause_of(reason)
         stop_self(Shutdown(cause=error))
 
     def _delay(self, child: Child, now: float) -> float:
@@ -393,9 +393,3 @@ def _present_error(child: Child) -> CandilError:
     if child.pid is not None:
         return AlreadyStarted(child.pid, Exit(("already_started", child.pid)), child.spec.id)
     return ChildAlreadyPresent(child.spec.id)
-
-
-def _cause_of(reason: ExitReason) -> BaseException | None:
-    if isinstance(reason, Crashed):
-        return reason.exception
-    return reason.cause if isinstance(reason, Shutdown) else None

@@ -4,8 +4,8 @@ What candil raises when a server does not start, a supervisor refuses or gives u
 ::
 
     CandilError
-     ├─ StartError (.child_id .reason)          it did not start
-     │   ├─ AlreadyStarted (.pid)
+     ├─ StartError (.label .child_id .reason)   it did not start
+     │   ├─ AlreadyStarted (.pid .name)
      │   ├─ StartIgnored
      │   └─ StartTimeout (.timeout)
      ├─ SupervisorError (.child_id)             a supervisor refused
@@ -18,7 +18,7 @@ What candil raises when a server does not start, a supervisor refuses or gives u
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 from candil.otp._errors import CandilError, brief
 
@@ -37,16 +37,30 @@ class StartError(CandilError):
         reason: Why; ``Crashed(exception)`` when its constructor or ``init`` raised.
 
         child_id: The id in its supervisor, or ``None`` outside one.
+
+        label: The name of the class or function that was to run; ``None`` if it is not known.
     """
 
-    def __init__(self, reason: ExitReason, child_id: object = None) -> None:
+    def __init__(
+        self, reason: ExitReason, child_id: object = None, *, label: str | None = None
+    ) -> None:
         super().__init__(reason, child_id)
         self.reason = reason
         self.child_id = child_id
+        self.label = label
 
     def __str__(self) -> str:
-        who = "the process" if self.child_id is None else f"child {brief(self.child_id)}"
-        return f"{who} did not start: {brief(self.reason, 300)}"
+        why = (
+            "It gave that reason itself, or an exit signal did; it is in .reason"
+            if self.__cause__ is None
+            else "The exception that this one is chained to (__cause__) shows where"
+        )
+        return f"{self.who()} did not start: {brief(self.reason, 300)}. {why}"
+
+    def who(self) -> str:
+        """Name what did not start, as well as it is known."""
+        what = self.label or "the process"
+        return what if self.child_id is None else f"child {brief(self.child_id)}"
 
 
 @final
@@ -56,15 +70,32 @@ class AlreadyStarted(StartError):
 
     Attributes:
         pid: The process that is there.
+
+        name: The name that it holds, or ``None`` when it is the child itself that is there.
     """
 
-    def __init__(self, pid: Pid[object], reason: ExitReason, child_id: object = None) -> None:
-        super().__init__(reason, child_id)
+    def __init__(
+        self,
+        pid: Pid[object],
+        reason: ExitReason,
+        child_id: object = None,
+        *,
+        label: str | None = None,
+        name: object = None,
+    ) -> None:
+        super().__init__(reason, child_id, label=label)
         self.pid = pid
+        self.name = name
 
     def __str__(self) -> str:
-        what = "the name" if self.child_id is None else f"child {brief(self.child_id)}"
-        return f"{what} is already started as {self.pid}. Use that process, or stop it first"
+        if self.name is None:
+            return (
+                f"{self.who()} is already started as {self.pid}. Use that process, or stop it first"
+            )
+        return (
+            f"{self.who()} did not start: the name {brief(self.name)} is already started as "
+            f"{self.pid}. Use that process, stop it first, or choose another name"
+        )
 
 
 @final
@@ -72,6 +103,12 @@ class StartIgnored(StartError):
     """
     ``init`` returned ``IGNORE``: there is nothing to run, and that is no failure. OTP: ``ignore``.
     """
+
+    def __str__(self) -> str:
+        return (
+            f"{self.who()} did not start, for its init returned candil.IGNORE: there is nothing to "
+            "run. That is no failure; catch StartIgnored where it may happen"
+        )
 
 
 @final
@@ -83,14 +120,14 @@ class StartTimeout(StartError):
         timeout: Seconds that it was given.
     """
 
-    def __init__(self, timeout: float, reason: ExitReason) -> None:
-        super().__init__(reason)
+    def __init__(self, timeout: float, reason: ExitReason, *, label: str | None = None) -> None:
+        super().__init__(reason, label=label)
         self.timeout = timeout
 
     def __str__(self) -> str:
         return (
-            f"init did not end within {self.timeout:g} s; move slow work to "
-            "handle_continue, or give more time"
+            f"{self.who()} did not start: its init did not end within {self.timeout:g} s and was "
+            "killed. Move slow work to handle_continue, or give it more time with timeout="
         )
 
 
@@ -221,6 +258,9 @@ class SpecError(ValueError):
     def __init__(self, mistakes: Sequence[str]) -> None:
         super().__init__(*mistakes)
         self.mistakes = tuple(mistakes)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.mistakes,), self.__dict__
 
     def __str__(self) -> str:
         if len(self.mistakes) == 1:

@@ -13,7 +13,7 @@ import attrs
 import trio
 
 from candil.otp._call import DEFAULT_TIMEOUT, refuse_timeout
-from candil.otp._errors import CallingSelf, NoProc, UndefinedCallback
+from candil.otp._errors import CallingSelf, NoProc, OwnRequest, UndefinedCallback
 from candil.otp._handlers import completed
 from candil.otp._patience import expire_after
 from candil.otp._process import post
@@ -39,6 +39,7 @@ __all__ = [
 async def _ask(
     server: Server[Any], what: str, run: Callable[[ServerLoop], Any], timeout: float
 ) -> Any:
+    what = OwnRequest(what)
     process = resolve(server)
     if process is None or not process.alive:
         await trio.lowlevel.checkpoint()

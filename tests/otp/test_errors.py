@@ -1,9 +1,12 @@
 """What candil raises has attributes for programs and a sentence for people."""
 
+import copy
+import pickle
+
 import pytest
 
 import candil
-from candil.otp._errors import brief
+from candil.otp._errors import OwnRequest, brief
 
 PID = candil.Pid("local", 1, 7, "Counter")
 REASON = candil.Exit("boom")
@@ -12,11 +15,16 @@ ERRORS = [
     candil.CallError(PID, "increment"),
     candil.NoProc(PID, "increment"),
     candil.CallTimeout(PID, "increment", 0.25),
+    candil.CallTimeout(PID, OwnRequest("stop"), 0.25),
+    candil.CallTimeout(PID, OwnRequest("sys.get_state"), 0.25),
     candil.ServerExited(PID, "increment", REASON),
+    candil.ServerExited(PID, OwnRequest("stop"), REASON, wanted=candil.Normal()),
     candil.CallingSelf(PID, "increment"),
+    candil.CallingSelf(PID, OwnRequest("sys.get_state")),
     candil.StartError(REASON),
     candil.StartError(REASON, "a"),
-    candil.AlreadyStarted(PID, REASON),
+    candil.StartError(REASON, label="Counter"),
+    candil.AlreadyStarted(PID, REASON, name="counter"),
     candil.AlreadyStarted(PID, REASON, "a"),
     candil.StartIgnored(candil.Normal()),
     candil.StartTimeout(2.5, REASON),
@@ -98,13 +106,203 @@ def test_a_spec_error_lists_every_mistake() -> None:
     assert "2 mistakes:\n  - child 'a': bad\n  - child 'b': worse" == str(both)
 
 
+@pytest.mark.parametrize(
+    "error", [*ERRORS, candil.SpecError(["a", "b"]), candil.ProcessExit("x")], ids=type
+)
+def test_every_error_can_be_copied(error: Exception) -> None:
+    """The copy says the same and has the same attributes, the very objects."""
+    error.add_note("a note")
+    same = copy.copy(error)
+
+    assert type(same) is type(error)
+    assert (str(same), same.args, vars(same)) == (str(error), error.args, vars(error))
+    assert str(copy.deepcopy(error)) == str(error)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=type)
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_an_error_can_be_pickled_if_what_it_holds_can(error: Exception, protocol: int) -> None:
+    """A name can, a pid cannot, and says so."""
+    if PID in vars(error).values():
+        with pytest.raises(TypeError, match="cannot be pickled"):
+            pickle.dumps(error, protocol)
+        return
+    there = pickle.loads(pickle.dumps(error, protocol))  # noqa: S301  # our own
+
+    assert (type(there), str(there), vars(there)) == (type(error), str(error), vars(error))
+
+
+@pytest.mark.parametrize(
+    ("callback", "message", "text"),
+    [
+        (
+            "handle_call",
+            "get",
+            (
+                "Counter has no handler for the call 'get'. Decorate a method of that name with "
+                "@candil.handle_call, or define handle_call(request, caller)"
+            ),
+        ),
+        (
+            "handle_cast",
+            "reset",
+            (
+                "Counter has no handler for the cast 'reset'. Decorate a method of that name with "
+                "@candil.handle_cast, or define handle_cast(message)"
+            ),
+        ),
+        (
+            "handle_call",
+            7,
+            (
+                "Counter has no handler for a call that is no name but of type int. "
+                "Define handle_call(request, caller) in it"
+            ),
+        ),
+        (
+            "handle_continue",
+            "warm_up",
+            (
+                "Counter has no handle_continue method, which continue_with runs. "
+                "Define handle_continue(argument) in it"
+            ),
+        ),
+        (
+            "code_change",
+            1,
+            (
+                "Counter has no code_change method, which sys.change_code runs. "
+                "Define code_change(old_version, extra) in it"
+            ),
+        ),
+    ],
+)
+def test_an_undefined_callback_says_what_to_define(
+    callback: str, message: object, text: str
+) -> None:
+    """Only calls and casts have decorators; the other callbacks are methods to define."""
+    error = candil.UndefinedCallback("Counter", callback, message)
+
+    assert str(error) == text
+    assert error.message == message
+
+
+@pytest.mark.parametrize("message", [("login", "hunter2"), "hunter2!", "hunter2" * 9, b"hunter2"])
+def test_an_undefined_callback_does_not_show_what_came(message: object) -> None:
+    """It ends in the log, where a password must not: the type is enough."""
+    error = candil.UndefinedCallback("Counter", "handle_cast", message)
+
+    assert f"of type {type(message).__name__}." in str(error)
+    assert "hunter2" not in str(error)
+    assert "hunter2" not in repr(error)
+    assert error.message is message
+
+
+def test_the_errors_of_stop_and_sys_speak_of_no_call() -> None:
+    """Deferred is no way out of them, and who stops wants no answer."""
+    stop, get_state = OwnRequest("stop"), OwnRequest("sys.get_state")
+
+    assert str(candil.CallTimeout(PID, stop, 3)) == (
+        "<Pid local.7 Counter> has not ended within 3 s of stop. It is still to end; give it more "
+        "time with timeout=, or exit() it with 'kill'"
+    )
+    assert str(candil.CallTimeout(PID, get_state, 3)) == (
+        "<Pid local.7 Counter> did not answer sys.get_state within 3 s: it is busy, or much is "
+        "ahead in its mailbox. Give it more time with timeout="
+    )
+    assert str(candil.ServerExited(PID, stop, REASON, wanted=candil.Normal())) == (
+        "<Pid local.7 Counter> ended with Exit(term='boom') instead of Normal(), which stop asked "
+        "for"
+    )
+    assert "Deferred" in str(candil.CallTimeout(PID, "stop", 3))
+    assert "answered 'stop'" in str(candil.ServerExited(PID, "stop", REASON))
+
+
+def crashed_start() -> candil.StartError:
+    """Give the error of a start whose init raised."""
+    error = candil.StartError(candil.Crashed(ValueError("boom")), label="Counter")
+    error.__cause__ = ValueError("boom")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (
+            crashed_start(),
+            (
+                "Counter did not start: Crashed(exception=ValueError('boom')). "
+                "The exception that this one is chained to (__cause__) shows where"
+            ),
+        ),
+        (
+            candil.StartError(REASON, label="Counter"),
+            (
+                "Counter did not start: Exit(term='boom'). "
+                "It gave that reason itself, or an exit signal did; it is in .reason"
+            ),
+        ),
+        (
+            candil.StartError(REASON, "a", label="Counter"),
+            (
+                "child 'a' did not start: Exit(term='boom'). "
+                "It gave that reason itself, or an exit signal did; it is in .reason"
+            ),
+        ),
+        (
+            candil.AlreadyStarted(PID, REASON, "a"),
+            (
+                "child 'a' is already started as <Pid local.7 Counter>. "
+                "Use that process, or stop it first"
+            ),
+        ),
+        (
+            candil.AlreadyStarted(PID, REASON, label="Counter", name="counter"),
+            (
+                "Counter did not start: the name 'counter' is already started as "
+                "<Pid local.7 Counter>. Use that process, stop it first, or choose another name"
+            ),
+        ),
+        (
+            candil.StartIgnored(candil.Normal(), label="Counter"),
+            (
+                "Counter did not start, for its init returned candil.IGNORE: there is nothing to "
+                "run. That is no failure; catch StartIgnored where it may happen"
+            ),
+        ),
+        (
+            candil.StartTimeout(2.5, REASON, label="Counter"),
+            (
+                "Counter did not start: its init did not end within 2.5 s and was killed. "
+                "Move slow work to handle_continue, or give it more time with timeout="
+            ),
+        ),
+    ],
+)
+def test_an_error_of_a_start_says_what_did_not_start_and_what_to_do(
+    error: candil.StartError, text: str
+) -> None:
+    """The class or the child, the name if that is why, and where to look."""
+    assert str(error) == text
+
+
 def test_noproc_is_a_value_too() -> None:
     """The reason noproc is the same whoever it was about; the error tells."""
     assert candil.NoProc() == candil.NoProc("somebody", "ask")
     assert candil.NoProc() != candil.Normal()
     assert 1 == len({candil.NoProc(), candil.NoProc("somebody")})
     assert "noproc" == str(candil.NoProc())
+    assert "NoProc()" == repr(candil.NoProc())
+    assert "NoProc('somebody')" == repr(candil.NoProc("somebody", "ask"))
     assert "'somebody'" in str(candil.NoProc("somebody"))
+
+
+def test_noproc_for_what_whereis_did_not_find_is_a_sentence() -> None:
+    """The bare reason would tell a caller nothing."""
+    assert str(candil.NoProc(None, "ask")) == (
+        "nobody is there: the target is None, which whereis gives for a name that nobody holds. "
+        "Start the process first, or give the name itself"
+    )
 
 
 def test_the_default_process_exit_is_normal() -> None:

@@ -340,9 +340,11 @@ def test_s12_a_real_sigint_at_any_instant_is_an_orderly_stop_with_exit_130(mode:
     lines = run.stdout.splitlines()
 
     assert 60 == len(lines), run.stderr
+    in_init = 1 if mode == "embedded" else 0  # Ctrl-C may end an init that has noted its start
     for line in lines:
         code, starts, stops = map(int, line.split())
-        assert (130, starts) == (code, stops), f"seed {seed}: {lines}\n{run.stderr}"
+        assert 130 == code, f"seed {seed}: {lines}\n{run.stderr}"
+        assert 0 <= starts - stops <= in_init, f"seed {seed}: {lines}\n{run.stderr}"
 
 
 # --- S16: a leaked Cancelled

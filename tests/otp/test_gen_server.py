@@ -794,7 +794,7 @@ async def test_a_request_without_its_callback_is_a_crash(callback: str, ask: Any
         error = down.reason.exception
         assert isinstance(error, candil.UndefinedCallback)
         assert (error.server, error.callback, error.message) == ("Bare", callback, "nothing")
-        assert f"no {callback} method" in str(error)
+        assert f"or define {callback}(" in str(error)
 
 
 async def test_continue_without_handle_continue_is_a_crash() -> None:

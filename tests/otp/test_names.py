@@ -1,5 +1,9 @@
 """Names compare as OTP's terms do: by type and value."""
 
+import copy
+import pickle
+
+import attrs
 import pytest
 from hypothesis import given, strategies as st
 
@@ -76,3 +80,26 @@ def test_only_a_pid_is_a_pid() -> None:
     """A name is not, nor is a reference."""
     assert is_pid(candil.Pid("local", 1, 7, "Counter"))
     assert not any(map(is_pid, ["Counter", candil.Name("Counter"), candil.Ref(7), None]))
+
+
+@pytest.mark.parametrize("own", [candil.Pid("local", 1, 7, "Counter"), candil.Ref(3)], ids=repr)
+def test_a_copy_of_a_pid_or_a_reference_is_the_very_same(own: object) -> None:
+    """Else a copied message would name a process that nobody knows."""
+    assert copy.copy(own) is own
+    assert copy.deepcopy([own]) == [own]
+
+
+@pytest.mark.parametrize("own", [candil.Pid("local", 1, 7, "Counter"), candil.Ref(3)], ids=repr)
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pid_or_a_reference_cannot_be_pickled(own: object, protocol: int) -> None:
+    """It means nothing in another process, and the error says what to send instead."""
+    with pytest.raises(TypeError, match="this run only and cannot be pickled"):
+        pickle.dumps(own, protocol)
+
+
+async def test_a_message_with_a_pid_becomes_a_dictionary_with_that_pid() -> None:
+    """attrs.asdict stops at it, and does not take the whole run apart."""
+    async with candil.open_node(log=False):
+        own = candil.self()
+        down = candil.Down(candil.Ref(3), own, candil.Normal())
+        assert attrs.asdict(down) == {"ref": down.ref, "pid": own, "reason": {}}

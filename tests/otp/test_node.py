@@ -377,6 +377,24 @@ async def test_a_link_that_dies_ends_the_block_with_process_terminated() -> None
     assert ["cancelled"] == log
 
 
+async def test_a_block_that_a_crash_ended_is_chained_to_its_exception() -> None:
+    """So that the traceback leads to the line that is at fault."""
+
+    async def block() -> None:
+        async with candil.open_node(log=False):
+            candil.spawn_link(fail)
+            await trio.sleep_forever()
+
+    async def fail() -> None:
+        raise ValueError("boom")
+
+    with pytest.raises(candil.ProcessTerminated) as raised:
+        await block()
+
+    assert isinstance(raised.value.reason, candil.Crashed)
+    assert raised.value.__cause__ is raised.value.reason.exception
+
+
 async def test_a_block_that_traps_exits_gets_messages_instead() -> None:
     """As every process."""
     async with candil.open_node(log=False):

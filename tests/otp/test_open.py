@@ -83,6 +83,8 @@ async def test_a_start_error_of_a_nested_tree_tells_the_way_down():
 
     assert caught.value.child_id == "inner"
     assert caught.value.reason == candil.Shutdown(("failed_to_start_child", "x", candil.Exit("e1")))
+    assert isinstance(caught.value.__cause__, candil.StartError)
+    assert caught.value.__cause__.child_id == "x"
 
 
 async def test_a_root_whose_name_is_taken_does_not_start():

@@ -240,6 +240,7 @@ async def test_a_start_whose_init_fails_raises_why_and_leaves_nothing(
             assert caught.value.__cause__ is caught.value.reason.exception
         else:
             assert caught.value.reason == expected
+        assert caught.value.label == kind.__name__
         await trio.testing.wait_all_tasks_blocked()
         assert mailbox() == []
         assert candil.is_alive(candil.self())
@@ -286,7 +287,7 @@ async def test_a_start_that_is_ignored_says_so_and_leaves_nothing(
     """OTP's ignore is no failure of anything: Normal is the reason, and no signal stays."""
     async with candil.open_node(log=False):
         candil.trap_exit(True)
-        with pytest.raises(candil.StartIgnored) as caught:
+        with pytest.raises(candil.StartIgnored, match=f"^{kind.__name__} did not start") as caught:
             await start(kind, lambda: candil.IGNORE, name="server")
         assert caught.value.reason == candil.Normal()
         assert candil.whereis("server") is None
@@ -309,6 +310,7 @@ async def test_a_start_under_a_taken_name_leaves_its_holder_alone(
         with pytest.raises(candil.AlreadyStarted, match="already started") as caught:
             await start(kind, lambda: pytest.fail("init ran"), name=name)
         assert caught.value.pid is holder
+        assert (caught.value.label, caught.value.name) == (kind.__name__, name)
         assert candil.process_info(holder) == before
         assert candil.whereis(name) is holder
         assert len(processes()) == 1
@@ -368,6 +370,7 @@ async def test_a_start_that_takes_too_long_is_killed(
             with pytest.raises(candil.StartTimeout, match="within 3 s") as caught:
                 await start(Sleeper, 60, name="server", timeout=3)
             assert (caught.value.timeout, caught.value.reason) == (3, candil.Exit("timeout"))
+            assert caught.value.label == "Sleeper"
             assert candil.whereis("server") is None
             assert processes() == []
         assert trio.current_time() - started == 6

@@ -96,7 +96,7 @@ async def test_stop_of_a_dead_or_unknown_server_raises_noproc() -> None:
             with trio.testing.assert_checkpoints(), pytest.raises(candil.NoProc) as caught:
                 await candil.stop(target)
             assert (caught.value.target, caught.value.request) == (target, "stop")
-        with pytest.raises(candil.NoProc):
+        with pytest.raises(candil.NoProc, match="whereis gives"):
             candil.stop(candil.whereis("nobody"))  # type: ignore[arg-type]
 
 
@@ -117,6 +117,8 @@ async def test_stop_of_a_server_that_ends_otherwise_raises_its_reason(error: Exc
         with pytest.raises(candil.ServerExited) as caught:
             await candil.stop(pid)
         assert (caught.value.target, caught.value.request) == (pid, "stop")
+        assert caught.value.wanted == candil.Normal()
+        assert "instead of Normal(), which stop asked for" in str(caught.value)
         if isinstance(error, candil.ProcessExit):
             assert caught.value.reason == candil.Exit("other")
             assert caught.value.__cause__ is None
@@ -157,6 +159,7 @@ async def test_stop_times_out_and_the_server_goes_on_ending(
             await candil.stop(pid, timeout=3)
         assert trio.current_time() - started == 3
         assert (caught.value.target, caught.value.request, caught.value.timeout) == (pid, "stop", 3)
+        assert str(caught.value).startswith(f"{pid} has not ended within 3 s of stop.")
         assert candil.is_alive(pid)
         assert await candil.receive() == candil.Down(ref, pid, candil.Normal())
         assert trio.current_time() - started == 10
