@@ -19,10 +19,11 @@ from candil.engine._command import argv, environment
 from candil.engine._engine import Engine, binary_exists, binary_path
 from candil.engine._errors import BinaryNotFound, EngineError
 from candil.engine._model import Model, check_file, file_path
-from candil.engine._os_process import ExitStatus, OsProcess
+from candil.engine._os_process import OsProcess
 from candil.engine._probe import Probe, Sight
 
 if TYPE_CHECKING:
+    from candil.engine._exit_status import ExitStatus
     from candil.engine._lineage import Lineage
     from candil.engine._log_file import LogFile
 
@@ -114,8 +115,8 @@ async def keep(
     launch.begun = True
     try:
         await trio.to_thread.run_sync(look_before, engine, model, abandon_on_cancel=True)
-        async with lineage.turn, launch.process.running() as process:
-            status = await process.wait()
+        async with lineage.turn:
+            status = await lineage.post.run(launch.process)
     except EngineError as error:
         candil.cast(server, Refused(launch, error))
     else:
@@ -129,6 +130,7 @@ async def watch(
 ) -> None:
     """Be the process that looks at an engine: often until it is ready, then every *period* s."""
     pause = _FIRST_LOOK
+    await launch.process.begun.wait()
     async with Probe(base_url, launch.nonce, patience) as probe:
         while (sight := await probe.look()) is not Sight.READY:
             candil.cast(server, Seen(launch, sight))
