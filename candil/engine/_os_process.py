@@ -41,6 +41,7 @@ class OsProcess:
         env: Its environment.
         tail: What it wrote last.
         begun: Set when it has a process id.
+        spoke: Set when it writes; who waits for the next time puts a new one in its place.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class OsProcess:
         self.argv = tuple(argv)
         self.tail = LogTail() if tail is None else tail
         self.begun = trio.Event()
+        self.spoke = trio.Event()
         self.env = dict(env)
         self._log = log
         self._run: Run | None = None
@@ -179,6 +181,7 @@ class OsProcess:
             self._guard.order(letter)
 
     def _note(self, data: bytes) -> None:
+        self.spoke.set()
         self.tail.feed(data)
         if self._log is not None:
             self._log.write(data)
