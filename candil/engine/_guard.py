@@ -55,7 +55,7 @@ ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 LOOK_EVERY_MS = None if CAN_PRCTL else 500
 CANNOT_EXECUTE = 127
 CHUNK = 1 << 16
-LIBC = ctypes.CDLL(None, use_errno=True) if CAN_PRCTL else None
+LIBC = ctypes.CDLL(None) if CAN_PRCTL else None
 
 
 def main(arguments: list[str]) -> None:
@@ -175,7 +175,7 @@ def prctl(option: int, value: int) -> None:
 
 
 def launch(program: Program) -> tuple[int, int]:
-    """Start *program* in a session of its own; return its process id and errno, 0 for success."""
+    """Start *program* in a group of its own; return its process id and errno, 0 for success."""
     read, write = os.pipe()  # closed by a successful exec: the end of the file is the good news
     guard = os.getpid()
     pid = os.fork()
@@ -193,7 +193,7 @@ def become(program: Program, report: int, guard: int) -> None:
     """Turn the forked child into *program*; never returns."""
     error = errno.ESRCH
     try:
-        os.setsid()
+        os.setpgid(0, 0)  # not setsid: on a busy machine that alone can wait for some milliseconds
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and that is inherited
         if os.getppid() == guard:

@@ -29,7 +29,7 @@ GRACE: Final = 1.5
 @final
 class OsProcess:
     """
-    A process in its own session, with a guard beside it.
+    A process in a group of its own, in the session of its guard.
 
     It runs while the block of `running` lasts::
 

@@ -262,12 +262,13 @@ async def test_a_guard_that_is_asked_to_end_takes_the_engine_along(
 
 
 async def test_an_interrupt_at_the_terminal_reaches_candil_alone(mark: str) -> None:
-    """Guard and engine have sessions of their own."""
+    """Guard and engine have a session without a terminal, and a group each."""
     async with shell("sleep 100", mark).running() as process:
         pid = await started(process)
 
-        assert len({os.getsid(0), os.getsid(process.guard_pid), os.getsid(pid)}) == 3
+        assert os.getsid(pid) == os.getsid(process.guard_pid) == process.guard_pid
         assert os.getpgid(pid) == pid
+        assert os.getpgid(process.guard_pid) == process.guard_pid
 
 
 async def test_the_engine_inherits_three_files_and_no_more(mark: str) -> None:
