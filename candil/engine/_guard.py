@@ -124,7 +124,8 @@ class Orders:
             if not data:
                 self.poller.unregister(self.control)
                 self.over = True
-        if (self.wake in ready and heard_the_end(self.wake)) or os.getppid() != self.manager:
+        # Always: a signal may have come in the same moment as the order, and then it came first.
+        if heard_the_end(self.wake) or os.getppid() != self.manager:
             self.over = True
 
     def letters(self) -> bytes:
@@ -236,8 +237,10 @@ def obey(letters: bytes, engine: int) -> None:
 
 def heard_the_end(wake: int) -> bool:
     """Read the signals that came, and tell whether one of them asks the guard itself to end."""
-    numbers = set(os.read(wake, 4096))
-    return bool(numbers & ENDING)
+    try:
+        return not ENDING.isdisjoint(os.read(wake, 4096))
+    except BlockingIOError:
+        return False
 
 
 def kill_group(leader: int, number: int) -> None:

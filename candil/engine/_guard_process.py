@@ -127,6 +127,7 @@ class Guard:
         """End the guard, and the program with it; return when nothing is left."""
         self.is_lost = True
         self._close_control()  # the order to kill, and to end
+        self._process.terminate()  # the same, should a forked copy of candil hold the pipe open
         self._wake()
         try:
             with trio.move_on_after(GUARD_SECONDS):
@@ -168,9 +169,10 @@ class Guard:
         while True:
             await self._backlog.wait()
             self._backlog = trio.Event()
-            with suppress(trio.ClosedResourceError):
-                await trio.lowlevel.wait_writable(self._control)
-                self._flush()
+            if self._control >= 0:
+                with suppress(trio.ClosedResourceError):
+                    await trio.lowlevel.wait_writable(self._control)
+                    self._flush()
 
     def _close_control(self) -> None:
         control, self._control = self._control, -1

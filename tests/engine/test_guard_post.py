@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,41 @@ async def dismiss_when_running(post: GuardPost, process: OsProcess) -> None:
     """Dismiss the guard while it guards *process*."""
     await process.begun.wait()
     post.dismiss_nowait()
+
+
+async def test_a_guard_whose_pipe_a_forked_copy_holds_open_ends_when_it_is_dismissed(
+    mark: str,
+) -> None:
+    """The end of the file does not come then, and waiting for it would take a second."""
+    post = GuardPost()
+    async with candil.open_node(log=False):
+        await post.run(shell("exit 0", mark))
+        copy = holder_of_our_files()
+        before = time.monotonic()
+        await post.dismiss()
+
+        assert time.monotonic() - before < 0.9
+        assert not guards(mark)
+        copy.kill()
+        copy.wait()
+
+
+def holder_of_our_files() -> subprocess.Popen[bytes]:
+    """Start a process that inherits every open file, as a fork would, threads or not."""
+    files = [int(name.name) for name in Path("/proc/self/fd").iterdir()]
+    closed = [file for file in files if is_open(file) and not os.get_inheritable(file)]
+    for file in closed:
+        os.set_inheritable(file, True)
+    try:
+        return subprocess.Popen(["/bin/sleep", "60"], close_fds=False)
+    finally:
+        for file in closed:
+            os.set_inheritable(file, False)
+
+
+def is_open(file: int) -> bool:
+    """Whether *file* is open; the look into the folder opened one that is not."""
+    return Path(f"/proc/self/fd/{file}").exists() or Path(f"/proc/self/fd/{file}").is_symlink()
 
 
 @pytest.mark.slow
