@@ -30,6 +30,7 @@ from candil.engine._errors import (
     PortUnavailable as PortUnavailable,
     ReadyTimeout as ReadyTimeout,
 )
+from candil.engine._exit_status import ExitStatus as ExitStatus
 from candil.engine._lifecycle import (
     SUPERVISOR as SUPERVISOR,
     await_ready as await_ready,
@@ -41,7 +42,6 @@ from candil.engine._lifecycle import (
     stop as stop,
 )
 from candil.engine._model import Model as Model, file_path as file_path
-from candil.engine._os_process import ExitStatus as ExitStatus
 from candil.engine._server import (
     EngineServer as EngineServer,
     EngineState as EngineState,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from candil.engine._os_process import ExitStatus
+    from candil.engine._exit_status import ExitStatus
 
 _SHOWN_LINES = 3
 

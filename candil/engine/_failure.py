@@ -17,7 +17,7 @@ from candil.engine._flags import can_do_without, refused_flag
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from candil.engine._os_process import ExitStatus
+    from candil.engine._exit_status import ExitStatus
 
 
 @final

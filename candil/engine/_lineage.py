@@ -1,5 +1,6 @@
 """
-What outlives one incarnation of an engine's server: its port, and what its starts have taught.
+What outlives one incarnation of an engine's server: its port, its guard, and what its starts have
+taught.
 
 A lineage is a handle in the child's spec. Each incarnation gets the same one, whatever else begins
 anew with it.
@@ -13,6 +14,7 @@ import attrs
 import trio
 
 from candil.engine._errors import PortUnavailable
+from candil.engine._guard_post import GuardPost
 from candil.engine._ports import PortLease  # noqa: TC001 - attrs may read it
 
 MOST_FAILED_STARTS: Final = 3
@@ -34,6 +36,8 @@ class Lineage:
 
         moves: How many times in a row another port had to be taken.
 
+        post: The guard that waits between two starts.
+
         turn: Held as long as a process of this engine lives. The next one waits for it: two at
             once would fight for the port, and for the memory.
     """
@@ -42,6 +46,7 @@ class Lineage:
     refused: set[str] = attrs.field(factory=set[str])
     failed_starts: int = 0
     moves: int = 0
+    post: GuardPost = attrs.field(factory=GuardPost)
     turn: trio.Lock = attrs.field(factory=trio.Lock)
 
     def note_ready(self) -> None:

@@ -242,6 +242,7 @@ class EngineServer(candil.GenServer):
             if launch.begun:  # a keeper that is ended before its first step never takes one
                 await launch.over.wait()
         if not candil.is_abnormal(reason):
+            await self._lineage.post.dismiss()
             self._lineage.lease.release()
 
     # --- starting
@@ -325,6 +326,7 @@ class EngineServer(candil.GenServer):
     def _fail(self, error: EngineError) -> None:
         """Stay, in state failed: the next start would fail in the same way."""
         self._dismiss_watcher()
+        self._lineage.post.dismiss_nowait()
         self._lineage.lease.release()
         self.error = error
         self._enter(EngineState.FAILED)

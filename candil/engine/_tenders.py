@@ -19,16 +19,18 @@ from candil.engine._command import argv, environment
 from candil.engine._engine import Engine, binary_exists, binary_path
 from candil.engine._errors import BinaryNotFound, EngineError
 from candil.engine._model import Model, check_file, file_path
-from candil.engine._os_process import ExitStatus, OsProcess
+from candil.engine._os_process import OsProcess
 from candil.engine._probe import Probe, Sight
 
 if TYPE_CHECKING:
+    from candil.engine._exit_status import ExitStatus
     from candil.engine._lineage import Lineage
     from candil.engine._log_file import LogFile
 
-_FIRST_LOOK: Final = 0.005
-_LOOKS_SLOW_DOWN: Final = 1.25
-_LONGEST_LOOK: Final = 0.1
+_FIRST_PAUSE: Final = 0.005
+_PAUSES_GROW: Final = 1.25
+_LONGEST_PAUSE: Final = 0.1
+_MOST_PROMPTED: Final = 200  # an engine that says more is looked at by the clock alone
 
 
 @final
@@ -114,8 +116,8 @@ async def keep(
     launch.begun = True
     try:
         await trio.to_thread.run_sync(look_before, engine, model, abandon_on_cancel=True)
-        async with lineage.turn, launch.process.running() as process:
-            status = await process.wait()
+        async with lineage.turn:
+            status = await lineage.post.run(launch.process)
     except EngineError as error:
         candil.cast(server, Refused(launch, error))
     else:
@@ -128,21 +130,42 @@ async def watch(
     server: candil.Pid[Any], launch: Launch, base_url: str, period: float, patience: float
 ) -> None:
     """Be the process that looks at an engine: often until it is ready, then every *period* s."""
-    pause = _FIRST_LOOK
-    async with Probe(base_url, launch.nonce, patience) as probe:
-        while (sight := await probe.look()) is not Sight.READY:
+    probe = Probe(base_url, launch.nonce, patience)
+    await launch.process.begun.wait()
+    await _until_ready(server, launch, probe)
+    while True:
+        await trio.sleep(period)
+        candil.cast(server, Seen(launch, await probe.look()))
+
+
+async def _until_ready(server: candil.Pid[Any], launch: Launch, probe: Probe) -> None:
+    """
+    Look until the engine is ready: by a clock that slows down, and whenever it has written.
+
+    Its last words before it is ready say so, and those before that it has loaded the model. But
+    whether it writes at all, and how much, is a matter of its arguments.
+    """
+    last, pause, prompted = None, _FIRST_PAUSE, 0
+    while True:
+        words = launch.process.spoke = trio.Event()
+        sight = await probe.look()
+        if sight is not last:
             candil.cast(server, Seen(launch, sight))
-            await trio.sleep(pause)
-            pause = min(pause * _LOOKS_SLOW_DOWN, _LONGEST_LOOK)
-        while True:
-            candil.cast(server, Seen(launch, sight))
-            await trio.sleep(period)
-            sight = await probe.look()
+            last = sight
+        if sight is Sight.READY:
+            return
+        with trio.move_on_after(pause):
+            if prompted == _MOST_PROMPTED:
+                await trio.sleep_forever()
+            await words.wait()
+            prompted += 1
+            continue
+        pause = min(pause * _PAUSES_GROW, _LONGEST_PAUSE)
 
 
 async def drain(base_url: str, seconds: float) -> None:
     """Wait until the engine answers nobody, for *seconds* at most."""
     with trio.move_on_after(seconds):
-        async with Probe(base_url, "", seconds) as probe:
-            while await probe.is_busy():  # noqa: ASYNC110 - another program's state
-                await trio.sleep(_LONGEST_LOOK / 2)
+        probe = Probe(base_url, "", seconds)
+        while await probe.is_busy():  # noqa: ASYNC110 - another program's state
+            await trio.sleep(_LONGEST_PAUSE / 2)

@@ -4,8 +4,9 @@ A program that has an engine, for tests that kill it: ``python -m tests.engine.m
 Its arguments are the folder of ``llama-server``, a model file, and how.
 
 It says ``ready PID`` with the process id of its ``llama-server`` once that answers. How: ``run``
-for `candil.run`, ``open`` for a block, or ``fork`` for a block with a forked copy of the program
-beside it, which inherits all its files.
+for `candil.run`, ``open`` for a block, ``fork`` for a block with a forked copy of the program
+beside it, which inherits all its files, or ``wait`` for a block whose engine stays away for long
+when it was killed.
 """
 
 from __future__ import annotations
@@ -28,14 +29,18 @@ async def announce() -> None:
     await trio.sleep_forever()
 
 
-def tree(folder: str, file: str) -> candil.SupervisorSpec:
+def tree(folder: str, file: str, *, wait: bool) -> candil.SupervisorSpec:
     """One engine, and who announces it."""
     program = engine.Engine(alias="llama", binary_dir=folder, port=0)
     model = engine.Model(
         alias="model", model_dir=Path(file).parent, filename=Path(file).name, context_size=512
     )
+    backoff = candil.Backoff(initial=60, maximum=60) if wait else None
     return candil.supervisor_spec(
-        [engine.child_spec(program, model), candil.child_spec(announce, id="announce")]
+        [
+            engine.child_spec(program, model, backoff=backoff),
+            candil.child_spec(announce, id="announce"),
+        ]
     )
 
 
@@ -52,7 +57,8 @@ async def block(spec: candil.SupervisorSpec, *, fork: bool) -> None:
 
 if __name__ == "__main__":
     folder, file, how = sys.argv[1:]
+    spec = tree(folder, file, wait=how == "wait")
     if how == "run":
-        candil.run(tree(folder, file))
+        candil.run(spec)
     else:
-        trio.run(lambda: block(tree(folder, file), fork=how == "fork"))
+        trio.run(lambda: block(spec, fork=how == "fork"))

@@ -1,5 +1,6 @@
 """Engines that are killed, hang or flood: the real llama-server comes back."""
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -43,6 +44,30 @@ async def test_twenty_kills_are_each_followed_by_an_answer(
         assert len(seen) == 20
         assert census.open_files() <= files
         assert len(census.living(marked, "llama-server")) == 2  # the engine, and its guard
+
+
+async def test_an_engine_comes_back_under_the_guard_that_it_had(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """Unless that was killed, and whether it was killed before, with or after the engine."""
+    async with opened(engine.child_spec(llama, tiny)):
+        url = await engine.await_ready("tiny", 10)
+        (guard,) = census.living(marked, "_guard.py")
+        await killed("tiny")
+        await engine.await_ready("tiny", 10)
+        assert census.living(marked, "_guard.py") == {guard}
+
+        for pause in (0, 0.001, 0.002, 0.003, 0.004, 0.006):
+            (guard,) = census.living(marked, "_guard.py")
+            await killed("tiny")
+            await trio.sleep(pause)
+            os.kill(guard, signal.SIGKILL)
+            with contextlib.suppress(engine.EngineStartError):  # the next engine died with it
+                await engine.await_ready("tiny", 10)
+            assert await engine.await_ready("tiny", 10) == url
+            assert await answer(url) == tiny_gguf.counted(">", 8)
+        await engine.stop("tiny")
+        assert not census.living(marked)
 
 
 @pytest.mark.timeout(300)  # twenty times the loading of a real model, on a busy machine

@@ -2,8 +2,8 @@
 
 import pytest
 
+from candil.engine._exit_status import ExitStatus
 from candil.engine._failure import Cause, classify
-from candil.engine._os_process import ExitStatus
 
 LOADING = "0.00.017 E srv  llama_server: exiting due to model loading error"
 

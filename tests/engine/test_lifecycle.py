@@ -16,7 +16,7 @@ import trio.testing
 
 import candil
 from candil import engine
-from candil.engine import EngineState
+from candil.engine import EngineState, _tenders
 from tests.engine import census, tiny_gguf
 from tests.engine.engines import answer, is_answering, opened
 from tests.engine.waiting import until_async
@@ -314,3 +314,31 @@ async def test_start_to_ready_is_quick(
         await engine.await_ready("tiny", 10)
 
         assert time.perf_counter() - before < 5
+
+
+async def test_an_engine_is_looked_at_when_it_says_something(
+    llama: engine.Engine, tiny: engine.Model, marked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the clock says: its last words before it is ready tell that."""
+    monkeypatch.setattr(_tenders, "_FIRST_PAUSE", 100)
+    monkeypatch.setattr(_tenders, "_LONGEST_PAUSE", 100)
+    async with opened():
+        await engine.start(llama, tiny)
+        await engine.await_ready("tiny", 30)
+
+
+@pytest.mark.parametrize("most_prompted", [0, 200])
+async def test_an_engine_that_says_nothing_or_too_much_becomes_ready_by_the_clock(
+    llama_server_dir: Path,
+    tiny: engine.Model,
+    marked: str,
+    monkeypatch: pytest.MonkeyPatch,
+    most_prompted: int,
+) -> None:
+    """Whether it writes is a matter of its arguments."""
+    monkeypatch.setattr(_tenders, "_MOST_PROMPTED", most_prompted)
+    words = ("-lv", "10") if most_prompted == 0 else ("--log-disable",)
+    llama = engine.Engine(alias="llama", binary_dir=llama_server_dir, port=0, start_args=words)
+    async with opened():
+        await engine.start(llama, tiny)
+        await engine.await_ready("tiny", 30)

@@ -77,6 +77,43 @@ def test_none_lives_after_its_program_is_killed_at_a_random_instant(
             census.seconds_until_none_lives(manager.mark)
 
 
+def test_none_lives_after_its_program_is_killed_in_the_middle_of_a_restart(
+    manage: Callable[..., Manager],
+) -> None:
+    """20 times: the guard has just buried one engine, has its orders, or starts the next."""
+    dice = random.Random()
+    for _ in range(20):
+        with manage() as manager:
+            os.kill(manager.ready(), signal.SIGKILL)
+            time.sleep(dice.uniform(0.0, 0.05))
+            manager.process.kill()
+            manager.process.wait()
+
+            census.seconds_until_none_lives(manager.mark)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_no_guard_that_waits_lives_after_its_program_is_killed(
+    manage: Callable[..., Manager], stopped: bool
+) -> None:
+    """It has nothing to guard, and would be the only thing left; also one that is stopped."""
+    for _ in range(3):
+        with manage("wait") as manager:
+            engine, guard = manager.ready(), manager.guard()
+            os.kill(engine, signal.SIGKILL)
+            while census.is_alive(engine):
+                time.sleep(0.002)
+            assert census.is_alive(guard)
+            if stopped:
+                os.kill(guard, signal.SIGSTOP)
+                while census.state(guard) != "T":
+                    time.sleep(0.002)
+            manager.process.kill()
+            manager.process.wait()
+
+            census.seconds_until_none_lives(manager.mark)
+
+
 def test_none_lives_after_program_and_guard_are_killed_together(
     manage: Callable[..., Manager],
 ) -> None:
@@ -99,7 +136,7 @@ def test_an_engine_whose_guard_is_killed_dies_and_comes_back(
         engine, guard = manager.ready(), manager.guard()
         os.kill(guard, signal.SIGKILL)
         start = time.monotonic()
-        while not (census.living(manager.mark, "llama-server") - {engine}):
+        while not (census.living(manager.mark, "llama-server") - {engine, guard}):
             assert time.monotonic() - start < 10
             time.sleep(0.01)
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from candil.engine import _os_process
+from candil.engine import _guard_process, _os_process
 from candil.engine._errors import EngineUnkillable
+from candil.engine._exit_status import ExitStatus
 from candil.engine._log_file import LogFile
-from candil.engine._os_process import ExitStatus, OsProcess
+from candil.engine._os_process import OsProcess
 from tests.engine import census
 from tests.engine.waiting import until
 
@@ -32,6 +33,11 @@ async def started(process: OsProcess) -> int:
     await until(lambda: process.pid is not None)
     assert process.pid is not None
     return process.pid
+
+
+def left_of(process: OsProcess, mark: str) -> set[int]:
+    """What lives of *process*, its guard aside, which waits for the next."""
+    return census.living(mark) - {process.guard_pid}
 
 
 async def line_of(process: OsProcess, line: str) -> None:
@@ -122,7 +128,7 @@ async def test_stop_kills_after_the_grace(mark: str) -> None:
 
         assert status == ExitStatus(-signal.SIGKILL)
         assert 0.2 <= trio.current_time() - before < 2
-        assert not census.living(mark)
+        assert not left_of(process, mark)
 
 
 async def test_stop_ends_a_stopped_process(mark: str) -> None:
@@ -144,7 +150,7 @@ async def test_stop_works_without_the_help_of_the_guard(mark: str) -> None:
             status = await process.stop(grace=0.1)
 
         assert status.returncode in {None, -signal.SIGKILL}
-        assert not census.living(mark)
+        assert not left_of(process, mark)
 
 
 async def test_stop_of_what_is_gone_returns_at_once(mark: str) -> None:
@@ -168,7 +174,7 @@ async def test_a_cancelled_stop_kills_at_once(mark: str) -> None:
 
         assert scope.cancelled_caught
         assert process.is_gone
-        assert not census.living(mark)
+        assert not left_of(process, mark)
 
 
 async def test_leaving_the_block_kills(mark: str) -> None:
@@ -212,7 +218,7 @@ async def test_the_whole_group_ends_with_its_leader(mark: str) -> None:
         with trio.fail_after(5):
             assert await process.wait() == ExitStatus(-signal.SIGKILL)
 
-        assert not census.living(mark)
+        assert not left_of(process, mark)
 
 
 async def test_the_engine_dies_with_its_guard(mark: str) -> None:
@@ -225,16 +231,17 @@ async def test_the_engine_dies_with_its_guard(mark: str) -> None:
 
         assert status.returncode is None
         assert "guard" in status.describe()
-        assert not census.living(mark)
+        assert not left_of(process, mark)
 
 
 async def test_a_group_that_the_kernel_does_not_end_is_an_error_and_not_a_hang(
     mark: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As with a hung driver; here the look at the group is made to say so."""
-    monkeypatch.setattr(_os_process, "group_is_alive", lambda _: True)
-    monkeypatch.setattr(_os_process, "_KERNEL_SECONDS", 0.1)
-    monkeypatch.setattr(_os_process, "_GUARD_SECONDS", 0.1)
+    monkeypatch.setattr(_guard_process, "group_is_alive", lambda _: True)
+    for module in (_os_process, _guard_process):
+        monkeypatch.setattr(module, "KERNEL_SECONDS", 0.1)
+        monkeypatch.setattr(module, "GUARD_SECONDS", 0.1)
     process = shell("sleep 100", mark)
     with pytest.RaisesGroup(pytest.RaisesExc(EngineUnkillable, match="inside the kernel")):
         async with process.running():
@@ -255,12 +262,13 @@ async def test_a_guard_that_is_asked_to_end_takes_the_engine_along(
 
 
 async def test_an_interrupt_at_the_terminal_reaches_candil_alone(mark: str) -> None:
-    """Guard and engine have sessions of their own."""
+    """Guard and engine have a session without a terminal, and a group each."""
     async with shell("sleep 100", mark).running() as process:
         pid = await started(process)
 
-        assert len({os.getsid(0), os.getsid(process.guard_pid), os.getsid(pid)}) == 3
+        assert os.getsid(pid) == os.getsid(process.guard_pid) == process.guard_pid
         assert os.getpgid(pid) == pid
+        assert os.getpgid(process.guard_pid) == process.guard_pid
 
 
 async def test_the_engine_inherits_three_files_and_no_more(mark: str) -> None:

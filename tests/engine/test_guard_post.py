@@ -1,0 +1,314 @@
+"""A guard that waits from one program to the next, and what may happen to it meanwhile."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+import candil
+from candil.engine import _guard_post, _guard_start
+from candil.engine._exit_status import ExitStatus
+from candil.engine._guard_post import GuardPost
+from candil.engine._guarded_run import Run
+from candil.engine._os_process import OsProcess
+from tests.engine import census
+from tests.engine.waiting import until
+
+
+def shell(script: str, mark: str, **more: str) -> OsProcess:
+    """A process that runs *script*."""
+    return OsProcess(["/bin/sh", "-c", script], env={**os.environ, census.MARK: mark, **more})
+
+
+def guards(mark: str) -> set[int]:
+    """The guards that live."""
+    return census.living(mark, "_guard.py")
+
+
+async def test_one_guard_serves_program_after_program(mark: str) -> None:
+    """Each has its own status and its own words; the guard ends when it is dismissed."""
+    post = GuardPost()
+    async with candil.open_node(log=False):
+        seen = set[int]()
+        for number in range(5):
+            process = shell(f"echo {number}; exit {number}", mark)
+
+            assert await post.run(process) == ExitStatus(number)
+            assert process.tail.lines() == (str(number),)
+            seen |= guards(mark)
+        assert len(seen) == 1
+
+        await post.dismiss()
+        assert not census.living(mark)
+
+
+async def test_a_program_that_cannot_be_executed_does_not_cost_the_guard(mark: str) -> None:
+    """It says why, and waits for the next."""
+    post = GuardPost()
+    async with candil.open_node(log=False):
+        status = await post.run(OsProcess(["/no/such/program"], env={census.MARK: mark}))
+        assert "No such file" in status.describe()
+        (guard,) = guards(mark)
+
+        assert await post.run(shell("exit 3", mark)) == ExitStatus(3)
+        assert guards(mark) == {guard}
+
+
+async def test_a_guard_that_is_killed_while_it_waits_is_replaced_without_a_failed_start(
+    mark: str,
+) -> None:
+    """Known to be dead, dying, or killed with the order in its pipe."""
+    post = GuardPost()
+    async with candil.open_node(log=False):
+        for round_ in range(12):
+            assert await post.run(shell("exit 0", mark)) == ExitStatus(0)
+            (guard,) = guards(mark)
+            os.kill(guard, signal.SIGKILL if round_ % 2 else signal.SIGTERM)
+            if round_ % 3 == 0:
+                await until(lambda guard=guard: not census.is_alive(guard))
+
+            assert await post.run(shell("exit 7", mark)) == ExitStatus(7)
+            assert guard not in guards(mark)
+
+
+async def test_a_guard_that_is_stopped_while_it_waits_is_woken(mark: str) -> None:
+    """Else the next program would not start."""
+    post = GuardPost()
+    async with candil.open_node(log=False):
+        await post.run(shell("exit 0", mark))
+        (guard,) = guards(mark)
+        os.kill(guard, signal.SIGSTOP)
+        await until(lambda: census.state(guard) == "T")
+        with trio.fail_after(10):
+            assert await post.run(shell("exit 7", mark)) == ExitStatus(7)
+
+        os.kill(guard, signal.SIGSTOP)
+        await until(lambda: census.state(guard) == "T")
+        with trio.fail_after(10):
+            await post.dismiss()
+        assert not census.living(mark)
+
+
+async def test_an_order_for_a_program_that_has_ended_does_not_reach_the_next(mark: str) -> None:
+    """Somebody may be late with a kill."""
+    post = GuardPost()
+    async with candil.open_node(log=False):
+        first, second = shell("exit 0", mark), shell("sleep 0.1; exit 4", mark)
+        await post.run(first)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(kill_when_running, first, second)
+            assert await post.run(second) == ExitStatus(4)
+
+
+async def kill_when_running(ended: OsProcess, other: OsProcess) -> None:
+    """Order the death of a process that has ended while another runs."""
+    await other.begun.wait()
+    ended.kill()
+    ended.terminate()
+
+
+async def test_every_program_gets_the_environment_and_folder_of_its_own_start(
+    mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also more than a pipe holds; nothing of the first start's is left in the second."""
+    post = GuardPost()
+    large = "x" * 100_000
+    async with candil.open_node(log=False):
+        await post.run(shell("exit 0", mark, OLD="old"))
+        monkeypatch.chdir(tmp_path)
+        process = shell("pwd; echo $OLD. ${#A} ${#B} ${#C}", mark, A=large, B=large, C=large)
+        await post.run(process)
+
+        assert process.tail.lines() == (str(tmp_path), ". 100000 100000 100000")
+
+
+async def test_a_program_starts_although_the_folder_is_gone(
+    mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it did when it inherited it."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    async with candil.open_node(log=False):
+        assert await GuardPost().run(shell("exit 2", mark)) == ExitStatus(2)
+
+
+async def test_leaving_the_node_ends_a_guard_that_waits(mark: str) -> None:
+    """Nobody has to remember it."""
+    async with candil.open_node(log=False):
+        await GuardPost().run(shell("exit 0", mark))
+        assert guards(mark)
+
+    assert not census.living(mark)
+
+
+async def test_a_guard_that_nobody_needs_leaves_by_itself(
+    mark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some seconds; the next program finds another."""
+    monkeypatch.setattr(_guard_post, "IDLE_SECONDS", 0.05)
+    post = GuardPost()
+    async with candil.open_node(log=False):
+        assert await post.run(shell("sleep 0.2; exit 1", mark)) == ExitStatus(1)
+        await until(lambda: not census.living(mark))
+
+        assert await post.run(shell("exit 2", mark)) == ExitStatus(2)
+
+
+async def test_the_death_of_its_host_ends_guard_and_program(mark: str) -> None:
+    """Whoever owns a guard does not leave it behind; the next program gets another."""
+    post = GuardPost()
+    hosts: list[candil.Pid[Any]] = []
+
+    def note(event: object) -> None:
+        if isinstance(event, candil.ProcessStarted):
+            hosts.append(event.pid)
+
+    async with candil.open_node(log=False):
+        process = shell("sleep 100", mark)
+        with candil.subscribe(note):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(kill_when_begun, process, hosts)
+                with trio.fail_after(10):
+                    assert await post.run(process) == ExitStatus(-signal.SIGKILL)
+        await until(lambda: not census.living(mark))
+
+        assert await post.run(shell("exit 2", mark)) == ExitStatus(2)
+
+
+async def kill_when_begun(process: OsProcess, hosts: list[candil.Pid[Any]]) -> None:
+    """Kill the host of the only guard once *process* runs."""
+    await process.begun.wait()
+    (host,) = hosts
+    candil.exit_nowait(host, "kill")
+
+
+async def test_a_host_that_is_told_to_end_waits_for_the_program(mark: str) -> None:
+    """The closing tree tells everybody at once; a server may still be stopping its engine."""
+    post = GuardPost()
+    async with candil.open_node(log=False):
+        process = shell("sleep 0.2; exit 5", mark)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(dismiss_when_running, post, process)
+            assert await post.run(process) == ExitStatus(5)
+        await until(lambda: not census.living(mark))
+
+
+async def dismiss_when_running(post: GuardPost, process: OsProcess) -> None:
+    """Dismiss the guard while it guards *process*."""
+    await process.begun.wait()
+    post.dismiss_nowait()
+
+
+async def test_a_guard_whose_pipe_a_forked_copy_holds_open_ends_when_it_is_dismissed(
+    mark: str,
+) -> None:
+    """The end of the file does not come then, and waiting for it would take a second."""
+    post = GuardPost()
+    async with candil.open_node(log=False):
+        await post.run(shell("exit 0", mark))
+        copy = holder_of_our_files()
+        before = time.monotonic()
+        await post.dismiss()
+
+        assert time.monotonic() - before < 0.9
+        assert not guards(mark)
+        copy.kill()
+        copy.wait()
+
+
+def holder_of_our_files() -> subprocess.Popen[bytes]:
+    """Start a process that inherits every open file, as a fork would, threads or not."""
+    files = [int(name.name) for name in Path("/proc/self/fd").iterdir()]
+    closed = [file for file in files if is_open(file) and not os.get_inheritable(file)]
+    for file in closed:
+        os.set_inheritable(file, True)
+    try:
+        return subprocess.Popen(["/bin/sleep", "60"], close_fds=False)
+    finally:
+        for file in closed:
+            os.set_inheritable(file, False)
+
+
+def is_open(file: int) -> bool:
+    """Whether *file* is open; the look into the folder opened one that is not."""
+    return Path(f"/proc/self/fd/{file}").exists() or Path(f"/proc/self/fd/{file}").is_symlink()
+
+
+@pytest.mark.slow
+async def test_cancelled_anywhere_it_leaves_nothing(mark: str) -> None:
+    """After any number of steps: with a new guard, and with one that waits."""
+    files = census.open_files()
+    for warm in (False, True):
+        for steps in range(40):
+            async with candil.open_node(log=False):
+                post = GuardPost()
+                if warm:
+                    await post.run(shell("exit 0", mark))
+                process = shell("sleep 100", mark)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(post.run, process)
+                    for _ in range(steps):
+                        await trio.lowlevel.checkpoint()
+                    nursery.cancel_scope.cancel()
+                assert not census.living(mark, "sleep 100")
+                if steps % 2:
+                    await post.dismiss()
+                    assert not census.living(mark)
+            assert not census.living(mark)
+
+    assert census.open_files() == files
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)  # noqa: ASYNC222 - it does not block
+
+
+async def test_no_guard_at_all_is_an_error_of_the_start(
+    mark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the machine has too many processes; the next start may work."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    post = GuardPost()
+    files = census.open_files()
+    async with candil.open_node(log=False):
+        with monkeypatch.context() as patch:
+            patch.setattr(_guard_start.subprocess, "Popen", refuse)
+            with pytest.raises(BlockingIOError):
+                await post.run(shell("exit 0", mark))
+        assert census.open_files() <= files + 4  # trio's own
+
+        assert await post.run(shell("exit 6", mark)) == ExitStatus(6)
+
+
+def test_half_an_order_starts_nothing(mark: str, tmp_path: Path) -> None:
+    """Candil was killed while it wrote: any beginning of an order is none."""
+    made = tmp_path / "made"
+    run = Run(["/bin/sh", "-c", f"touch {made}"], {}, lambda _: None)
+    order = run.as_order()
+    for length in (0, 1, 2, 3, 4, len(order) // 2, len(order) - 1):
+        assert said_by_guard(order[:length], mark) == b""
+
+    assert not made.exists()
+    assert b"started" in said_by_guard(order, mark)
+
+
+def said_by_guard(data: bytes, mark: str) -> bytes:
+    """Start a guard, write *data* to it, close the pipe, and return what it told until its end."""
+    env = {**os.environ, census.MARK: mark}
+    process, control, facts, output = _guard_start.start_guard("half", env)
+    os.write(control, data)
+    time.sleep(0.1 if data else 0)  # it reads what is there before it sees the end
+    os.close(control)
+    assert process.wait(10) == 0
+    said = os.read(facts, 1000)
+    os.close(facts)
+    os.close(output)
+    return said
