@@ -3,24 +3,19 @@ One streamed answer of a chat model, told apart from the beginning of one.
 
 ``llama-server`` ends an answer with ``data: [DONE]``. One that dies says nothing: its connection
 ends, and a proxy in between can make that end look regular. So the mark alone counts.
-
-The one module that imports httpx. ``trust_env`` is off: with a proxy in the environment, loopback
-traffic would go through it. No connection is kept: an idle one delays the server's end after
-SIGTERM.
 """
 
 from __future__ import annotations
 
 import json
-import ssl
 from contextlib import aclosing, asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, final
 
-import httpx  # noqa: ASYNC127 - its successor can replace it here, in one line
 import trio
 
 from candil.engine._errors import EngineError
+from candil.engine._probe import HttpError, new_client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -77,7 +72,7 @@ async def open_chat(
         The connection is closed, and the engine stops answering.
     """
     body = {"messages": [{"role": "user", "content": question}], "stream": True, **options}
-    async with _new_client(base_url, timeout) as client:
+    async with new_client(base_url, timeout) as client:
         try:
             response = await client.send(
                 client.build_request("POST", "/v1/chat/completions", json=body), stream=True
@@ -85,7 +80,7 @@ async def open_chat(
             if response.status_code != HTTPStatus.OK:
                 said = (await response.aread()).decode(errors="replace")[:_SHOWN]
                 raise NoAnswer(base_url, said, response.status_code)
-        except httpx.HTTPError as error:
+        except HttpError as error:
             raise NoAnswer(base_url, _words(error)) from error
         lines = response.aiter_lines()
         async with aclosing(response), aclosing(_pieces(base_url, lines)) as pieces:
@@ -104,7 +99,7 @@ async def _pieces(base_url: str, lines: AsyncIterator[str]) -> AsyncGenerator[st
                 return
             if piece:
                 yield piece
-    except httpx.HTTPError as error:
+    except HttpError as error:
         raise AnswerCut(base_url, _words(error)) from error
     except ValueError as error:
         raise AnswerCut(base_url, str(error)) from error
@@ -118,7 +113,7 @@ async def _exhaust(lines: AsyncIterator[str]) -> None:
     Below it are several generators, which do not close each other; a cancellation at the lowest
     goes through all of them.
     """
-    with suppress(httpx.HTTPError):
+    with suppress(HttpError):
         async for _line in lines:
             pass
 
@@ -146,16 +141,3 @@ def read_line(line: str) -> str | None:
 
 def _words(error: Exception) -> str:
     return str(error) or type(error).__name__
-
-
-def _new_client(base_url: str, timeout: float) -> httpx.AsyncClient:
-    """Make a client of the engine at *base_url*; *timeout* is in seconds, for each wait."""
-    return httpx.AsyncClient(
-        base_url=base_url,
-        timeout=timeout,
-        trust_env=False,
-        headers={"connection": "close"},
-        limits=httpx.Limits(max_keepalive_connections=0),
-        # Never used; the default one reads all certificates of the world first.
-        verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-    )

@@ -130,12 +130,12 @@ async def watch(
     server: candil.Pid[Any], launch: Launch, base_url: str, period: float, patience: float
 ) -> None:
     """Be the process that looks at an engine: often until it is ready, then every *period* s."""
-    probe = Probe(base_url, launch.nonce, patience)
-    await launch.process.begun.wait()
-    await _until_ready(server, launch, probe)
-    while True:
-        await trio.sleep(period)
-        candil.cast(server, Seen(launch, await probe.look()))
+    async with Probe(base_url, launch.nonce, patience) as probe:
+        await launch.process.begun.wait()
+        await _until_ready(server, launch, probe)
+        while True:
+            await trio.sleep(period)
+            candil.cast(server, Seen(launch, await probe.look()))
 
 
 async def _until_ready(server: candil.Pid[Any], launch: Launch, probe: Probe) -> None:
@@ -166,6 +166,6 @@ async def _until_ready(server: candil.Pid[Any], launch: Launch, probe: Probe) ->
 async def drain(base_url: str, seconds: float) -> None:
     """Wait until the engine answers nobody, for *seconds* at most."""
     with trio.move_on_after(seconds):
-        probe = Probe(base_url, "", seconds)
-        while await probe.is_busy():  # noqa: ASYNC110 - another program's state
-            await trio.sleep(_LONGEST_PAUSE / 2)
+        async with Probe(base_url, "", seconds) as probe:
+            while await probe.is_busy():  # noqa: ASYNC110 - another program's state
+                await trio.sleep(_LONGEST_PAUSE / 2)

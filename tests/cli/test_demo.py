@@ -20,7 +20,7 @@ STEPS = [
     *("engine", "model", "tree", "ready"),
     *("question", "kill", "answer", "cut", "noticed", "restart", "ready"),
     *("question", "answer", "complete", "tokens"),
-    *("stop", "gone", "gone", "gone", "gone", "left", "done"),
+    *("stop", "gone", "gone", "gone", "left", "done"),
 ]
 
 

@@ -42,7 +42,8 @@ def engine(request: bytes) -> bytes:
 
 async def look(url: str) -> Sight:
     """One look with a little patience."""
-    return await Probe(url, "nonce", 0.2).look()
+    async with Probe(url, "nonce", 0.2) as probe:
+        return await probe.look()
 
 
 @pytest.mark.parametrize(
@@ -103,5 +104,5 @@ async def test_a_proxy_in_the_environment_is_not_used(monkeypatch: pytest.Monkey
 )
 async def test_an_engine_is_busy_when_one_of_its_slots_is(body: bytes, busy: bool) -> None:
     """One that does not say is not waited for."""
-    async with serving(lambda _: body) as url:
-        assert await Probe(url, "nonce", 1).is_busy() is busy
+    async with serving(lambda _: body) as url, Probe(url, "nonce", 1) as probe:
+        assert await probe.is_busy() is busy
