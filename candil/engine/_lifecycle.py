@@ -54,7 +54,7 @@ class ChildOptions(TypedDict, total=False):
     """What `child_spec` hands on to `candil.child_spec`, where each key is explained."""
 
     id: Hashable
-    name: candil.Server[EngineServer]
+    name: candil.ServerName[EngineServer]
     restart: Literal["permanent", "transient", "temporary"]
     shutdown: float | Literal["brutal_kill"]
     significant: bool

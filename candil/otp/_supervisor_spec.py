@@ -14,7 +14,7 @@ import attrs
 from candil.otp._child_spec import ChildSpec, child_spec, instance_mistakes
 from candil.otp._errors import brief
 from candil.otp._gen_server import GenServer
-from candil.otp._names import Server, typed_key
+from candil.otp._names import ServerName, typed_key
 from candil.otp._spec_checks import choice_mistakes, is_number, key_mistakes, name_mistakes
 from candil.otp._start_process import Startable
 from candil.otp._strategy import AUTO_SHUTDOWNS, STRATEGIES, AutoShutdown, Strategy
@@ -71,7 +71,7 @@ class SupervisorSpec(Startable["Supervisor"]):
     max_seconds: float = 5.0
     auto_shutdown: AutoShutdown = "never"
     id: Hashable = None
-    name: Server[Any] | None = None
+    name: ServerName[Any] | None = None
 
     def __attrs_post_init__(self) -> None:
         mistakes = [
@@ -95,7 +95,7 @@ def supervisor_spec(  # OTP's flags
     max_seconds: float = 5.0,
     auto_shutdown: AutoShutdown = "never",
     id: Hashable = None,  # OTP's key
-    name: Server[Any] | None = None,
+    name: ServerName[Any] | None = None,
 ) -> SupervisorSpec:
     """
     Describe a supervisor: which children, and what happens when one of them ends.
