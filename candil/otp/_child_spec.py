@@ -17,7 +17,7 @@ from candil.otp._errors import brief
 from candil.otp._gen_server import GenServer
 from candil.otp._names import Name, ServerName
 from candil.otp._spec_checks import choice_mistakes, is_number, key_mistakes, name_mistakes
-from candil.otp._start_process import Startable
+from candil.otp._start_process import Startable, server_class
 from candil.otp._supervisor_errors import SpecError
 
 if TYPE_CHECKING:
@@ -202,6 +202,7 @@ def child_spec(  # OTP's keys
         SpecError: With every mistake in it, arguments that *target* does not take included. Those
             that are missing are told by ``supervisor_spec``, since a template may lack some.
     """
+    target = server_class(target)
     is_supervisor = isinstance(target, Startable)
     kind: ChildType = type or ("supervisor" if is_supervisor else "worker")
     if name is None and is_supervisor:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextvars
 import math
 from functools import singledispatch
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final, get_origin
 
 import trio
 from trio.lowlevel import checkpoint
@@ -91,6 +91,12 @@ def server_of(target: object) -> tuple[type[Any], tuple[Any, ...], ServerName[An
     """
     message = f"start takes a GenServer subclass or a supervisor spec; got {target!r}"
     raise TypeError(message)
+
+
+def server_class(target: Any) -> Any:
+    """Give ``Box`` for ``Box[int]``, the same class at run time; anything else as it is."""
+    origin = get_origin(target)
+    return origin if isinstance(origin, type) and issubclass(origin, GenServer) else target
 
 
 @final
@@ -239,6 +245,7 @@ def _initialise_now(
 def _resolve_target(
     target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], name: ServerName[Any] | None
 ) -> tuple[type[Any], tuple[Any, ...], ServerName[Any] | None]:
+    target = server_class(target)
     if isinstance(target, type) and issubclass(target, GenServer):
         return target, args, name
     cls, own_args, own_name = server_of(target)

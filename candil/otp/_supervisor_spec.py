@@ -16,7 +16,7 @@ from candil.otp._errors import brief
 from candil.otp._gen_server import GenServer
 from candil.otp._names import ServerName, typed_key
 from candil.otp._spec_checks import choice_mistakes, is_number, key_mistakes, name_mistakes
-from candil.otp._start_process import Startable
+from candil.otp._start_process import Startable, server_class
 from candil.otp._strategy import AUTO_SHUTDOWNS, STRATEGIES, AutoShutdown, Strategy
 from candil.otp._supervisor_errors import SpecError
 
@@ -163,11 +163,12 @@ def as_child_spec(child: Any) -> Any:
     """
     Give the child spec that *child* stands for, or *child* itself for the checks to complain of.
     """
-    if isinstance(child, SupervisorSpec) or (
-        isinstance(child, type) and issubclass(child, GenServer)
+    target: object = server_class(child)
+    if isinstance(target, SupervisorSpec) or (
+        isinstance(target, type) and issubclass(target, GenServer)
     ):
-        return child_spec(child)
-    return cast("Any", child)
+        return child_spec(target)
+    return child
 
 
 def children_mistakes(

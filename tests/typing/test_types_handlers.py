@@ -252,4 +252,8 @@ async def a_generic_server_s_client_stands_on_the_class_with_its_parameter(
     assert_type(await Box[int].take(pid), int)
     assert_type(Box[int].put(pid, 3), None)
     Box[int].put(pid, "three")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert_type(await candil.start(Box[int], 3), candil.Pid[Box[int]])
+    assert_type(candil.child_spec(Box[int], 3), candil.ChildSpec[Box[int]])
+    candil.supervisor_spec([Box[int]])
+    candil.check_childspecs([Box[int]])
     await Box[str].get(pid)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
