@@ -7,7 +7,7 @@ OTP: the flags and the list of children that ``supervisor:init/1`` returns.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING, Any, cast, final
+from typing import TYPE_CHECKING, Any, TypedDict, cast, final
 
 import attrs
 
@@ -85,6 +85,17 @@ class SupervisorSpec(Startable["Supervisor"]):
         label = self.name or self.id
         who = "" if label is None else f"{brief(label)} "
         return f"<SupervisorSpec {who}{self.strategy}, {len(self.children)} children>"
+
+
+class SupervisorOptions(TypedDict, total=False):
+    """What opening a tree of a list of children hands on to ``supervisor_spec``."""
+
+    strategy: Strategy
+    max_restarts: int
+    max_seconds: float
+    auto_shutdown: AutoShutdown
+    id: Hashable
+    name: ServerName[Any] | None
 
 
 def supervisor_spec(  # OTP's flags
