@@ -78,7 +78,11 @@ from candil.otp._names import (
     Via as Via,
 )
 from candil.otp._node import Node as Node, open_node as open_node
-from candil.otp._open import open_supervisor as open_supervisor, serve as serve
+from candil.otp._open import (
+    open_supervisor as open_supervisor,
+    root as root,
+    serve as serve,
+)
 from candil.otp._pid import Pid as Pid, Ref as Ref
 from candil.otp._registration import (
     register as register,
@@ -236,6 +240,7 @@ __all__ = [
     "receive",
     "register",
     "restart_child",
+    "root",
     "run",
     "self",
     "send",

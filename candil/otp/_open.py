@@ -12,7 +12,7 @@ import trio
 from candil.otp._child_spec import ChildSpec
 from candil.otp._exit import Shutdown
 from candil.otp._gen_server import GenServer
-from candil.otp._node import Node, open_node
+from candil.otp._node import Node, current_node, open_node
 from candil.otp._start_process import start_process
 from candil.otp._supervisor_errors import StartError
 from candil.otp._supervisor_spec import SupervisorOptions, SupervisorSpec, supervisor_spec
@@ -52,6 +52,23 @@ async def open_tree(
             raise
         node.root = root
         yield node, root.pid
+
+
+def root() -> Pid[Supervisor] | None:
+    """
+    Give the root supervisor of the tree that this code belongs to.
+
+    That is the tree of the process that runs it; outside every process, the one that is open.
+
+    Returns:
+        Its pid; ``None`` if the block was opened by ``open_node`` and has none, or if the root is
+        still starting its children.
+
+    Raises:
+        RuntimeError: No tree is open, or this task belongs to none of several.
+    """
+    found = current_node().root
+    return None if found is None else found.pid
 
 
 @asynccontextmanager
