@@ -32,7 +32,6 @@ from candil.engine._model import Model
 from candil.engine._ports import PortLease
 from candil.engine._server import FAMILY, EngineServer, EngineState, Timing
 from candil.engine._tenders import look_before
-from candil.otp._node import current_node
 
 if TYPE_CHECKING:
     import os
@@ -54,7 +53,7 @@ class ChildOptions(TypedDict, total=False):
     """What `child_spec` hands on to `candil.child_spec`, where each key is explained."""
 
     id: Hashable
-    name: candil.Server[EngineServer]
+    name: candil.ServerName[EngineServer]
     restart: Literal["permanent", "transient", "temporary"]
     shutdown: float | Literal["brutal_kill"]
     significant: bool
@@ -333,7 +332,7 @@ def _with_supervisor(
 async def _engines_supervisor() -> candil.Pid[candil.Supervisor]:
     """Find the engines' supervisor; start it below the root if there is none yet."""
     while (found := candil.whereis(SUPERVISOR)) is None:
-        root = current_node().root
+        root = candil.root()
         if root is None:
             message = (
                 "engine.start() puts engines under the root of the open tree, and this block has "
@@ -341,7 +340,7 @@ async def _engines_supervisor() -> candil.Pid[candil.Supervisor]:
             )
             raise RuntimeError(message)
         try:
-            await candil.start_child(root.pid, engines_spec())
+            await candil.start_child(root, engines_spec())
         except candil.AlreadyStarted:  # somebody else was quicker
             await trio.lowlevel.checkpoint()
     return found

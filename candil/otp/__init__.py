@@ -72,9 +72,18 @@ from candil.otp._mail import (
     start_interval as start_interval,
 )
 from candil.otp._messages import Down as Down, ExitSignal as ExitSignal, Timeout as Timeout
-from candil.otp._names import Name as Name, Server as Server, Via as Via
+from candil.otp._names import (
+    Name as Name,
+    Server as Server,
+    ServerName as ServerName,
+    Via as Via,
+)
 from candil.otp._node import Node as Node, open_node as open_node
-from candil.otp._open import open_supervisor as open_supervisor, serve as serve
+from candil.otp._open import (
+    open_supervisor as open_supervisor,
+    root as root,
+    serve as serve,
+)
 from candil.otp._pid import Pid as Pid, Ref as Ref
 from candil.otp._registration import (
     register as register,
@@ -188,6 +197,7 @@ __all__ = [
     "RestartIntensityExceeded",
     "Server",
     "ServerExited",
+    "ServerName",
     "Shutdown",
     "SimpleOneForOneError",
     "SpecError",
@@ -231,6 +241,7 @@ __all__ = [
     "receive",
     "register",
     "restart_child",
+    "root",
     "run",
     "self",
     "send",

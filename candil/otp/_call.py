@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from time import perf_counter
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, final
 
 import attrs
 from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
@@ -36,6 +36,15 @@ if TYPE_CHECKING:
 
     from candil.otp._names import Server
     from candil.otp._server_loop import ServerLoop
+
+    class Immediate(Protocol):
+        """
+        Any answer but ``None`` and a ``Deferred``, which alone is said not to have this method: the
+        types know no other way to ask whether a union holds one.
+        """
+
+        def __reduce__(self) -> str | tuple[Any, ...]: ...
+
 
 T = TypeVar("T")
 
@@ -138,6 +147,9 @@ class Deferred(Generic[T]):
     """
 
     __slots__ = ("_calls", "_replied", "_value")
+
+    if TYPE_CHECKING:  # what tells it from any other answer, see Immediate
+        __reduce__: None  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __init__(self) -> None:
         self._calls: list[Call] = []

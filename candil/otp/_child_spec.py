@@ -15,9 +15,9 @@ import attrs
 from candil.otp._backoff import Backoff
 from candil.otp._errors import brief
 from candil.otp._gen_server import GenServer
-from candil.otp._names import Name, Server
+from candil.otp._names import Name, ServerName
 from candil.otp._spec_checks import choice_mistakes, is_number, key_mistakes, name_mistakes
-from candil.otp._start_process import Startable
+from candil.otp._start_process import Startable, server_class
 from candil.otp._supervisor_errors import SpecError
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class ChildSpec(Generic[S_co]):
     target: Any
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
-    name: Server[Any] | None = None
+    name: ServerName[Any] | None = None
     restart: Restart = "permanent"
     shutdown: ShutdownBudget = WORKER_SHUTDOWN
     significant: bool = False
@@ -116,7 +116,7 @@ def child_spec(
     /,
     *args: Any,
     id: Hashable = ...,
-    name: Server[Any] | None = ...,
+    name: ServerName[Any] | None = ...,
     restart: Restart = ...,
     shutdown: ShutdownBudget | None = ...,
     significant: bool = ...,
@@ -130,7 +130,7 @@ def child_spec(
     /,
     *args: Any,
     id: Hashable = ...,
-    name: Server[Any] | None = ...,
+    name: ServerName[Any] | None = ...,
     restart: Restart = ...,
     shutdown: ShutdownBudget | None = ...,
     significant: bool = ...,
@@ -144,7 +144,7 @@ def child_spec(
     /,
     *args: Any,
     id: Hashable = ...,
-    name: Server[Any] | None = ...,
+    name: ServerName[Any] | None = ...,
     restart: Restart = ...,
     shutdown: ShutdownBudget | None = ...,
     significant: bool = ...,
@@ -157,7 +157,7 @@ def child_spec(  # OTP's keys
     /,
     *args: Any,
     id: Hashable = None,  # OTP's key
-    name: Server[Any] | None = None,
+    name: ServerName[Any] | None = None,
     restart: Restart = "permanent",
     shutdown: ShutdownBudget | None = None,
     significant: bool = False,
@@ -202,6 +202,7 @@ def child_spec(  # OTP's keys
         SpecError: With every mistake in it, arguments that *target* does not take included. Those
             that are missing are told by ``supervisor_spec``, since a template may lack some.
     """
+    target = server_class(target)
     is_supervisor = isinstance(target, Startable)
     kind: ChildType = type or ("supervisor" if is_supervisor else "worker")
     if name is None and is_supervisor:

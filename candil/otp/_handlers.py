@@ -32,12 +32,20 @@ from candil.otp._runtime import resolve
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Coroutine
 
+    from candil.otp._call import Immediate
     from candil.otp._names import Server
 
 S = TypeVar("S")
 P = ParamSpec("P")
-R = TypeVar("R")  # what the method returns
-T = TypeVar("T")  # what the client gets
+R = TypeVar("R")
+T = TypeVar("T")
+# Covariant, so that a subclass may override a handler. For S it is not the whole truth: who has the
+# handler of a base has no promise that its client takes the base's pids. Nobody has: the client is
+# looked up on a class that is written down.
+S_co = TypeVar("S_co", covariant=True)  # the server
+M_co = TypeVar("M_co", covariant=True)  # the method, without its self
+R_co = TypeVar("R_co", covariant=True)  # what the method returns, once awaited
+T_co = TypeVar("T_co", covariant=True)  # what the client gets
 
 Functions = dict[str, tuple[Callable[..., Any], bool]]
 """Handlers by name: the function, and whether it is async."""
@@ -83,7 +91,7 @@ class _Arity:
 
 
 @final
-class CallClient(Generic[S, P, T]):
+class CallClient(Generic[S_co, P, T_co]):
     """
     The client of one call handler: ``await Counter.increment(server, by=2)``.
 
@@ -104,13 +112,13 @@ class CallClient(Generic[S, P, T]):
         return f"<client of {self._request!r}, timeout {self._timeout:g} s>"
 
     def __call__(
-        self, server: Server[S], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Coroutine[Any, Any, T]:
+        self, server: Server[S_co], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, T_co]:
         if kwargs or len(args) != self._enough:
             self._arity.check(args, kwargs)
         return perform(server, self._request, args, kwargs, self._timeout)
 
-    def within(self, seconds: float) -> CallClient[S, P, T]:
+    def within(self, seconds: float) -> CallClient[S_co, P, T_co]:
         """
         Give the same client with another timeout.
 
@@ -126,7 +134,7 @@ class CallClient(Generic[S, P, T]):
 
 
 @final
-class CastClient(Generic[S, P]):
+class CastClient(Generic[S_co, P]):
     """
     The client of one cast handler: ``Counter.reset(server)``. Returns at once, and never fails for
     want of a server.
@@ -142,7 +150,7 @@ class CastClient(Generic[S, P]):
     def __repr__(self) -> str:
         return f"<client of cast {self._message!r}>"
 
-    def __call__(self, server: Server[S], /, *args: P.args, **kwargs: P.kwargs) -> None:
+    def __call__(self, server: Server[S_co], /, *args: P.args, **kwargs: P.kwargs) -> None:
         if kwargs or len(args) != self._enough:
             self._arity.check(args, kwargs)
         process = server.process if type(server) is Pid else resolve(server)
@@ -182,7 +190,7 @@ class Handler(ABC):
 
 
 @final
-class CallHandler(Handler, Generic[S, P, R, T]):
+class CallHandler(Handler, Generic[S_co, M_co, R_co]):
     """A method that answers calls; made by ``handle_call``."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -190,12 +198,38 @@ class CallHandler(Handler, Generic[S, P, R, T]):
         self._make_client()
 
     def _make_client(self) -> None:
-        self._client: CallClient[S, P, T] = CallClient(self.__name__, self.arity, DEFAULT_TIMEOUT)
+        self._client: CallClient[S_co, ..., Any] = CallClient(
+            self.__name__, self.arity, DEFAULT_TIMEOUT
+        )
 
+    # Of a union with a Deferred, the client gets what that will hold. ``T | Deferred[T]`` would say
+    # it all, but mypy would widen ``int | str`` to ``object``: so R_co, wherever there is none.
     @overload
-    def __get__(self, instance: None, owner: type[Any]) -> CallClient[S, P, T]: ...
+    def __get__(
+        self: CallHandler[Any, Callable[P, Any], Immediate | None], instance: None, owner: type[Any]
+    ) -> CallClient[S_co, P, R_co]: ...
     @overload
-    def __get__(self, instance: object, owner: type[Any] | None = None) -> Callable[P, R]: ...
+    def __get__(
+        self: CallHandler[Any, Callable[P, Any], Deferred[T]], instance: None, owner: type[Any]
+    ) -> CallClient[S_co, P, T]: ...
+    @overload
+    def __get__(
+        self: CallHandler[Any, Callable[P, Any], Immediate | Deferred[T]],
+        instance: None,
+        owner: type[Any],
+    ) -> CallClient[S_co, P, T]: ...
+    @overload
+    def __get__(
+        self: CallHandler[Any, Callable[P, Any], Immediate | Deferred[T] | None],
+        instance: None,
+        owner: type[Any],
+    ) -> CallClient[S_co, P, T | None]: ...
+    @overload
+    def __get__(
+        self: CallHandler[Any, Callable[P, Any], Any], instance: None, owner: type[Any]
+    ) -> CallClient[S_co, P, R_co]: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> M_co: ...
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
         if instance is None:
             return self._client
@@ -203,7 +237,7 @@ class CallHandler(Handler, Generic[S, P, R, T]):
 
 
 @final
-class CastHandler(Handler, Generic[S, P, R]):
+class CastHandler(Handler, Generic[S_co, M_co]):
     """A method that is told things; made by ``handle_cast``."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -211,12 +245,14 @@ class CastHandler(Handler, Generic[S, P, R]):
         self._make_client()
 
     def _make_client(self) -> None:
-        self._client: CastClient[S, P] = CastClient(self.__name__, self.arity)
+        self._client: CastClient[S_co, ...] = CastClient(self.__name__, self.arity)
 
     @overload
-    def __get__(self, instance: None, owner: type[Any]) -> CastClient[S, P]: ...
+    def __get__(
+        self: CastHandler[S, Callable[P, Any]], instance: None, owner: type[Any]
+    ) -> CastClient[S, P]: ...
     @overload
-    def __get__(self, instance: object, owner: type[Any] | None = None) -> Callable[P, R]: ...
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> M_co: ...
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
         if instance is None:
             return self._client
@@ -225,19 +261,11 @@ class CastHandler(Handler, Generic[S, P, R]):
 
 @overload
 def handle_call(
-    function: Callable[Concatenate[S, P], Coroutine[Any, Any, Deferred[T]]],
-) -> CallHandler[S, P, Coroutine[Any, Any, Deferred[T]], T]: ...
+    function: Callable[Concatenate[S, P], Coroutine[Any, Any, R]],
+) -> CallHandler[S, Callable[P, Coroutine[Any, Any, R]], R]: ...
 @overload
-def handle_call(
-    function: Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
-) -> CallHandler[S, P, Coroutine[Any, Any, T], T]: ...
-@overload
-def handle_call(
-    function: Callable[Concatenate[S, P], Deferred[T]],
-) -> CallHandler[S, P, Deferred[T], T]: ...
-@overload
-def handle_call(function: Callable[Concatenate[S, P], T]) -> CallHandler[S, P, T, T]: ...
-def handle_call(function: Callable[..., Any]) -> CallHandler[Any, Any, Any, Any]:
+def handle_call(function: Callable[Concatenate[S, P], R]) -> CallHandler[S, Callable[P, R], R]: ...
+def handle_call(function: Callable[..., Any]) -> CallHandler[Any, Any, Any]:
     """
     Make a method of a ``GenServer`` answer calls: one clause of OTP's ``handle_call``, named after
     its request.
@@ -260,10 +288,12 @@ def handle_call(function: Callable[..., Any]) -> CallHandler[Any, Any, Any, Any]
 @overload
 def handle_cast(
     function: Callable[Concatenate[S, P], Coroutine[Any, Any, None]],
-) -> CastHandler[S, P, Coroutine[Any, Any, None]]: ...
+) -> CastHandler[S, Callable[P, Coroutine[Any, Any, None]]]: ...
 @overload
-def handle_cast(function: Callable[Concatenate[S, P], None]) -> CastHandler[S, P, None]: ...
-def handle_cast(function: Callable[..., Any]) -> CastHandler[Any, Any, Any]:
+def handle_cast(
+    function: Callable[Concatenate[S, P], None],
+) -> CastHandler[S, Callable[P, None]]: ...
+def handle_cast(function: Callable[..., Any]) -> CastHandler[Any, Any]:
     """
     Make a method of a ``GenServer`` take casts: one clause of OTP's ``handle_cast``, named after
     its message.
@@ -299,7 +329,7 @@ def decorate_overrides(cls: type[Any]) -> None:
     Make handlers of those methods that override one in *cls* and are not decorated again: on the
     class their name stays the client.
     """
-    handlers: dict[str, type[CallHandler[Any, Any, Any, Any] | CastHandler[Any, Any, Any]]] = {
+    handlers: dict[str, type[CallHandler[Any, Any, Any] | CastHandler[Any, Any]]] = {
         name: type(cast("Any", value))
         for base in reversed(cls.__mro__)
         for name, value in vars(base).items()

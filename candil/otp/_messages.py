@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 import attrs
 
 if TYPE_CHECKING:
     from candil.otp._exit import ExitReason
+    from candil.otp._names import Server
     from candil.otp._pid import Pid, Ref
 
 
@@ -27,7 +28,7 @@ class Down:
     """
 
     ref: Ref
-    pid: Pid[object] | object
+    pid: Server[Any]
     reason: ExitReason
 
 
@@ -43,7 +44,7 @@ class ExitSignal:
         reason: Why.
     """
 
-    pid: Pid[object] | None
+    pid: Pid[Any] | None
     reason: ExitReason
 
 

@@ -52,7 +52,10 @@ class Via(Generic[S_co]):
     key: Hashable
 
 
-Server: TypeAlias = Pid[S] | Name[S] | Via[S] | str
+ServerName: TypeAlias = Name[S] | Via[S] | str
+"""Whatever a server can be registered under."""
+
+Server: TypeAlias = Pid[S] | ServerName[S]
 """Whatever a server can be called by."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator, Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import trio
 
@@ -12,10 +12,10 @@ from candil.otp._child_spec import ChildSpec
 from candil.otp._exit import Shutdown
 from candil.otp._gen_server import GenServer
 from candil.otp._interrupts import block
-from candil.otp._node import Node, open_node
+from candil.otp._node import Node, current_node, open_node
 from candil.otp._start_process import start_process
 from candil.otp._supervisor_errors import StartError
-from candil.otp._supervisor_spec import SupervisorSpec, supervisor_spec
+from candil.otp._supervisor_spec import SupervisorOptions, SupervisorSpec, supervisor_spec
 
 if TYPE_CHECKING:
     from candil.otp._pid import Pid
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Tree = SupervisorSpec | Iterable[ChildSpec[Any] | SupervisorSpec | type[GenServer]]
 
 
-def as_tree(tree: Tree, options: dict[str, Any]) -> SupervisorSpec:
+def as_tree(tree: Tree, options: SupervisorOptions) -> SupervisorSpec:
     """Give the supervisor spec that *tree* is, or is the children of."""
     if not isinstance(tree, SupervisorSpec):
         return supervisor_spec(tree, **options)
@@ -54,9 +54,26 @@ async def open_tree(
         yield node, root.pid
 
 
+def root() -> Pid[Supervisor] | None:
+    """
+    Give the root supervisor of the tree that this code belongs to.
+
+    That is the tree of the process that runs it; outside every process, the one that is open.
+
+    Returns:
+        Its pid; ``None`` if the block was opened by ``open_node`` and has none, or if the root is
+        still starting its children.
+
+    Raises:
+        RuntimeError: No tree is open, or this task belongs to none of several.
+    """
+    found = current_node().root
+    return None if found is None else found.pid
+
+
 @block
 async def open_supervisor(
-    tree: Tree, *, log: bool = True, **options: Any
+    tree: Tree, *, log: bool = True, **options: Unpack[SupervisorOptions]
 ) -> AsyncGenerator[Pid[Supervisor]]:
     """
     Run a supervision tree while the block lasts.
@@ -97,8 +114,9 @@ async def open_supervisor(
 async def serve(
     tree: Tree,
     *,
+    log: bool = True,
     task_status: trio.TaskStatus[Pid[Supervisor]] = trio.TASK_STATUS_IGNORED,
-    **options: Any,
+    **options: Unpack[SupervisorOptions],
 ) -> None:
     """
     Run a supervision tree as a task: ``root = await nursery.start(candil.serve, tree)``.
@@ -107,6 +125,8 @@ async def serve(
 
     Args:
         tree: As for ``open_supervisor``.
+
+        log: As for ``open_supervisor``.
 
         task_status: Gets the root's pid when all children are up.
 
@@ -118,6 +138,6 @@ async def serve(
     Cancellation:
         Stops the tree in order.
     """
-    async with open_supervisor(tree, **options) as root:
+    async with open_supervisor(tree, log=log, **options) as root:
         task_status.started(root)
         await trio.sleep_forever()

@@ -45,7 +45,7 @@ from candil.otp._request import Request
 from candil.otp._runtime import current_process
 
 if TYPE_CHECKING:
-    from candil.otp._names import Via
+    from candil.otp._names import Server, Via
     from candil.otp._node import Node
     from candil.otp._pid import Pid, Ref
     from candil.otp._runtime import Runtime
@@ -81,8 +81,8 @@ class Process:
     reason: ExitReason | None = None
     links: dict[Process, None] = attrs.field(factory=dict["Process", None])
     monitors: dict[Ref, Process] = attrs.field(factory=dict["Ref", "Process"])
-    watchers: dict[Ref, tuple[Process, object]] = attrs.field(
-        factory=dict["Ref", "tuple[Process, object]"]
+    watchers: dict[Ref, tuple[Process, Server[Any]]] = attrs.field(
+        factory=dict["Ref", "tuple[Process, Server[Any]]"]
     )
     names: list[object] = attrs.field(factory=list[object])
     registered: str | None = None
@@ -212,7 +212,7 @@ def unlink_processes(one: Process, other: Process) -> None:
     other.links.pop(one, None)
 
 
-def add_monitor(watcher: Process, target: Process, shown: object) -> Ref:
+def add_monitor(watcher: Process, target: Process, shown: Server[Any]) -> Ref:
     """Have *watcher* get a ``Down`` that shows *shown* when *target* ends."""
     ref = watcher.runtime.new_ref()
     watcher.monitors[ref] = target

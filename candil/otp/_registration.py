@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from candil.otp._errors import RegistrationError
-from candil.otp._names import Name, Server, Via, name_key
+from candil.otp._names import Name, ServerName, Via, name_key
 from candil.otp._runtime import get_runtime
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def claim_name(process: Process, name: object) -> None:
     process.runtime.names[key] = process
 
 
-def register(name: Server[Any], pid: Pid[Any]) -> None:
+def register(name: ServerName[Any], pid: Pid[Any]) -> None:
     """
     Give a name to a process; it keeps it until it ends or ``unregister``.
 
@@ -65,7 +65,7 @@ def register(name: Server[Any], pid: Pid[Any]) -> None:
     claim_name(process, name)
 
 
-def unregister(name: Server[Any]) -> None:
+def unregister(name: ServerName[Any]) -> None:
     """
     Take a name away from its process.
 
@@ -90,7 +90,7 @@ def unregister(name: Server[Any]) -> None:
 def whereis(name: Name[S] | Via[S]) -> Pid[S] | None: ...
 @overload
 def whereis(name: str) -> Pid[Any] | None: ...
-def whereis(name: Name[Any] | Via[Any] | str) -> Pid[Any] | None:
+def whereis(name: ServerName[Any]) -> Pid[Any] | None:
     """
     Give the process that holds a name now.
 

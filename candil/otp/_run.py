@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Unpack, final
 
 import attrs
 import trio
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from candil.otp._node import Node
-    from candil.otp._supervisor_spec import SupervisorSpec
+    from candil.otp._supervisor_spec import SupervisorOptions, SupervisorSpec
 
 EXIT_FAILED = 1
 EXIT_GAVE_UP = 3
@@ -46,7 +46,7 @@ _SIGNALS = [
 ]
 
 
-def run(tree: Tree, *, log: bool = True, **options: Any) -> None:
+def run(tree: Tree, *, log: bool = True, **options: Unpack[SupervisorOptions]) -> None:
     """
     Run a supervision tree as the whole program: ``candil.run(tree)`` calls ``trio.run``.
 

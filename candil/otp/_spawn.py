@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import TypeVarTuple
 
-    from candil.otp._names import Server, Via
+    from candil.otp._names import Server, ServerName, Via
     from candil.otp._pid import Pid, Ref
 
     Args = TypeVarTuple("Args")
@@ -47,7 +47,7 @@ def own_process(what: str) -> Process:
 def spawn(
     function: Callable[[*Args], Awaitable[object]],
     *args: *Args,
-    name: Server[Any] | None = None,
+    name: ServerName[Any] | None = None,
 ) -> Pid[Any]:
     """
     Run an async function as a new process, which nobody is linked to.
@@ -76,7 +76,7 @@ def spawn(
 def spawn_link(
     function: Callable[[*Args], Awaitable[object]],
     *args: *Args,
-    name: Server[Any] | None = None,
+    name: ServerName[Any] | None = None,
 ) -> Pid[Any]:
     """
     Run an async function as a new process linked to this one. As ``spawn`` otherwise. OTP:
@@ -94,7 +94,7 @@ def spawn_link(
 def spawn_monitor(
     function: Callable[[*Args], Awaitable[object]],
     *args: *Args,
-    name: Server[Any] | None = None,
+    name: ServerName[Any] | None = None,
 ) -> tuple[Pid[Any], Ref]:
     """
     Run an async function as a new process and monitor it. As ``spawn`` otherwise. OTP:
@@ -109,7 +109,9 @@ def spawn_monitor(
 
 
 def _spawn(
-    function: Callable[..., Awaitable[object]], args: tuple[object, ...], name: Server[Any] | None
+    function: Callable[..., Awaitable[object]],
+    args: tuple[object, ...],
+    name: ServerName[Any] | None,
 ) -> Process:
     node = current_node()
     label = getattr(function, "__qualname__", type(function).__name__)
@@ -121,14 +123,14 @@ def _spawn(
     return process
 
 
-def is_alive(pid: Pid[Any]) -> bool:
+def is_alive(target: Server[Any] | None) -> bool:
     """
-    Tell whether the process runs and was not told to end. OTP: ``is_process_alive``.
+    Tell whether a process runs and was not told to end. OTP: ``is_process_alive``.
 
     Args:
-        pid: The process.
+        target: Its pid or name; ``False`` for a name that nobody holds, and for ``None``.
     """
-    process = pid.process
+    process = None if target is None else resolve(target)
     return process is not None and process.alive
 
 

@@ -15,7 +15,7 @@ from candil.otp._spawn import own_process
 from candil.otp._start_process import Startable, start_process
 
 if TYPE_CHECKING:
-    from candil.otp._names import Server
+    from candil.otp._names import ServerName
     from candil.otp._pid import Pid, Ref
 
 S = TypeVar("S")
@@ -25,7 +25,7 @@ async def start(
     cls: type[S] | Startable[S],
     /,
     *args: Any,
-    name: Server[Any] | None = None,
+    name: ServerName[Any] | None = None,
     timeout: float = math.inf,
     **kwargs: Any,
 ) -> Pid[S]:
@@ -66,7 +66,7 @@ async def start_link(
     cls: type[S] | Startable[S],
     /,
     *args: Any,
-    name: Server[Any] | None = None,
+    name: ServerName[Any] | None = None,
     timeout: float = math.inf,
     **kwargs: Any,
 ) -> Pid[S]:
@@ -105,7 +105,7 @@ async def start_monitor(
     cls: type[S] | Startable[S],
     /,
     *args: Any,
-    name: Server[Any] | None = None,
+    name: ServerName[Any] | None = None,
     timeout: float = math.inf,
     **kwargs: Any,
 ) -> tuple[Pid[S], Ref]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextvars
 import math
 from functools import singledispatch
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final, get_origin
 
 import trio
 from trio.lowlevel import checkpoint
@@ -24,7 +24,7 @@ from candil.otp._events import Hint
 from candil.otp._exit import NORMAL, SHUTDOWN, Exit, ExitReason, cause_of
 from candil.otp._gen_server import GenServer
 from candil.otp._handlers import completed, is_async
-from candil.otp._names import Server, name_key
+from candil.otp._names import ServerName, name_key
 from candil.otp._node import current_node
 from candil.otp._patience import expire_after
 from candil.otp._process import (
@@ -79,11 +79,11 @@ class Startable(Generic[S_co]):
     __slots__ = ()
 
     id: Hashable
-    name: Server[Any] | None
+    name: ServerName[Any] | None
 
 
 @singledispatch
-def server_of(target: object) -> tuple[type[Any], tuple[Any, ...], Server[Any] | None]:
+def server_of(target: object) -> tuple[type[Any], tuple[Any, ...], ServerName[Any] | None]:
     """
     Give class, arguments and name of the server that a ``Startable`` stands for.
 
@@ -91,6 +91,12 @@ def server_of(target: object) -> tuple[type[Any], tuple[Any, ...], Server[Any] |
     """
     message = f"start takes a GenServer subclass or a supervisor spec; got {target!r}"
     raise TypeError(message)
+
+
+def server_class(target: Any) -> Any:
+    """Give ``Box`` for ``Box[int]``, the same class at run time; anything else as it is."""
+    origin = get_origin(target)
+    return origin if isinstance(origin, type) and issubclass(origin, GenServer) else target
 
 
 @final
@@ -151,7 +157,7 @@ async def start_process(  # one start, seen from inside
     target: Any,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-    name: Server[Any] | None,
+    name: ServerName[Any] | None,
     timeout: float,
     *,
     parent: Process | None,
@@ -240,8 +246,9 @@ def _initialise_now(
 
 
 def _resolve_target(
-    target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], name: Server[Any] | None
-) -> tuple[type[Any], tuple[Any, ...], Server[Any] | None]:
+    target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], name: ServerName[Any] | None
+) -> tuple[type[Any], tuple[Any, ...], ServerName[Any] | None]:
+    target = server_class(target)
     if isinstance(target, type) and issubclass(target, GenServer):
         return target, args, name
     cls, own_args, own_name = server_of(target)

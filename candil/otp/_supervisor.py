@@ -50,7 +50,7 @@ from candil.otp._supervisor_errors import (
 from candil.otp._supervisor_spec import SupervisorSpec, as_child_spec, children_mistakes
 
 if TYPE_CHECKING:
-    from candil.otp._names import Server
+    from candil.otp._names import ServerName
 
 HISTORY = 10
 
@@ -385,7 +385,7 @@ class Supervisor(GenServer):
 
 
 @server_of.register(SupervisorSpec)
-def _server_of_spec(spec: SupervisorSpec) -> tuple[type[Any], tuple[Any, ...], Server[Any] | None]:
+def _server_of(spec: SupervisorSpec) -> tuple[type[Any], tuple[Any, ...], ServerName[Any] | None]:
     return Supervisor, (spec,), spec.name
 
 

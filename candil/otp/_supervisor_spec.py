@@ -7,16 +7,16 @@ OTP: the flags and the list of children that ``supervisor:init/1`` returns.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING, Any, cast, final
+from typing import TYPE_CHECKING, Any, TypedDict, cast, final
 
 import attrs
 
 from candil.otp._child_spec import ChildSpec, child_spec, instance_mistakes
 from candil.otp._errors import brief
 from candil.otp._gen_server import GenServer
-from candil.otp._names import Server, typed_key
+from candil.otp._names import ServerName, typed_key
 from candil.otp._spec_checks import choice_mistakes, is_number, key_mistakes, name_mistakes
-from candil.otp._start_process import Startable
+from candil.otp._start_process import Startable, server_class
 from candil.otp._strategy import AUTO_SHUTDOWNS, STRATEGIES, AutoShutdown, Strategy
 from candil.otp._supervisor_errors import SpecError
 
@@ -73,7 +73,7 @@ class SupervisorSpec(Startable["Supervisor"]):
     max_seconds: float = 5.0
     auto_shutdown: AutoShutdown = "never"
     id: Hashable = None
-    name: Server[Any] | None = None
+    name: ServerName[Any] | None = None
 
     def __attrs_post_init__(self) -> None:
         mistakes = [
@@ -89,6 +89,17 @@ class SupervisorSpec(Startable["Supervisor"]):
         return f"<SupervisorSpec {who}{self.strategy}, {len(self.children)} children>"
 
 
+class SupervisorOptions(TypedDict, total=False):
+    """What opening a tree of a list of children hands on to ``supervisor_spec``."""
+
+    strategy: Strategy
+    max_restarts: int
+    max_seconds: float
+    auto_shutdown: AutoShutdown
+    id: Hashable
+    name: ServerName[Any] | None
+
+
 def supervisor_spec(  # OTP's flags
     children: Iterable[ChildSpec[Any] | SupervisorSpec | type[GenServer]] = (),
     *,
@@ -97,7 +108,7 @@ def supervisor_spec(  # OTP's flags
     max_seconds: float = 5.0,
     auto_shutdown: AutoShutdown = "never",
     id: Hashable = None,  # OTP's key
-    name: Server[Any] | None = None,
+    name: ServerName[Any] | None = None,
 ) -> SupervisorSpec:
     """
     Describe a supervisor: which children, and what happens when one of them ends.
@@ -168,11 +179,12 @@ def as_child_spec(child: Any) -> Any:
     """
     Give the child spec that *child* stands for, or *child* itself for the checks to complain of.
     """
-    if isinstance(child, SupervisorSpec) or (
-        isinstance(child, type) and issubclass(child, GenServer)
+    target: object = server_class(child)
+    if isinstance(target, SupervisorSpec) or (
+        isinstance(target, type) and issubclass(target, GenServer)
     ):
-        return child_spec(child)
-    return cast("Any", child)
+        return child_spec(target)
+    return child
 
 
 def children_mistakes(

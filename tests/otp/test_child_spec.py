@@ -2,12 +2,15 @@
 
 import math
 from functools import partial
+from typing import Generic, TypeVar
 
 import attrs
 import pytest
 
 import candil
 from candil.otp._supervisor_spec import as_child_spec
+
+V = TypeVar("V")
 
 
 class Server(candil.GenServer):
@@ -23,6 +26,13 @@ class Needs(candil.GenServer):
 
     def __init__(self, needed):
         self.needed = needed
+
+
+class Box(candil.GenServer, Generic[V]):
+    """Holds one value."""
+
+    def __init__(self, value: V | None = None):
+        self.value = value
 
 
 async def job(first=1, second=2):
@@ -151,6 +161,15 @@ def test_children_may_be_specs_classes_and_supervisors_in_any_iterable():
 
     assert [child.id for child in spec.children] == ["Server", "s", "job"]
     assert as_child_spec(spec.children[0]) is spec.children[0]
+
+
+def test_a_subscripted_generic_server_stands_for_its_class():
+    """``Box[int]`` is ``Box`` at run time, also in a list of children."""
+    spec = candil.child_spec(Box[int], 3)
+
+    assert (spec.target, spec.id) == (Box, "Box")
+    assert candil.supervisor_spec([Box[int]]).children[0].target is Box
+    assert mistakes_of(candil.child_spec, list[int], id="x")[0].endswith("got list[int]")
 
 
 def test_a_changed_spec_is_checked_again():

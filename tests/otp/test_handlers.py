@@ -252,6 +252,7 @@ async def test_a_generic_server_has_clients_too() -> None:
     async with candil.open_node(log=False):
         pid = await candil.start(Cell, 7)
         assert await Cell.get(pid) == 7
+        assert await Cell.get(await candil.start(Cell[int], 7)) == 7
         assert await Cell[int].get(pid) == 7
 
 

@@ -304,6 +304,49 @@ async def cancelled_when(event, scope):
     scope.cancel()
 
 
+# --- root -----------------------------------------------------------------------------------------
+
+
+async def test_root_is_the_root_of_the_tree_of_whoever_asks():
+    """The block, its tasks and its processes; with two trees each has its own."""
+    asked = []
+
+    async def ask():
+        asked.append(candil.root())
+
+    async with candil.open_supervisor([]) as outer:
+        assert candil.root() is outer
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+        async with candil.open_supervisor([]) as inner:
+            assert candil.root() is inner
+            await candil.start_child(inner, candil.child_spec(ask, restart="temporary"))
+            await wait_all_tasks_blocked()
+        assert candil.root() is outer
+
+    assert asked == [outer, inner]
+
+
+async def test_root_is_none_where_there_is_none_yet_or_at_all():
+    """A block of open_node has no root, and neither has a child that is started with the tree."""
+    seen = []
+
+    class Asks(candil.GenServer):
+        def init(self):
+            seen.append(candil.root())
+
+    async with candil.open_node():
+        assert candil.root() is None
+    async with candil.open_supervisor([Asks]):
+        assert seen == [None]
+
+
+async def test_root_outside_every_tree_says_where_to_go():
+    """There is nothing that could be meant."""
+    with pytest.raises(RuntimeError, match="no tree is open"):
+        candil.root()
+
+
 # --- serve ----------------------------------------------------------------------------------------
 
 

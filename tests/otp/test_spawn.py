@@ -228,6 +228,21 @@ async def test_the_status_of_a_process_is_running_waiting_or_exiting() -> None:
         done.set()
 
 
+async def test_is_alive_takes_whatever_names_a_process() -> None:
+    """What a Down carries, or whereis gives, can be asked about: a name, a pid, or None."""
+    async with candil.open_node():
+        candil.spawn(wait_for_ever, name="worker")
+        candil.monitor("nobody")
+        down = await candil.receive(Down)
+
+        assert candil.is_alive("worker")
+        assert candil.is_alive(candil.Name("worker"))
+        assert candil.is_alive(candil.whereis("worker"))
+        assert not candil.is_alive(down.pid)
+        assert not candil.is_alive(candil.Via("workers", 7))
+        assert not candil.is_alive(candil.whereis("nobody"))
+
+
 async def test_process_info_of_nobody_is_none() -> None:
     """Of a dead pid as of an unknown name."""
     async with candil.open_node():
