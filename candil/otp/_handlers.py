@@ -23,8 +23,9 @@ from typing import (
     overload,
 )
 
-from candil.otp._call import DEFAULT_TIMEOUT, Cast, Deferred, perform, refuse_timeout
+from candil.otp._call import DEFAULT_TIMEOUT, Cast, Deferred, perform
 from candil.otp._interrupts import let_interrupt
+from candil.otp._patience import check_timeout
 from candil.otp._pid import Pid
 from candil.otp._process import post
 from candil.otp._runtime import resolve
@@ -120,8 +121,7 @@ class CallClient(Generic[S, P, T]):
         Raises:
             ValueError: It is negative or no number.
         """
-        if not seconds >= 0:
-            refuse_timeout(seconds)
+        check_timeout(seconds)
         return CallClient(self._request, self._arity, seconds)
 
 
