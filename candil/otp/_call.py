@@ -18,14 +18,14 @@ from __future__ import annotations
 import math
 from time import perf_counter
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, final
 
 import attrs
 from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
 
 from candil.otp._errors import CallingSelf, CallTimeout, NoProc, ServerExited
 from candil.otp._exit import Crashed, ExitReason
-from candil.otp._patience import expire_after, set_alarm
+from candil.otp._patience import check_timeout, expire_after, set_alarm
 from candil.otp._pid import Pid
 from candil.otp._process import Process, post
 from candil.otp._request import Request
@@ -220,7 +220,7 @@ def call(
     Raises:
         ValueError: The timeout is negative or no number.
 
-        NoProc: There is no such server.
+        NoProc: There is no such server, as when it is the ``None`` that ``whereis`` gave.
 
         ServerExited: It ended first, for whatever reason; the request may have been half done.
 
@@ -232,14 +232,9 @@ def call(
     Cancellation:
         Safe: the server is not disturbed, and a late answer is dropped.
     """
-    if not timeout >= 0:
-        refuse_timeout(timeout)
+    if type(timeout) is not float or not timeout >= 0:  # else there is nothing to check
+        check_timeout(timeout)
     return perform(server, request, args, kwargs, timeout)
-
-
-def refuse_timeout(timeout: float) -> NoReturn:
-    """Say what a timeout may be; whoever calls it has found this one wrong."""
-    raise ValueError(f"a timeout is 0 seconds or more, or math.inf; got {timeout!r}")
 
 
 async def perform(
@@ -330,7 +325,7 @@ def cast(server: Server[Any], message: object, /, *args: Any, **kwargs: Any) -> 
     ``gen_server:cast/2``.
 
     Args:
-        server: Its pid or name.
+        server: Its pid or name, or the ``None`` that ``whereis`` gave.
 
         message: The name of one of its ``@handle_cast`` methods, which gets *args* and *kwargs*; or
             any other object, which its ``handle_cast`` callback gets.

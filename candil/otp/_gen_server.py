@@ -20,6 +20,7 @@ from candil.otp._handlers import (
     handlers_of,
 )
 from candil.otp._interrupts import let_interrupt
+from candil.otp._patience import check_timeout
 from candil.otp._runtime import current_process
 from candil.otp._server_loop import Directive, ServerLoop
 
@@ -123,11 +124,11 @@ def set_timeout(seconds: float) -> None:
         seconds: From 0 on; with 0, a message that waits already still comes first.
 
     Raises:
+        ValueError: It is negative or no number.
+
         RuntimeError: Not called in a callback of a server.
     """
-    if not seconds >= 0:
-        message = f"a server timeout must be 0 seconds or more; got {seconds!r}"
-        raise ValueError(message)
+    check_timeout(seconds)
     loop = _own_loop("set_timeout")
     directive = loop.directive or Directive()
     directive.timeout = seconds

@@ -23,8 +23,9 @@ from typing import (
     overload,
 )
 
-from candil.otp._call import DEFAULT_TIMEOUT, Cast, Deferred, perform, refuse_timeout
+from candil.otp._call import DEFAULT_TIMEOUT, Cast, Deferred, perform
 from candil.otp._interrupts import let_interrupt
+from candil.otp._patience import check_timeout
 from candil.otp._pid import Pid
 from candil.otp._process import post
 from candil.otp._runtime import resolve
@@ -62,7 +63,8 @@ class _Arity:
 
     def __init__(self, function: Callable[..., object]) -> None:
         parameters = list(inspect.signature(function).parameters.values())[1:]
-        self._signature = inspect.Signature(parameters)
+        # Without annotations: they only make it longer where it is shown.
+        self._signature = inspect.Signature([p.replace(annotation=p.empty) for p in parameters])
         self._open = any(
             p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.POSITIONAL_ONLY) for p in parameters
         )
@@ -79,15 +81,20 @@ class _Arity:
         # With just so many positional arguments nothing is missing and nothing to be checked.
         self.enough = self._most if self._required <= {p.name for p in positional} else -1
 
-    def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Raise the ``TypeError`` that a plain call would."""
+    def check(self, handler: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raise the ``TypeError`` that a plain call would; it names *handler*."""
         given = len(args)
         if (
             self._open
             or given > self._most
             or not (self._required <= {*self._names[:given], *kwargs})
         ) or (kwargs and not kwargs.keys() <= set(self._names[given:])):
-            self._signature.bind(*args, **kwargs)
+            try:
+                self._signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(
+                    f"the handler {handler}{self._signature} does not take these arguments: {error}"
+                ) from None
 
 
 @final
@@ -115,7 +122,7 @@ class CallClient(Generic[S_co, P, T_co]):
         self, server: Server[S_co], /, *args: P.args, **kwargs: P.kwargs
     ) -> Coroutine[Any, Any, T_co]:
         if kwargs or len(args) != self._enough:
-            self._arity.check(args, kwargs)
+            self._arity.check(self._request, args, kwargs)
         return perform(server, self._request, args, kwargs, self._timeout)
 
     def within(self, seconds: float) -> CallClient[S_co, P, T_co]:
@@ -128,8 +135,7 @@ class CallClient(Generic[S_co, P, T_co]):
         Raises:
             ValueError: It is negative or no number.
         """
-        if not seconds >= 0:
-            refuse_timeout(seconds)
+        check_timeout(seconds)
         return CallClient(self._request, self._arity, seconds)
 
 
@@ -152,16 +158,31 @@ class CastClient(Generic[S_co, P]):
 
     def __call__(self, server: Server[S_co], /, *args: P.args, **kwargs: P.kwargs) -> None:
         if kwargs or len(args) != self._enough:
-            self._arity.check(args, kwargs)
+            self._arity.check(self._message, args, kwargs)
         process = server.process if type(server) is Pid else resolve(server)
         if process is not None:
             post(process, Cast(self._message, args, kwargs))
+
+
+def _check_function(function: object) -> None:
+    """Raise ``TypeError`` for what cannot be a handler; the traceback shows where it is."""
+    kind: type = type(function)
+    if isinstance(function, Handler):
+        what = "a method that is a handler already"
+    elif inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        what = "a generator function, which cannot answer: return a list"
+    elif kind is classmethod or kind is staticmethod or not callable(function):
+        what = f"a {kind.__name__}"
+    else:
+        return
+    raise TypeError(f"a handler is a plain def or async def method, with self; got {what}")
 
 
 class Handler(ABC):
     """What the decorators leave in the class body."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
+        _check_function(function)
         self.function = function
         self.is_async = is_async(function)
         self.arity = _Arity(function)

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, final, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, final, overload
 
 import attrs
 import trio
 
 from candil.otp._errors import NoProc, ReceiveTimeout
+from candil.otp._names import name_key
 from candil.otp._node import current_node
+from candil.otp._patience import check_timeout, is_time
 from candil.otp._pid import Pid
 from candil.otp._process import Process, park, post, wake
 from candil.otp._request import Request
@@ -43,7 +45,8 @@ def send(target: Server[Any], message: object) -> None:
         message: Any object. A ``GenServer`` gets it in ``handle_info``.
 
     Raises:
-        NoProc: Nobody holds the name. OTP: ``badarg``.
+        NoProc: Nobody holds the name, or *target* is the ``None`` that ``whereis`` gave. OTP:
+            ``badarg``.
     """
     process = resolve(target)
     if process is not None:
@@ -75,12 +78,18 @@ async def receive(match: Matcher = None, *, timeout: float = math.inf) -> Any:  
     Raises:
         ReceiveTimeout: None came in time.
 
+        ValueError: The timeout is negative or no number.
+
+        TypeError: *match* is none of these.
+
         trio.BusyResourceError: Another task of the same process waits already.
 
     Cancellation:
         No message is lost.
     """
     process = own_process("receive")
+    if timeout != math.inf:
+        check_timeout(timeout)
     await trio.lowlevel.checkpoint_if_cancelled()
     matches = _matcher(match)
     expired = False
@@ -125,9 +134,18 @@ def _note_debt(process: Process, message: object) -> None:
 def _matcher(match: Matcher) -> Callable[[Any], bool]:
     if match is None:
         return lambda _message: True
-    if isinstance(match, type | tuple):
+    if isinstance(match, type):
         return lambda message: isinstance(message, match)
-    return match
+    if isinstance(match, tuple):
+        kinds = cast("Any", match)
+        if all(isinstance(kind, type) for kind in kinds):
+            return lambda message: isinstance(message, kinds)
+    elif callable(match):
+        return match
+    raise TypeError(
+        "receive takes a class, a tuple of classes, a function from message to bool, or nothing; "
+        f"got {match!r}"
+    )
 
 
 def _find(mailbox: deque[object], matches: Callable[[Any], bool], seen: int) -> tuple[object, int]:
@@ -143,7 +161,7 @@ def _find(mailbox: deque[object], matches: Callable[[Any], bool], seen: int) -> 
 
 
 @final
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class TimerRef:
     """One timer of ``send_after`` or ``start_interval``."""
 
@@ -152,6 +170,10 @@ class TimerRef:
     _message: object
     _interval: float | None
     _timer: Timer | None = None
+
+    def __repr__(self) -> str:
+        every = "" if self._interval is None else f", every {self._interval:g} s"
+        return f"<TimerRef to {self._target!r}{every}>"
 
     def start(self, seconds: float) -> None:
         """Arm it; not for users."""
@@ -189,9 +211,13 @@ def send_after(target: Server[Any], message: object, seconds: float) -> TimerRef
         What ``cancel_timer`` takes.
 
     Raises:
+        ValueError: The seconds are no such number.
+
+        TypeError: *target* is neither, as the ``None`` that ``whereis`` gives.
+
         RuntimeError: No tree is open.
     """
-    resolve(target)
+    _check_target(target)
     ref = TimerRef(current_node().timers, target, message, None)
     ref.start(_checked(seconds))
     return ref
@@ -213,12 +239,12 @@ def start_interval(target: Server[Any], message: object, seconds: float) -> Time
         What ``cancel_timer`` takes.
 
     Raises:
-        RuntimeError: No tree is open.
+        ValueError, TypeError, RuntimeError: As for ``send_after``.
     """
-    if not seconds > 0:
+    if not is_time(seconds) or seconds == 0:
         message_text = f"an interval must be more than 0 seconds; got {seconds!r}"
         raise ValueError(message_text)
-    resolve(target)
+    _check_target(target)
     ref = TimerRef(current_node().timers, target, message, seconds)
     ref.start(_checked(seconds))
     return ref
@@ -234,12 +260,25 @@ def cancel_timer(ref: TimerRef) -> float | None:
     Returns:
         The seconds that were left, or ``None`` if it had fired or was cancelled before. OTP:
         ``erlang:cancel_timer``.
+
+    Raises:
+        TypeError: *ref* is something else.
     """
+    if not isinstance(ref, TimerRef):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(
+            f"cancel_timer takes what send_after or start_interval returned; got {ref!r}"
+        )
     return ref.cancel()
 
 
+def _check_target(target: object) -> None:
+    """Raise ``TypeError`` now for what is no name: later it would hit everybody's timers."""
+    if type(target) is not Pid:
+        hash(name_key(target))
+
+
 def _checked(seconds: float) -> float:
-    if not 0 <= seconds < math.inf:
+    if not is_time(seconds) or seconds == math.inf:
         message = f"a timer needs a finite number of seconds from 0 on; got {seconds!r}"
         raise ValueError(message)
     return seconds

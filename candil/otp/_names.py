@@ -85,4 +85,6 @@ def name_key(name: object) -> object:
     if isinstance(name, Via):
         return (Via, name.registry, typed_key(name.key))
     message = f"a process is called by a Pid, a Name, a Via or a str; got {name!r}"
+    if name is None:
+        message += ", which whereis gives for a name that nobody holds"
     raise TypeError(message)

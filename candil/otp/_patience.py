@@ -24,6 +24,22 @@ if TYPE_CHECKING:
 Waiting = deque[Request[Any]]
 
 
+def check_timeout(timeout: float) -> None:
+    """Raise ``ValueError`` unless *timeout* is a time to wait, whatever it is instead."""
+    if not is_time(timeout):
+        raise ValueError(
+            f"a timeout is 0 seconds or more, and math.inf waits for ever; got {timeout!r}"
+        )
+
+
+def is_time(seconds: Any) -> bool:
+    """Tell whether this is a number of seconds, from 0 on: no NaN, and nothing else."""
+    try:
+        return bool(seconds >= 0)
+    except TypeError:
+        return False
+
+
 def expire_after(process: Process, request: Request[Any], timeout: float) -> None:
     """Expire *request*, which waits for *process*, in *timeout* seconds unless it is done."""
     request.deadline = process.node.timers.now() + timeout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from candil.otp._errors import NoProc, brief
@@ -25,10 +26,13 @@ from candil.otp._exit import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 MAX_LEAVES = 10
+MAX_CAUSES = 20
 MAX_TEXT = 16_000
+
+_CAUSED = "\nThe above exception was the direct cause of the following exception:\n\n"
 
 
 def describe_reason(reason: ExitReason) -> str:  # noqa: PLR0911  # one sentence a reason
@@ -118,14 +122,42 @@ def _one_line(error: BaseException) -> str:
     return f"{kind}: {text[:500]}" if text else kind
 
 
-def _traceback_of(error: BaseException) -> str:
-    parts: list[str] = []
-    for leaf in leaves_of(error):
-        try:
-            parts.extend(traceback.format_exception(leaf, chain=False))
-        except Exception:  # noqa: BLE001  # as above
-            parts.append(_one_line(leaf) + "\n")
-    return "".join(parts)
+def _traceback_of(error: BaseException, shown: set[int]) -> str:
+    """
+    Give the tracebacks of an error's leaves, behind what caused it and them, but for those *shown*
+    before.
+
+    Not what was being handled (``__context__``): a handler that ran where its caller stands has the
+    caller's.
+    """
+    own = "".join(
+        _plain_traceback(leaf) if leaf is error else _traceback_of(leaf, shown)
+        for leaf in leaves_of(error)
+    )
+    cause = error.__cause__
+    if cause is None or id(cause) in shown or len(shown) > MAX_CAUSES:
+        return own
+    shown.add(id(cause))
+    return _traceback_of(cause, shown) + _CAUSED + own
+
+
+def _plain_traceback(error: BaseException) -> str:
+    try:
+        with _alone(error):
+            return "".join(traceback.format_exception(error, chain=False))
+    except Exception:  # noqa: BLE001  # as above
+        return _one_line(error) + "\n"
+
+
+@contextmanager
+def _alone(error: BaseException) -> Generator[None]:
+    """Part *error* from what led to it: traceback reads all of that, even if it shows none."""
+    cause, context, hidden = error.__cause__, error.__context__, error.__suppress_context__
+    try:
+        error.__cause__ = error.__context__ = None
+        yield
+    finally:
+        error.__cause__, error.__context__, error.__suppress_context__ = cause, context, hidden
 
 
 def _describe_exit(event: object) -> str | None:
@@ -134,7 +166,8 @@ def _describe_exit(event: object) -> str | None:
         return None
     text = f"{event.pid} ended: {describe_reason(event.reason)}"
     if isinstance(event.reason, Crashed):
-        text += "\n" + _traceback_of(event.reason.exception).rstrip()
+        error = event.reason.exception
+        text += "\n" + _traceback_of(error, {id(error)}).rstrip()
     return text
 
 

@@ -99,6 +99,8 @@ def resolve(target: object) -> Process | None:
     """Give the living process that a pid or a name stands for."""
     if type(target) is Pid:
         return target.process
+    if target is None:  # what whereis gives for a name that nobody holds
+        return None
     return get_runtime().names.get(name_key(target))
 
 

@@ -12,8 +12,9 @@ import trio
 from candil.otp._errors import NoProc
 from candil.otp._exit import as_exit_reason
 from candil.otp._messages import Down, ExitSignal
+from candil.otp._names import name_key
 from candil.otp._parking import Slot
-from candil.otp._pid import Pid, Ref
+from candil.otp._pid import Pid, Ref, is_pid
 from candil.otp._process import (
     Process,
     add_monitor,
@@ -57,13 +58,16 @@ def link(pid: Pid[Any]) -> None:
     is once.
 
     Args:
-        pid: The other process.
+        pid: The other process; what only has a name is found by ``whereis``.
 
     Raises:
+        TypeError: It is no pid.
+
         NoProc: It has ended, and this process does not trap exits; one that does gets an
             ``ExitSignal`` with ``NoProc()``.
     """
     own = own_process("link")
+    _check_pid("link", pid)
     other = pid.process
     if other is own:
         return
@@ -81,10 +85,22 @@ def unlink(pid: Pid[Any]) -> None:
 
     Args:
         pid: The other process.
+
+    Raises:
+        TypeError: It is no pid.
     """
     own = own_process("unlink")
+    _check_pid("unlink", pid)
     if pid.process is not None:
         unlink_processes(own, pid.process)
+
+
+def _check_pid(what: str, pid: object) -> None:
+    if not is_pid(pid):
+        raise TypeError(
+            f"{what} takes the pid of a process; got {pid!r}. whereis(name) gives the pid of who "
+            "holds a name, or None if nobody does"
+        )
 
 
 def monitor(target: Server[Any]) -> Ref:
@@ -96,9 +112,12 @@ def monitor(target: Server[Any]) -> Ref:
 
     Returns:
         The reference that the ``Down`` will carry.
+
+    Raises:
+        TypeError: It is neither, as the ``None`` that ``whereis`` gives.
     """
     own = own_process("monitor")
-    process = resolve(target)
+    process = target.process if is_pid(target) else own.runtime.names.get(name_key(target))
     if process is not None and process.reason is None:
         return add_monitor(own, process, process.pid)
     ref = own.runtime.new_ref()

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, final, get_origin
 import trio
 from trio.lowlevel import checkpoint
 
-from candil.otp._call import refuse_timeout
 from candil.otp._errors import BadReturnValue, ProcessExit
 from candil.otp._events import Hint
 from candil.otp._exit import NORMAL, SHUTDOWN, Exit, ExitReason, cause_of
@@ -26,7 +25,7 @@ from candil.otp._gen_server import GenServer
 from candil.otp._handlers import completed, is_async
 from candil.otp._names import ServerName, name_key
 from candil.otp._node import current_node
-from candil.otp._patience import expire_after
+from candil.otp._patience import check_timeout, expire_after
 from candil.otp._process import (
     Process,
     finish,
@@ -163,8 +162,7 @@ async def start_process(  # one start, seen from inside
     parent: Process | None,
 ) -> Process:
     """Start a server and wait until it is up; a *parent* is linked to it."""
-    if not timeout >= 0:
-        refuse_timeout(timeout)
+    check_timeout(timeout)
     cls, args, name = _resolve_target(target, args, kwargs, name)
     node = parent.node if parent is not None else current_node()
     in_place = _has_plain_init(cls)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, overload
 
 import trio
 
-from candil.otp._call import refuse_timeout
 from candil.otp._errors import CallingSelf, CallTimeout, NoProc, OwnRequest, ServerExited
 from candil.otp._exit import NORMAL, Crashed, ExitReason, as_exit_reason
 from candil.otp._gen_server import stop_self
 from candil.otp._names import Name, Server, Via
+from candil.otp._patience import check_timeout
 from candil.otp._pid import Pid
 from candil.otp._process import join, post
 from candil.otp._runtime import current_process, resolve
@@ -72,16 +72,22 @@ def stop(
 
         RuntimeError: ``stop(reason)`` outside a callback.
 
+        TypeError: What should be stopped is neither a server nor a reason.
+
     Cancellation:
         The server ends all the same; only the wait for it ends.
     """
     if isinstance(server, Pid | Name | Via | str):
-        if not timeout >= 0:
-            refuse_timeout(timeout)
+        check_timeout(timeout)
         _hint_at_own_stop(server)
         return _stop_server(server, as_exit_reason(reason), timeout)
     if server is None:  # what ``whereis`` gives for a name that nobody holds
         raise NoProc(server, _STOP)
+    if not isinstance(server, ExitReason):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(
+            "stop takes the pid or name of a server; or, in a callback, an exit reason value as "
+            f"as_exit_reason makes them; got {server!r}"
+        )
     stop_self(server)
     return None
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, final
 import attrs
 import trio
 
-from candil.otp._call import DEFAULT_TIMEOUT, refuse_timeout
+from candil.otp._call import DEFAULT_TIMEOUT
 from candil.otp._errors import CallingSelf, NoProc, OwnRequest, UndefinedCallback
 from candil.otp._handlers import completed
-from candil.otp._patience import expire_after
+from candil.otp._patience import check_timeout, expire_after
 from candil.otp._process import post
 from candil.otp._runtime import resolve
 from candil.otp._server_loop import ServerLoop, SystemCall
@@ -46,8 +46,7 @@ async def _ask(
         raise NoProc(server, what)
     if process.task is trio.lowlevel.current_task():
         raise CallingSelf(server, what)
-    if not timeout >= 0:
-        refuse_timeout(timeout)
+    check_timeout(timeout)
     request = SystemCall(server, what, run, timeout)
     post(process, request)
     expire_after(process, request, timeout)

@@ -250,7 +250,32 @@ async def test_a_call_to_a_process_that_was_told_to_end_raises_noproc() -> None:
             await Bench.echo(ask.pid)
 
 
-@pytest.mark.parametrize("target", [7, None, ("a", "b")])
+async def test_what_whereis_did_not_find_is_nobody() -> None:
+    """A call of None raises NoProc, which says so; a cast never fails."""
+    nobody: Any = candil.whereis("nobody")
+    async with candil.open_node(log=False):
+        with trio.testing.assert_checkpoints(), pytest.raises(candil.NoProc, match="whereis gives"):
+            await candil.call(nobody, "echo", 1)
+        with pytest.raises(candil.NoProc, match="whereis gives"):
+            await Bench.echo(nobody)
+        with pytest.raises(candil.NoProc, match="whereis gives"):
+            await candil.sys.get_state(nobody)
+        candil.cast(nobody, "echo")
+
+
+@pytest.mark.parametrize("timeout", [-1, math.nan, None, "5", 2j])
+async def test_a_call_for_what_is_no_time_is_a_value_error(timeout: Any) -> None:
+    """Whatever it is, the error says what a timeout is; a whole number is one too."""
+    async with candil.open_node(log=False):
+        ask = await bench()
+        with pytest.raises(ValueError, match="0 seconds or more, and math\\.inf waits"):
+            candil.call(ask.pid, "echo", timeout=timeout)
+        with pytest.raises(ValueError, match="a timeout is 0 seconds or more"):
+            Bench.echo.within(timeout)
+        assert await candil.call(ask.pid, "echo", 1, timeout=5) == 1
+
+
+@pytest.mark.parametrize("target", [7, ("a", "b")])
 async def test_what_is_no_pid_and_no_name_is_a_type_error(target: Any) -> None:
     """A wrong kind of target is the caller's own mistake."""
     async with candil.open_node(log=False):

@@ -707,8 +707,8 @@ async def test_a_server_is_ended_while_its_timeout_is_pending(
         assert log == []
 
 
-@pytest.mark.parametrize("seconds", [-1, -0.001, math.nan])
-async def test_a_timeout_that_is_no_time_is_a_value_error(seconds: float) -> None:
+@pytest.mark.parametrize("seconds", [-1, -0.001, math.nan, None])
+async def test_a_timeout_that_is_no_time_is_a_value_error(seconds: Any) -> None:
     """Raised in the callback that asks for it."""
     async with candil.open_node(log=False):
         pid, _ = await recorder()

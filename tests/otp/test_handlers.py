@@ -140,6 +140,49 @@ def test_the_client_refuses_just_what_the_method_refuses(number: int) -> None:
         method(*args, **kwargs)
 
 
+def test_wrong_arguments_are_told_with_the_handler_that_does_not_take_them() -> None:
+    """Its name and parameters, as one would write the call."""
+    with pytest.raises(TypeError) as caught:
+        Counter.increment("counter", 1, 2)  # type: ignore[call-arg]
+    assert str(caught.value) == (
+        "the handler increment(by=1) does not take these arguments: too many positional arguments"
+    )
+    with pytest.raises(TypeError, match=r"the handler reset\(to=0\) does not take"):
+        Counter.reset("counter", too=1)  # type: ignore[call-arg]
+
+
+def generator(_self: object) -> Any:
+    """Answer bit by bit, which no handler can."""
+    yield 1
+
+
+async def async_generator(_self: object) -> Any:
+    """Answer bit by bit, and wait between."""
+    yield 1
+
+
+@pytest.mark.parametrize("decorator", [candil.handle_call, candil.handle_cast])
+@pytest.mark.parametrize(
+    ("function", "what"),
+    [
+        (classmethod(len), "a classmethod"),
+        (staticmethod(len), "a staticmethod"),
+        (property(len), "a property"),
+        (7, "a int"),
+        (generator, "a generator function, which cannot answer"),
+        (async_generator, "a generator function, which cannot answer"),
+        (candil.handle_call(len), "a method that is a handler already"),
+        (candil.handle_cast(len), "a method that is a handler already"),
+    ],
+)
+def test_what_cannot_be_a_handler_is_refused_where_it_is_decorated(
+    decorator: Any, function: Any, what: str
+) -> None:
+    """The class is not made, and the error says what a handler is."""
+    with pytest.raises(TypeError, match=f"plain def or async def method, with self; got {what}"):
+        decorator(function)
+
+
 def test_a_client_without_a_server_is_a_type_error() -> None:
     """The server comes first."""
     with pytest.raises(TypeError, match="server"):

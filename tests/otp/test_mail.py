@@ -248,7 +248,7 @@ async def test_a_matcher_that_raises_takes_no_message() -> None:
 # --- timeouts
 
 
-@pytest.mark.parametrize("timeout", [0, -1])
+@pytest.mark.parametrize("timeout", [0, 0.0])
 async def test_a_timeout_of_zero_only_looks(timeout: float) -> None:
     """A message that is there is taken, and nothing is waited for."""
     async with candil.open_node():
@@ -307,10 +307,37 @@ async def test_receives_with_long_timeouts_leave_no_heap_of_timers() -> None:
         assert len(node.timers._heap) < 600
 
 
+@pytest.mark.parametrize("timeout", [-1, -math.inf, math.nan, None, "5"])
+async def test_a_receive_for_what_is_no_time_is_a_value_error(timeout: Any) -> None:
+    """The message stays."""
+    async with candil.open_node():
+        candil.send(candil.self(), "here")
+        with pytest.raises(ValueError, match="a timeout is 0 seconds or more"):
+            await candil.receive(timeout=timeout)
+        assert await candil.receive() == "here"
+
+
+@pytest.mark.parametrize("match", ["x", 5, (str, "x"), ("x",)], ids=repr)
+async def test_a_receive_of_what_matches_nothing_says_what_it_takes(match: Any) -> None:
+    """Before it waits, and the message stays."""
+    async with candil.open_node():
+        candil.send(candil.self(), "here")
+        with pytest.raises(TypeError, match="receive takes a class, a tuple of classes, a func"):
+            await candil.receive(match)
+        assert await candil.receive((int, str)) == "here"
+
+
+async def test_a_message_for_what_whereis_did_not_find_is_for_nobody() -> None:
+    """NoProc, which says where the None comes from."""
+    nobody: Any = candil.whereis("nobody")
+    with pytest.raises(candil.NoProc, match="whereis gives"):
+        candil.send(nobody, "hello")
+
+
 async def test_a_timeout_that_is_no_number_is_refused() -> None:
     """And the timers of everybody else go on."""
     async with candil.open_node():
-        with pytest.raises(ValueError, match="NaN"):
+        with pytest.raises(ValueError, match="nan"):
             await candil.receive(timeout=math.nan)
         with pytest.raises(ValueError, match="nan"):
             await candil.call(candil.spawn(wait_for_ever), "ask", timeout=math.nan)
@@ -428,16 +455,32 @@ async def test_an_interval_below_the_clocks_resolution_does_not_stop_the_world(
         candil.cancel_timer(ref)
 
 
-@pytest.mark.parametrize("seconds", [-1, math.inf, math.nan])
-async def test_a_timer_needs_a_finite_time_to_come(seconds: float) -> None:
+@pytest.mark.parametrize("wrong", [None, "tick"])
+async def test_only_a_timer_can_be_cancelled(wrong: Any) -> None:
+    """The error says where one comes from."""
+    with pytest.raises(TypeError, match="cancel_timer takes what send_after or start_interval"):
+        candil.cancel_timer(wrong)
+
+
+async def test_a_timer_says_for_whom_it_is_and_not_what_it_sends() -> None:
+    """Nor the whole heap of timers that it is in."""
+    async with candil.open_node():
+        own = candil.self()
+        assert repr(candil.send_after(own, "secret", 5)) == f"<TimerRef to {own!r}>"
+        interval = candil.start_interval("worker", "secret", 0.5)
+        assert repr(interval) == "<TimerRef to 'worker', every 0.5 s>"
+
+
+@pytest.mark.parametrize("seconds", [-1, math.inf, math.nan, None, "5"])
+async def test_a_timer_needs_a_finite_time_to_come(seconds: Any) -> None:
     """What would never fire is a mistake."""
     async with candil.open_node():
         with pytest.raises(ValueError, match="finite number of seconds"):
             candil.send_after(candil.self(), "tick", seconds)
 
 
-@pytest.mark.parametrize("seconds", [0, -1, math.inf, math.nan])
-async def test_an_interval_needs_a_finite_length(seconds: float) -> None:
+@pytest.mark.parametrize("seconds", [0, -1, math.inf, math.nan, None])
+async def test_an_interval_needs_a_finite_length(seconds: Any) -> None:
     """One of zero would never end."""
     async with candil.open_node():
         with pytest.raises(ValueError, match="seconds"):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, strategies as st
 
 import candil
 from candil import Crashed, Exit, Killed, NoConnection, NoProc, Normal, Shutdown
-from candil.otp._reports import MAX_LEAVES, MAX_TEXT, leaves_of
+from candil.otp._reports import MAX_CAUSES, MAX_LEAVES, MAX_TEXT, leaves_of
 
 PID = candil.Pid("local", 1, 7, "worker")
 
@@ -119,6 +121,67 @@ def test_a_crash_reads_with_the_traceback_of_the_exception() -> None:
     assert 'raise ValueError("the reason")' in text
 
 
+def raised(error: Exception, cause: BaseException | None = None) -> Exception:
+    """Give *error* with a traceback, raised from *cause*."""
+    try:
+        raise error from cause
+    except type(error) as it:
+        return it
+
+
+CAUSED = "\nThe above exception was the direct cause of the following exception:\n\n"
+
+
+def test_a_crash_reads_with_all_that_caused_it() -> None:
+    """The first cause first, as Python shows them; what is to blame is often there."""
+    first = raised(OSError("disk full"))
+    error = raised(RuntimeError("no report"), raised(ValueError("no file"), first))
+    text = candil.describe_event(candil.ProcessExited(PID, Crashed(error)))
+
+    parts = text.split(CAUSED)
+    for part, last in zip(
+        parts, ["OSError: disk full", "ValueError: no file", "RuntimeError: no report"], strict=True
+    ):
+        assert part.rstrip().endswith(last)
+        assert "Traceback (most recent call last):" in part
+
+
+def test_what_was_being_handled_is_no_cause() -> None:
+    """A handler may run where its caller stands, whose own troubles are not the server's."""
+    error = raised(ValueError("of the server"))
+    error.__context__ = context = KeyError("of the caller")
+    error.__suppress_context__ = False
+
+    assert "caller" not in candil.describe_event(candil.ProcessExited(PID, Crashed(error)))
+    assert error.__context__ is context
+    assert error.__suppress_context__ is False
+
+
+def test_a_group_among_the_causes_reads_as_its_leaves() -> None:
+    """With their own causes, and what the group itself was raised from."""
+    first, second = OSError("first"), OSError("second")
+    group = ExceptionGroup("g", [raised(ValueError("a"), first), ValueError("b")])
+    error = raised(RuntimeError("last"), raised(group, second))
+    text = candil.describe_event(candil.ProcessExited(PID, Crashed(error)))
+
+    shown = ["OSError: second", "OSError: first", "ValueError: a", "ValueError: b", "RuntimeError"]
+    assert shown == sorted(shown, key=lambda line: text.index(f"\n{line}"))
+    assert text.count(CAUSED) == 3
+
+
+def test_a_cause_that_several_share_is_shown_once() -> None:
+    """As Python does; a circle ends as well."""
+    cause = OSError("disk full")
+    cause.__cause__ = ValueError("again")
+    cause.__cause__.__cause__ = cause
+    group = ExceptionGroup("g", [raised(ValueError(str(i)), cause) for i in range(5)])
+    text = candil.describe_event(candil.ProcessExited(PID, Crashed(group)))
+
+    assert text.count("\nOSError: disk full") == 1
+    assert text.count("\nValueError: again") == 1
+    assert text.count("\nValueError: 4") == 1
+
+
 # --- strangers
 
 
@@ -178,6 +241,35 @@ def test_a_group_of_ten_thousand_is_shown_as_its_first_ten() -> None:
     assert "leaf 9 " in text
     assert "leaf 10 " not in text
     assert len(candil.describe_reason(Crashed(group))) < 6000
+
+
+def test_a_chain_of_ten_thousand_causes_is_shown_in_part() -> None:
+    """Those next to the crash, in a text of at most 16,000 characters, and soon."""
+    error = ValueError("0")
+    for number in range(1, 10_000):
+        error = raised(ValueError(f"number {number}."), error)
+    text = candil.describe_event(candil.ProcessExited(PID, Crashed(error)))
+
+    assert error.__cause__ is not None
+    assert len(text) <= MAX_TEXT
+    assert text.endswith("number 9999.")
+    assert text.count(CAUSED) == MAX_CAUSES
+
+
+def test_groups_of_ten_thousand_from_groups_of_ten_thousand_are_shown_soon() -> None:
+    """No more is formatted than can be shown."""
+    error: Exception = ValueError("last")
+    for _ in range(30):
+        leaves = [ValueError("x" * 100) for _ in range(1000)]
+        error = raised(ExceptionGroup("g", leaves), error)
+    leaves = [raised(ValueError(f"leaf {i} "), error) for i in range(10_000)]
+    started = time.process_time()
+    text = candil.describe_event(
+        candil.ProcessExited(PID, Crashed(raised(ExceptionGroup("g", leaves), error)))
+    )
+
+    assert len(text) <= MAX_TEXT
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(("width", "depth"), [(1, 5000), (10, 4), (2, 12)])

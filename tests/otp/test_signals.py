@@ -40,6 +40,25 @@ async def test_what_needs_a_process_says_so_in_a_task_that_is_none(name: str, ac
         act()
 
 
+@pytest.mark.parametrize("function", [candil.link, candil.unlink])
+@pytest.mark.parametrize("wrong", [None, "worker", candil.Name("worker")], ids=repr)
+async def test_only_a_pid_can_be_linked(function: Any, wrong: Any) -> None:
+    """The error says how to find the pid of a name."""
+    async with candil.open_node():
+        with pytest.raises(
+            TypeError, match=rf"^{function.__name__} takes the pid.*whereis\(name\)"
+        ):
+            function(wrong)
+
+
+async def test_what_whereis_did_not_find_cannot_be_monitored() -> None:
+    """Its Down could name nobody; a name can be monitored, also one that nobody holds."""
+    nobody: Any = candil.whereis("nobody")
+    async with candil.open_node():
+        with pytest.raises(TypeError, match="got None, which whereis gives"):
+            candil.monitor(nobody)
+
+
 async def test_exit_returns_when_the_target_has_ended() -> None:
     """Its cleanup has run."""
     log = []

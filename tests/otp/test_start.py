@@ -337,8 +337,8 @@ async def test_a_pid_is_no_name(kind: type[Plain]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("timeout", [-1, math.nan])
-async def test_a_timeout_that_is_no_time_starts_nothing(timeout: float, kind: type[Plain]) -> None:
+@pytest.mark.parametrize("timeout", [-1, math.nan, None])
+async def test_a_timeout_that_is_no_time_starts_nothing(timeout: Any, kind: type[Plain]) -> None:
     """It is found before there is a process."""
     async with candil.open_node(log=False):
         with pytest.raises(ValueError, match="a timeout is"):

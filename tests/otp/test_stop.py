@@ -217,8 +217,15 @@ async def test_a_server_that_waits_for_its_own_end_gets_calling_self(by: str) ->
         assert isinstance(caught.value.__cause__, candil.CallingSelf)
 
 
-@pytest.mark.parametrize("timeout", [-1, math.nan])
-async def test_stop_with_a_timeout_that_is_no_time_stops_nothing(timeout: float) -> None:
+@pytest.mark.parametrize("target", [5, object, ("shutdown", "x"), ValueError()], ids=repr)
+async def test_stop_of_what_is_neither_server_nor_reason_says_what_it_takes(target: Any) -> None:
+    """Wherever it is called."""
+    with pytest.raises(TypeError, match="stop takes the pid or name of a server; or, in a callb"):
+        candil.stop(target)
+
+
+@pytest.mark.parametrize("timeout", [-1, math.nan, None])
+async def test_stop_with_a_timeout_that_is_no_time_stops_nothing(timeout: Any) -> None:
     """It is a ValueError before anything is sent."""
     async with candil.open_node(log=False):
         pid = await candil.start(Server)

@@ -144,8 +144,8 @@ async def test_a_request_may_wait_for_ever(autojump_clock: trio.testing.MockCloc
 
 
 @pytest.mark.parametrize("what", ASK)
-@pytest.mark.parametrize("timeout", [-1, math.nan])
-async def test_a_timeout_that_is_no_time_asks_nothing(what: str, timeout: float) -> None:
+@pytest.mark.parametrize("timeout", [-1, math.nan, None])
+async def test_a_timeout_that_is_no_time_asks_nothing(what: str, timeout: Any) -> None:
     """It is a ValueError before anything is sent."""
     async with candil.open_node(log=False):
         pid = await candil.start(Changing)
