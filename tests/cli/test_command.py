@@ -54,14 +54,14 @@ def test_an_unknown_command_is_refused() -> None:
 
 @pytest.mark.slow
 def test_without_its_extra_the_command_says_what_to_install(tmp_path: Path) -> None:
-    """A plain ``pip install candil`` installs the script too; it must not end in a traceback."""
+    """A plain ``pip install .`` installs the script too; it must not end in a traceback."""
     (tmp_path / "cyclopts.py").write_text("raise ModuleNotFoundError(name='cyclopts')")
 
     done = run("demo", path=tmp_path)
 
     assert 1 == done.returncode
     assert "candil: the command needs cyclopts" in done.stderr
-    assert "pip install 'candil[cli]'" in done.stderr
+    assert "pip install '.[demo]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 
