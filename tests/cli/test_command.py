@@ -34,6 +34,20 @@ def test_the_version_is_the_package_s() -> None:
 
 
 @pytest.mark.slow
+def test_python_m_candil_is_the_command() -> None:
+    """For whoever has the package and not the script in PATH."""
+    done = subprocess.run(
+        [sys.executable, "-m", "candil", "--version"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (0, run("--version").stdout) == (done.returncode, done.stdout)
+
+
+@pytest.mark.slow
 def test_help_lists_the_commands_that_there_are() -> None:
     """And promises no other."""
     done = run("--help")
