@@ -20,7 +20,8 @@ STEPS = [
     *("engine", "model", "tree", "ready"),
     *("question", "kill", "answer", "cut", "noticed", "restart", "ready"),
     *("question", "answer", "complete", "tokens"),
-    *("stop", "gone", "gone", "gone", "gone", "left", "done"),
+    # Two engines, one after the other, and the guard of both.
+    *("stop", "gone", "gone", "gone", "left", "done"),
 ]
 
 
