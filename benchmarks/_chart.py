@@ -1,10 +1,15 @@
-"""The chart of the page: how much of what was to be reached each row takes."""
+"""
+The chart of the page: how much of what was to be reached each row takes.
+
+``python -m benchmarks._chart`` writes the page and the chart again from `results.json`, after a
+change of how they look.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks._report import CHART, number
+from benchmarks._report import CHART, extra_digits, number, read_figures, write_page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +68,8 @@ def _draw_row(axes: Any, place: int, result: Result) -> None:
     axes.errorbar(share, place, xerr=whiskers, color=MARK, linewidth=1, capsize=2)
     if result.comparison.limit is not None:
         axes.plot(result.comparison.limit / target, place, marker="D", color=MARK, markersize=4)
-    axes.text(0.01, place, f" {number(spread.median)}", color="white", va="center")
+    said = number(spread.median, extra_digits(result))
+    axes.text(0.01, place, f" {said}", color="white", va="center")
 
 
 def _share(result: Result) -> float:
@@ -72,3 +78,14 @@ def _share(result: Result) -> float:
 
 def _label(result: Result) -> str:
     return f"{result.comparison.name}  (≤ {result.comparison.target:g})"
+
+
+def redraw() -> None:
+    """Write the page and the chart from the figures of the last measurement."""
+    results, rounds, facts = read_figures()
+    write_page(results, rounds, facts)
+    draw(results)
+
+
+if __name__ == "__main__":
+    redraw()

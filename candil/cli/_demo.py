@@ -21,7 +21,6 @@ import trio
 
 from candil import engine
 from candil.cli import _binary
-from candil.cli._census import Fate
 from candil.cli._errors import CommandError
 from candil.cli._fetch import ensure
 from candil.cli._model import SMOLLM2
@@ -60,8 +59,9 @@ def demo(model_dir: Path | None, binary_dir: Path | None) -> int:
         show.stopped_by = signal.SIGINT
         screen.step("stop", "SIGINT: nothing more is begun", Mood.BUSY)
     finally:
-        screen.undraw()
-        nothing_left = _take_census(show)
+        with _signals_wait():
+            screen.undraw()
+            nothing_left = show.take_census()
     if show.stopped_by is not None:
         return 128 + show.stopped_by
     if show.failure is not None:
@@ -84,7 +84,8 @@ def _prepare(
     """Have the program and the model, which may take a download, and describe them."""
     folder = _binary.find(binary_dir)
     version = _binary.check(folder)
-    screen.step("engine", f"llama-server, version {version}")
+    told = f"version {version}" if version else "which does not tell its version"
+    screen.step("engine", f"llama-server, {told}")
     with screen.progress() as report:
         path = ensure(SMOLLM2, model_dir, report)
     screen.step("model", f"{path.name}, {SMOLLM2.size / 1e6:.1f} MB, checked")
@@ -121,14 +122,13 @@ def _signals_raise() -> Generator[None]:
             signal.signal(number, handler)
 
 
-def _take_census(show: Show) -> bool:
-    """Say of every process that was seen what has become of it; tell whether none lives."""
-    fates = show.census.fates()
-    for noted, fate in fates:
-        mood = Mood.BAD if fate is Fate.ALIVE else Mood.GOOD
-        show.screen.step("gone", f"{noted.role} {noted.pid}: {fate.value}", mood)
-    alive = sum(fate is Fate.ALIVE for _noted, fate in fates)
-    if not alive:
-        count = f"of {len(fates)} processes none lives" if fates else "no process was started"
-        show.screen.step("left", f"nothing: {count}", Mood.GOOD)
-    return not alive
+@contextmanager
+def _signals_wait() -> Generator[None]:
+    """Look at no signal while the block lasts: it takes seconds at most, and is the last word."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

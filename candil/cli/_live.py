@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final, TextIO, final
 
 from rich import box
@@ -13,7 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from candil.cli._picture import Mood, Row, one_line, rows
+from candil.cli._picture import Mood, Row, glyphs_for, one_line, rows
 from candil.cli._progress import showing_progress
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class LiveScreen:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._console = Console(file=stream, highlight=False)
+        self._glyphs = glyphs_for(self._console.encoding)
         self._live: Live | None = None
         self._tree: Tree | None = None
         self._answer = ""
@@ -65,7 +67,8 @@ class LiveScreen:
     @contextmanager
     def progress(self) -> Generator[Report]:
         """Show a bar, which goes when the block is over."""
-        with showing_progress(self._stream) as report:
+        tell = partial(self.step, "model")
+        with showing_progress(self._stream, tell, self._console) as report:
             yield report
 
     def piece(self, text: str) -> None:
@@ -104,7 +107,8 @@ class LiveScreen:
 
     def _moving(self) -> RenderableType:
         assert self._tree is not None
-        picture = _picture(rows(self._tree, time.monotonic()), self._console.width)
+        found = rows(self._tree, time.monotonic(), self._glyphs)
+        picture = _picture(found, self._console.width)
         if not self._answer:
             return picture
         room = max(1, self._console.height - _ROWS_BESIDE_ANSWER)

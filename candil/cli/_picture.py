@@ -15,6 +15,8 @@ from candil import engine
 from candil.cli._tree import CRASHED, RUNNING, STOPPED, Child, Program, Tree
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import candil
 
 
@@ -68,27 +70,67 @@ _MOODS: Final = {
     engine.EngineState.STOPPING: Mood.BUSY,
     engine.EngineState.FAILED: Mood.BAD,
 }
-_MARKS: Final = {
-    Mood.PLAIN: "",
-    Mood.QUIET: "○ ",
-    Mood.GOOD: "● ",
-    Mood.BUSY: "◌ ",
-    Mood.BAD: "✗ ",
-}
+
+
+@final
+@attrs.frozen
+class Glyphs:
+    """
+    The signs of a picture.
+
+    Attributes:
+        child: A branch to a child that others follow.
+
+        last: The branch to the last.
+
+        through: Beside what is below a child that others follow.
+
+        marks: How something is doing, before the words.
+    """
+
+    child: str
+    last: str
+    through: str
+    marks: Mapping[Mood, str]
+
+
+UNICODE: Final = Glyphs(
+    child="├─ ",
+    last="└─ ",
+    through="│  ",
+    marks={Mood.QUIET: "○ ", Mood.GOOD: "● ", Mood.BUSY: "◌ ", Mood.BAD: "✗ "},
+)
+ASCII: Final = Glyphs(
+    child="|- ",
+    last="`- ",
+    through="|  ",
+    marks={Mood.QUIET: "- ", Mood.GOOD: "* ", Mood.BUSY: "~ ", Mood.BAD: "x "},
+)
 _RESTARTS: Final = ("never restarted", "restarted once", "restarted twice")
 
 
-def rows(tree: Tree, now: float) -> list[Row]:
+def glyphs_for(encoding: str) -> Glyphs:
+    """Return the signs that a stream of *encoding* can show."""
+    signs = (UNICODE.child, UNICODE.last, UNICODE.through, *UNICODE.marks.values())
+    try:
+        "".join(signs).encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return ASCII
+    return UNICODE
+
+
+def rows(tree: Tree, now: float, glyphs: Glyphs = UNICODE) -> list[Row]:
     """Lay *tree* out as it is at *now*, in the seconds of the clock that it was told."""
     found = [Row(tree.root, "", Mood.PLAIN, tree.rule, None, "")]
     children = list(tree.children.values())
     for child in children:
         last = child is children[-1]
-        found.append(_child_row(tree, child, now, "└─ " if last else "├─ "))
-        found += [
-            _program_row(program, ("   " if last else "│  ") + stem)
-            for program, stem in zip(child.programs, _stems(len(child.programs)), strict=True)
-        ]
+        stem = glyphs.last if last else glyphs.child
+        found.append(_child_row(tree, child, now, stem, glyphs))
+        beside = " " * len(glyphs.through) if last else glyphs.through
+        for program in child.programs:
+            stem = glyphs.last if program is child.programs[-1] else glyphs.child
+            found.append(_program_row(program, beside + stem, glyphs))
     return found
 
 
@@ -107,11 +149,7 @@ def restarts(count: int) -> str:
     return _RESTARTS[count] if count < len(_RESTARTS) else f"restarted {count} times"
 
 
-def _stems(count: int) -> list[str]:
-    return ["├─ "] * (count - 1) + ["└─ "] * min(count, 1)
-
-
-def _child_row(tree: Tree, child: Child, now: float, stem: str) -> Row:
+def _child_row(tree: Tree, child: Child, now: float, stem: str, glyphs: Glyphs) -> Row:
     mood = _MOODS.get(child.state, Mood.PLAIN)
     note = tree.notes.get(child.id, "")
     restarted = restarts(child.starts - 1)
@@ -119,19 +157,19 @@ def _child_row(tree: Tree, child: Child, now: float, stem: str) -> Row:
         name=f"{stem}{child.id}",
         pid=pid_text(child.pid),
         mood=mood,
-        state=_MARKS[mood] + child.state,
-        seconds=now - child.since,
+        state=glyphs.marks.get(mood, "") + child.state,
+        seconds=None if child.state in {STOPPED, CRASHED} else now - child.since,
         detail=f"{note}, {restarted}" if note else restarted,
     )
 
 
-def _program_row(program: Program, stem: str) -> Row:
+def _program_row(program: Program, stem: str, glyphs: Glyphs) -> Row:
     mood = {None: Mood.GOOD, STOPPED: Mood.QUIET}.get(program.ended, Mood.BAD)
     return Row(
         name=f"{stem}llama-server",
         pid=str(program.pid),
         mood=mood,
-        state=_MARKS[mood] + (program.ended or RUNNING),
+        state=glyphs.marks.get(mood, "") + (program.ended or RUNNING),
         seconds=None,
         detail="",
     )

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO, final
 
 from candil.cli._fetch import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from rich.console import Console
 
     from candil.cli._fetch import Report
 
@@ -33,18 +36,35 @@ def is_live(stream: TextIO) -> bool:
 
 
 @contextmanager
-def showing_progress(stream: TextIO) -> Generator[Report]:
-    """Show on *stream* what the block reports; a bar needs rich, and without it there are lines."""
+def showing_progress(
+    stream: TextIO, say: _Write | None = None, console: Console | None = None
+) -> Generator[Report]:
+    """
+    Show on *stream* what the block reports; a bar needs rich, and without it there are lines.
+
+    Args:
+        stream: A terminal gets a bar, which goes when the block is over.
+
+        say: Writes a line that is to stay; by default to *stream*.
+
+        console: Who draws the bar; it must be the one through which *say* writes.
+    """
     if is_live(stream):
         try:
             import rich.progress  # noqa: PLC0415 - an extra, and slow to import
         except ModuleNotFoundError:
             pass
         else:
-            with rich.progress.Progress(*_columns(), transient=True) as bar:
-                yield _Bar(bar).report
+            with rich.progress.Progress(*_columns(), console=console, transient=True) as bar:
+                above = partial(bar.console.print, markup=False, highlight=False)
+                yield _Bar(bar, say or above).report
             return
-    yield Lines(lambda line: _write(stream, line)).report
+    yield Lines(say or partial(_write, stream)).report
+
+
+def _write(stream: TextIO, line: str) -> None:
+    stream.write(line + "\n")
+    stream.flush()
 
 
 @final
@@ -65,6 +85,8 @@ class Lines:
     def _line(self, stage: Stage, done: int, total: int) -> str | None:
         if stage in {Stage.CHECKING, Stage.WAITING}:  # a moment, as a rule; the result tells
             return None
+        if stage is Stage.REPLACING:
+            return _why_replaced(done, total)
         if stage is not self._stage:
             self._stage, self._told = stage, 0
             return f"{_WORDS[stage]} ({total / _MEGABYTE:.1f} MB)"
@@ -75,33 +97,38 @@ class Lines:
         return f"{_WORDS[stage]}: {percent} %"
 
 
+def _why_replaced(size: int, right: int) -> str:
+    found = "its bytes differ" if size == right else f"{size:,} bytes instead of {right:,}"
+    return f"the file that is there is not the published model ({found}): it is fetched again"
+
+
 class _Write(Protocol):
     def __call__(self, line: str, /) -> None: ...
-
-
-def _write(stream: TextIO, line: str) -> None:
-    stream.write(line + "\n")
-    stream.flush()
 
 
 @final
 class _Bar:
     """Moves a bar of rich; each stage has its own."""
 
-    def __init__(self, bar: Any) -> None:
+    def __init__(self, bar: Any, say: _Write) -> None:
         self._bar = bar
+        self._say = say
         self._stage: Stage | None = None
         self._task: Any = None
 
     def report(self, stage: Stage, done: int, total: int) -> None:
         """Be told of progress."""
+        if stage is Stage.REPLACING:
+            self._say(_why_replaced(done, total))
+            return
         if stage is not self._stage:
             self._stage = stage
             if self._task is not None:
                 self._bar.remove_task(self._task)
-            self._task = self._bar.add_task(_WORDS[stage], total=None)
+            self._task = self._bar.add_task(_WORDS[stage], total=None, amount="")
+        amount = f"{done / _MEGABYTE:.1f} of {total / _MEGABYTE:.1f} MB" if total else ""
         # Without a total the bar pulses: pip asks the index first, which takes its time.
-        self._bar.update(self._task, completed=done, total=total if done else None)
+        self._bar.update(self._task, completed=done, total=total if done else None, amount=amount)
 
 
 def _columns() -> list[Any]:
@@ -110,7 +137,6 @@ def _columns() -> list[Any]:
     return [
         progress.TextColumn("{task.description}"),
         progress.BarColumn(bar_width=None),
-        progress.DownloadColumn(),
-        progress.TransferSpeedColumn(),
+        progress.TextColumn("{task.fields[amount]}"),
         progress.TimeRemainingColumn(compact=True),
     ]

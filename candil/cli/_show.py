@@ -10,13 +10,13 @@ import os
 import signal
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final, TypeVar, final
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar, final
 
 import trio
 
 import candil
 from candil import engine
-from candil.cli._census import Census
+from candil.cli._census import Census, Fate
 from candil.cli._errors import CommandError
 from candil.cli._picture import Mood, pid_text, restarts
 from candil.cli._tree import Tree, how_it_ended
@@ -95,6 +95,20 @@ class Show:
             except (candil.CandilError, OSError) as error:
                 self.failure = error
             nursery.cancel_scope.cancel()
+
+    def take_census(self) -> bool:
+        """Say of every process that was seen what has become of it; tell whether none lives."""
+        fates = self.census.fates()
+        for noted, fate in fates:
+            mood = Mood.BAD if fate is Fate.ALIVE else Mood.GOOD
+            self.screen.step("gone", f"{noted.role} {noted.pid}: {fate.value}", mood)
+        alive = sum(fate is Fate.ALIVE for _noted, fate in fates)
+        if not alive:
+            count = (
+                f"of {len(fates)} processes none lives" if fates else "no process of the demo lives"
+            )
+            self.screen.step("left", f"nothing: {count}", Mood.GOOD)
+        return not alive
 
     async def _perform(self, model: engine.Model, program: engine.Engine) -> None:
         spec = candil.supervisor_spec(
@@ -263,13 +277,22 @@ class Show:
         with trio.open_signal_receiver(*_SIGNALS) as signals:
             task_status.started()
             async for number in signals:
+                name = signal.Signals(number).name
                 if self.stopped_by is not None:
-                    self.screen.undraw()
-                    os._exit(128 + number)
+                    self._end_at_once(number, f"{name} again: what runs is killed")
                 self.stopped_by = number
                 scope.cancel()
-                name = signal.Signals(number).name
                 self.screen.step("stop", f"{name}: the tree is stopped in order", Mood.BUSY)
+
+    def _end_at_once(self, number: int, why: str) -> NoReturn:
+        """End the program without the tree; what the census misses, its guards kill after us."""
+        try:
+            self.screen.undraw()
+            self.screen.step("stop", why, Mood.BUSY)
+            self.census.kill()
+            self.take_census()
+        finally:
+            os._exit(128 + number)
 
     async def _keep_fresh(self) -> None:
         while self.screen.pause:

@@ -44,7 +44,8 @@ class Engine:
     Attributes:
         alias: The engine's own name.
         binary_dir: The folder with ``llama-server``; ``None`` means ``~/.apero/llm/bin``.
-        use_precompiled: Whether an installer may fetch the official build.
+        use_precompiled: Whether an installer may fetch the official build. There is no installer
+            yet: neither this nor the next has an effect.
         precompiled_version: ``"latest"`` or a release tag such as ``"b4561"``.
         host: An IP address, or ``"localhost"``.
         port: The base port: each running model takes the first free one from here on.

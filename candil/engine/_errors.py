@@ -59,7 +59,8 @@ class BinaryNotFound(EngineError):
         super().__init__(
             f"no executable llama-server at {path}. Unpack a llama.cpp release there (the whole "
             "folder: the program needs the libraries beside it), or set Engine.binary_dir to the "
-            "folder that has one."
+            "folder that has one. candil does not download it yet; Engine.use_precompiled has no "
+            "effect."
         )
 
 

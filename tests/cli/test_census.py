@@ -61,6 +61,19 @@ def test_the_guard_of_a_process_is_noted_with_it() -> None:
     assert {Fate.GONE} == {what for _noted, what in census.fates()}
 
 
+def test_those_that_were_seen_can_be_killed() -> None:
+    """One that has gone is left in peace: its number may be another's."""
+    census = Census()
+    child, gone = subprocess.Popen(["sleep", "60"]), subprocess.Popen(["true"])
+    census.note(child.pid, "sleeper", "guard")
+    census.note(gone.pid, "flash", "guard")
+    gone.wait()
+
+    census.kill()
+
+    assert -signal.SIGKILL == child.wait()
+
+
 def test_a_child_that_nobody_noted_is_found() -> None:
     """What was started and never told of would otherwise escape the census."""
     census = Census()

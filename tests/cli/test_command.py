@@ -34,6 +34,20 @@ def test_the_version_is_the_package_s() -> None:
 
 
 @pytest.mark.slow
+def test_python_m_candil_is_the_command() -> None:
+    """For whoever has the package and not the script in PATH."""
+    done = subprocess.run(
+        [sys.executable, "-m", "candil", "--version"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (0, run("--version").stdout) == (done.returncode, done.stdout)
+
+
+@pytest.mark.slow
 def test_help_lists_the_commands_that_there_are() -> None:
     """And promises no other."""
     done = run("--help")
@@ -54,14 +68,14 @@ def test_an_unknown_command_is_refused() -> None:
 
 @pytest.mark.slow
 def test_without_its_extra_the_command_says_what_to_install(tmp_path: Path) -> None:
-    """A plain ``pip install candil`` installs the script too; it must not end in a traceback."""
+    """A plain ``pip install .`` installs the script too; it must not end in a traceback."""
     (tmp_path / "cyclopts.py").write_text("raise ModuleNotFoundError(name='cyclopts')")
 
     done = run("demo", path=tmp_path)
 
     assert 1 == done.returncode
     assert "candil: the command needs cyclopts" in done.stderr
-    assert "pip install 'candil[cli]'" in done.stderr
+    assert "pip install '.[demo]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 

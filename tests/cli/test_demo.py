@@ -20,6 +20,7 @@ STEPS = [
     *("engine", "model", "tree", "ready"),
     *("question", "kill", "answer", "cut", "noticed", "restart", "ready"),
     *("question", "answer", "complete", "tokens"),
+    # Two engines, one after the other, and the guard of both.
     *("stop", "gone", "gone", "gone", "left", "done"),
 ]
 
@@ -92,16 +93,17 @@ def test_ctrl_c_at_any_moment_stops_in_order_and_leaves_nothing(
 def test_a_second_ctrl_c_ends_the_demo_at_once_and_the_guards_clean_up(
     model_dir: Path, mark: str
 ) -> None:
-    """Nothing waits for the tree any more, and the engine dies all the same."""
+    """Nothing waits for the tree any more, the engine is killed, and the census is taken."""
     demo = start(mark, "--model-dir", model_dir)
     assert demo.stdout is not None
     next(line for line in demo.stdout if " s  question " in line)
     demo.send_signal(signal.SIGINT)
     next(line for line in demo.stdout if " s  stop " in line)
     demo.send_signal(signal.SIGINT)
-    demo.communicate(timeout=30)
+    output, complaint = demo.communicate(timeout=30)
 
-    assert 130 == demo.returncode
+    assert (130, "") == (demo.returncode, complaint)
+    assert "left" == steps(output)[-1][0]
     census.seconds_until_none_lives(mark)
 
 

