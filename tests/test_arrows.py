@@ -75,6 +75,7 @@ _LAYERS = {
     },
     "behaviours": {
         "_call",
+        "_directives",
         "_gen_server",
         "_handlers",
         "_server_loop",

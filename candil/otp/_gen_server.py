@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from candil.otp._directives import Directive
 from candil.otp._exit import NORMAL, ExitReason
 from candil.otp._handlers import (
     CallHandler,
@@ -22,7 +23,7 @@ from candil.otp._handlers import (
 from candil.otp._interrupts import let_interrupt
 from candil.otp._patience import check_timeout
 from candil.otp._runtime import current_process
-from candil.otp._server_loop import Directive, ServerLoop
+from candil.otp._server_loop import ServerLoop
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,6 @@ Not here: the class that users write (``_gen_server.py``), how callers ask (``_c
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable
 from time import perf_counter
 from types import CoroutineType
@@ -25,11 +24,10 @@ import trio
 from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
 
 from candil.otp._call import NO_ANSWERS, NO_REPLY, Call, Cast, Deferred
+from candil.otp._directives import Directive, SystemCall
 from candil.otp._errors import (
     BadReturnValue,
-    CallTimeout,
     ProcessExit,
-    ServerExited,
     UndefinedCallback,
 )
 from candil.otp._events import Hint
@@ -45,7 +43,6 @@ from candil.otp._process import (
     settle,
     wake,
 )
-from candil.otp._request import Request
 
 if TYPE_CHECKING:
     import contextvars
@@ -55,43 +52,6 @@ if TYPE_CHECKING:
 
 LOOK_EVERY = 8  # a busy server looks at the clock after so many messages
 LOOP_SECONDS = 0.001  # and gives way to other tasks after so long
-
-
-@final
-@attrs.define
-class Directive:
-    """What a callback asked for, beyond its return value."""
-
-    crash: BaseException | None = None
-    stop: ExitReason | None = None
-    continues: deque[object] = attrs.field(factory=deque[object])
-    timeout: float | None = None
-
-
-@final
-class SystemCall(Request[Any]):
-    """A request of ``candil.sys``; the server's loop answers it, suspended or not."""
-
-    __slots__ = ("run", "target", "timeout", "what")
-
-    def __init__(
-        self, target: object, what: str, run: Callable[[ServerLoop], Any], timeout: float
-    ) -> None:
-        super().__init__()
-        self.target = target
-        self.what = what
-        self.run = run
-        self.timeout = timeout
-
-    def expire(self) -> None:
-        """Tell the caller that it took too long; the deadline's task calls it."""
-        self.refuse(CallTimeout(self.target, self.what, self.timeout))
-
-    def exited_error(self, reason: ExitReason) -> BaseException:
-        """Tell the caller that the server ended, chained to the crash."""
-        error = ServerExited(self.target, self.what, reason)
-        error.__cause__ = reason.exception if isinstance(reason, Crashed) else None
-        return error
 
 
 @final

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import trio
 
+from candil.otp._directives import Directive, SystemCall
 from candil.otp._errors import CallingSelf, CallTimeout, NoProc, OwnRequest, ServerExited
 from candil.otp._exit import NORMAL, Crashed, ExitReason, as_exit_reason
 from candil.otp._gen_server import stop_self
@@ -18,10 +19,11 @@ from candil.otp._patience import check_timeout
 from candil.otp._pid import Pid
 from candil.otp._process import join, post
 from candil.otp._runtime import current_process, resolve
-from candil.otp._server_loop import Directive, ServerLoop, SystemCall
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
+
+    from candil.otp._server_loop import ServerLoop
 
 _STOP = OwnRequest("stop")
 

@@ -13,17 +13,18 @@ import attrs
 import trio
 
 from candil.otp._call import DEFAULT_TIMEOUT
+from candil.otp._directives import SystemCall
 from candil.otp._errors import CallingSelf, NoProc, OwnRequest, UndefinedCallback
 from candil.otp._handlers import completed
 from candil.otp._patience import check_timeout, expire_after
 from candil.otp._process import post
 from candil.otp._runtime import resolve
-from candil.otp._server_loop import ServerLoop, SystemCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from candil.otp._names import Server
+    from candil.otp._server_loop import ServerLoop
 
 __all__ = [
     "Statistics",
