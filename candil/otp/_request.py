@@ -35,8 +35,7 @@ class Request(Slot[T], Generic[T]):
         self.debtor: Process | None = None
 
     def expire(self) -> None:
-        """Tell whoever waits that it took too long."""
-        raise NotImplementedError
+        """Tell whoever waits that it took too long; those that have a deadline say how."""
 
     def owed_by(self, process: Process) -> None:
         """Have whoever waits told when *process* ends without an answer."""

@@ -5,6 +5,7 @@ import trio
 import trio.testing
 
 import candil
+from candil.otp import _signals
 
 
 class Plain(candil.GenServer):
@@ -97,3 +98,13 @@ async def test_exit_in_a_handler_does_not_wait_for_a_parent_that_waits_for_the_h
         parent = await candil.start(Parent)
         with trio.fail_after(2):
             assert await Parent.work(parent) == "sent"
+
+
+async def test_a_suspended_supervisor_that_is_awake_for_a_moment_is_not_waited_for_either():
+    """It looks at the message that woke it, and leaves it for later."""
+    async with candil.open_supervisor([], log=False) as sup:
+        await candil.sys.suspend(sup)
+        candil.send(sup, "wakes it")
+        with trio.fail_after(5):
+            await _signals._settled(sup.process).wait()
+        await candil.sys.resume(sup)

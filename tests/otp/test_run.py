@@ -331,3 +331,21 @@ def test_the_last_words_log_nothing_by_themselves(caplog):
         candil.run([candil.child_spec(crash)], max_restarts=0)
 
     assert any("gives up" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("caught", "seconds", "code"),
+    [(0, 29.0, None), (1, 29.0, None), (2, 0.5, 143), (0, 30.0, 71), (2, 30.0, 143)],
+)
+def test_while_the_loop_is_blocked_a_second_signal_or_half_a_minute_is_the_end(
+    caught, seconds, code, monkeypatch
+):
+    """The watch's thread leaves, since no task can."""
+
+    codes = []
+    monkeypatch.setattr(_run, "_leave", lambda _words, code: codes.append(code))
+    program = _run._Program(trio.CancelScope())
+    for number in [signal.SIGTERM, signal.SIGINT][:caught]:
+        program.catch(number)
+    program.while_blocked(seconds)
+    assert codes[:1] == ([] if code is None else [code])

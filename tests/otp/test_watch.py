@@ -291,3 +291,15 @@ async def test_there_is_one_thread_however_many_blocks_are_open_and_it_ends_with
         assert watch is get_runtime().watch
     assert get_runtime().watch is None
     assert watch._stopped.is_set()
+
+
+@pytest.mark.slow
+async def test_as_long_as_the_loop_is_blocked_the_program_may_act() -> None:
+    """Again and again, with the seconds that it has lasted."""
+    seconds: list[float] = []
+    async with candil.open_node(log=False) as node:
+        node.runtime.while_blocked = seconds.append
+        await in_no_process(candil.self())
+
+    assert seconds == sorted(seconds)
+    assert seconds[0] < HOG
