@@ -341,7 +341,6 @@ def test_while_the_loop_is_blocked_a_second_signal_or_half_a_minute_is_the_end(
     caught, seconds, code, monkeypatch
 ):
     """The watch's thread leaves, since no task can."""
-
     codes = []
     monkeypatch.setattr(_run, "_leave", lambda _words, code: codes.append(code))
     program = _run._Program(trio.CancelScope())
