@@ -17,36 +17,22 @@ from candil.otp._call import (
 from candil.otp._child_spec import (
     ChildSpec as ChildSpec,
     StartFunction as StartFunction,
-    SupervisorSpec as SupervisorSpec,
-    check_childspecs as check_childspecs,
     child_spec as child_spec,
-    supervisor_spec as supervisor_spec,
 )
+from candil.otp._children import ChildCounts as ChildCounts, ChildInfo as ChildInfo
 from candil.otp._errors import (
-    AlreadyStarted as AlreadyStarted,
     BadReturnValue as BadReturnValue,
     CallError as CallError,
     CallingSelf as CallingSelf,
     CallTimeout as CallTimeout,
     CandilError as CandilError,
-    ChildAlreadyPresent as ChildAlreadyPresent,
-    ChildNotFound as ChildNotFound,
-    ChildRestarting as ChildRestarting,
-    ChildRunning as ChildRunning,
     LeakedCancellation as LeakedCancellation,
     NoProc as NoProc,
     ProcessExit as ProcessExit,
     ProcessTerminated as ProcessTerminated,
     ReceiveTimeout as ReceiveTimeout,
     RegistrationError as RegistrationError,
-    RestartIntensityExceeded as RestartIntensityExceeded,
     ServerExited as ServerExited,
-    SimpleOneForOneError as SimpleOneForOneError,
-    SpecError as SpecError,
-    StartError as StartError,
-    StartIgnored as StartIgnored,
-    StartTimeout as StartTimeout,
-    SupervisorError as SupervisorError,
     UndefinedCallback as UndefinedCallback,
 )
 from candil.otp._events import (
@@ -116,11 +102,11 @@ from candil.otp._spawn import (
     spawn_monitor as spawn_monitor,
 )
 from candil.otp._start import (
-    IGNORE as IGNORE,
     start as start,
     start_link as start_link,
     start_monitor as start_monitor,
 )
+from candil.otp._start_process import IGNORE as IGNORE
 from candil.otp._stop import stop as stop
 from candil.otp._supervise import (
     count_children as count_children,
@@ -131,10 +117,25 @@ from candil.otp._supervise import (
     terminate_child as terminate_child,
     which_children as which_children,
 )
-from candil.otp._supervisor import (
-    ChildCounts as ChildCounts,
-    ChildInfo as ChildInfo,
-    Supervisor as Supervisor,
+from candil.otp._supervisor import Supervisor as Supervisor
+from candil.otp._supervisor_errors import (
+    AlreadyStarted as AlreadyStarted,
+    ChildAlreadyPresent as ChildAlreadyPresent,
+    ChildNotFound as ChildNotFound,
+    ChildRestarting as ChildRestarting,
+    ChildRunning as ChildRunning,
+    RestartIntensityExceeded as RestartIntensityExceeded,
+    SimpleOneForOneError as SimpleOneForOneError,
+    SpecError as SpecError,
+    StartError as StartError,
+    StartIgnored as StartIgnored,
+    StartTimeout as StartTimeout,
+    SupervisorError as SupervisorError,
+)
+from candil.otp._supervisor_spec import (
+    SupervisorSpec as SupervisorSpec,
+    check_childspecs as check_childspecs,
+    supervisor_spec as supervisor_spec,
 )
 
 __all__ = [

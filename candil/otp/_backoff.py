@@ -11,7 +11,8 @@ from typing import Any, final
 
 import attrs
 
-from candil.otp._errors import SpecError, brief
+from candil.otp._errors import brief
+from candil.otp._supervisor_errors import SpecError
 
 LEAST = math.ulp(0.0)
 MOST = sys.float_info.max

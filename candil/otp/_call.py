@@ -3,7 +3,8 @@ Calls and casts: asking a server for an answer, and telling it something.
 
 1. A call is handed over directly: it is its own reply slot, parks the caller's task, and is put
    into no channel.
-2. The caller's deadline is shared with all calls of the same timeout; no cancel scope is opened.
+2. The caller's deadline is a number in the call: no cancel scope is opened, no timer set
+   (``_patience.py``).
 3. A handler that is a plain ``def`` cannot wait. If its server is idle, with nothing in its
    mailbox, the caller runs it at once, in the server's context: it is what the server would have
    done next. Whatever else follows (a crash, ``stop``, a late answer) is left to the server's own
@@ -23,15 +24,17 @@ from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
 
 from candil.otp._errors import CallingSelf, CallTimeout, NoProc, ServerExited
 from candil.otp._exit import Crashed, ExitReason
+from candil.otp._patience import expire_after, set_alarm
 from candil.otp._pid import Pid
-from candil.otp._process import Process, Request, post
+from candil.otp._process import Process, post
+from candil.otp._request import Request
 from candil.otp._runtime import current_process, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from candil.otp._gen_server import ServerLoop
     from candil.otp._names import Server
+    from candil.otp._server_loop import ServerLoop
 
 T = TypeVar("T")
 
@@ -90,6 +93,7 @@ class Call(Request[Any]):
         self.args = args
         self.kwargs = kwargs
         self.timeout = timeout
+        self.deadline = math.inf
         self.debtor = None
 
     @property
@@ -266,7 +270,7 @@ async def perform(
     if task is process.task:
         raise CallingSelf(target, request)
     message = new_call(Call)  # and what ``__init__`` does: calling it costs as much as it does
-    message.task = None
+    message.task = task
     message.error = None
     message.done = False
     message.target = target
@@ -275,9 +279,9 @@ async def perform(
     message.kwargs = kwargs
     message.timeout = timeout
     message.debtor = None
-    if timeout != math.inf:  # before anybody can answer: if it raises, nobody must resume this task
-        process.node.timers.expire_after(timeout, message)
-    message.task = task
+    message.deadline = deadline = process.node.timers.now() + timeout
+    if deadline < process.alarm_at:  # as expire_after does
+        set_alarm(process, deadline)
     mailbox = process.mailbox
     if process.parked is None and len(mailbox) < process.high_water:
         mailbox.append(message)  # as post does, for a busy server
@@ -300,8 +304,7 @@ async def _leave_to_server(process: Process, message: Call, value: object) -> An
 
 async def _wait(process: Process, message: Call) -> Any:
     """Wait for the answer to a call that is in no mailbox, for as long as its caller would."""
-    if message.timeout != math.inf:
-        process.node.timers.expire_after(message.timeout, message)
+    expire_after(process, message, message.timeout)
     return await message.wait()
 
 

@@ -12,30 +12,24 @@ from typing import TYPE_CHECKING, Any, final
 
 import attrs
 
-from candil.otp._child_spec import ChildSpec, StartFunction, SupervisorSpec
-from candil.otp._errors import (
-    AlreadyStarted,
-    ProcessExit,
-    RegistrationError,
-    StartError,
-    StartIgnored,
-)
+from candil.otp._child_spec import ChildSpec, StartFunction
+from candil.otp._errors import ProcessExit, RegistrationError
 from candil.otp._exit import (
-    KILLED,
     SHUTDOWN,
     Crashed,
     Exit,
     ExitReason,
-    Normal,
-    Shutdown,
+    Killed,
     as_exit_reason,
+    is_abnormal,
     is_pair,
 )
 from candil.otp._names import name_key
 from candil.otp._pid import Pid, is_pid
 from candil.otp._process import Process, join, kill, link_processes, send_exit, unlink_processes
 from candil.otp._registration import claim_name
-from candil.otp._start import IGNORE, start_process
+from candil.otp._start_process import IGNORE, Startable, start_process
+from candil.otp._supervisor_errors import AlreadyStarted, StartError, StartIgnored
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,6 +56,12 @@ class Child:
     timer: Timer | None = None
     last_pid: Pid[Any] | None = None
     failure: ExitReason = SHUTDOWN
+
+    def cancel_timer(self) -> None:
+        """Call off a start that was put off."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
     def describe(self) -> dict[str, object]:
         """Give the offender of a report."""
@@ -91,7 +91,7 @@ async def start_child_process(own: Process, child: Child) -> Pid[Any] | None:
     try:
         if isinstance(spec.target, StartFunction):
             return await _run_start_function(spec.target, args, kwargs)
-        if isinstance(spec.target, type | SupervisorSpec):
+        if _is_server(spec.target):
             process = await start_process(
                 spec.target, args, kwargs, spec.name, math.inf, parent=own
             )
@@ -103,6 +103,10 @@ async def start_child_process(own: Process, child: Child) -> Pid[Any] | None:
         raise AlreadyStarted(error.pid, error.reason, spec.id) from error
     except StartError as error:
         raise StartError(error.reason, spec.id) from error.__cause__
+
+
+def _is_server(target: object) -> bool:
+    return isinstance(target, type | Startable)
 
 
 def _spawn_function(
@@ -145,10 +149,9 @@ async def _run_start_function(
 
 async def stop_child_process(own: Process, child: Child) -> ExitReason | None:
     """
-    End the child as its spec says, and wait until it has ended.
+    End the child as its spec says, wait until it has ended, and give its reason.
 
-    Gives ``None`` when it ended as it should, else the reason it ended with. OTP: supervisor's
-    ``shutdown/1``.
+    Gives ``None`` if it had ended before. OTP: supervisor's ``shutdown/1``.
     """
     process = None if child.pid is None else child.pid.process
     if process is None:
@@ -157,16 +160,18 @@ async def stop_child_process(own: Process, child: Child) -> ExitReason | None:
     budget = child.spec.shutdown
     if budget == "brutal_kill":
         kill(process)
-        await join(process, math.inf)
-        return None if process.reason == KILLED else process.reason
-    send_exit(process, own.pid, SHUTDOWN)
-    if not await join(process, budget):
-        kill(process)
-        await join(process, math.inf)
-    return None if _is_expected(process.reason, child.spec) else process.reason
+    else:
+        send_exit(process, own.pid, SHUTDOWN)
+        if not await join(process, budget):
+            kill(process)
+    await join(process, math.inf)
+    return process.reason
 
 
-def _is_expected(reason: ExitReason | None, spec: ChildSpec[Any]) -> bool:
-    if isinstance(reason, Shutdown):
-        return reason == SHUTDOWN or spec.restart != "permanent"
-    return isinstance(reason, Normal) and spec.restart != "permanent"
+def is_expected(reason: ExitReason, spec: ChildSpec[Any]) -> bool:
+    """Tell whether a child that was stopped ended as it should, for which nobody need be told."""
+    if isinstance(reason, Killed):
+        return spec.shutdown == "brutal_kill"
+    if reason == SHUTDOWN and spec.shutdown != "brutal_kill":
+        return True
+    return not is_abnormal(reason) and spec.restart != "permanent"

@@ -9,21 +9,13 @@ What candil raises.
      │   ├─ CallTimeout (.timeout)              no answer in time
      │   ├─ ServerExited (.reason)              it ended first
      │   └─ CallingSelf                         it would have waited for itself
-     ├─ StartError (.child_id .reason)          it did not start
-     │   ├─ AlreadyStarted (.pid)
-     │   ├─ StartIgnored
-     │   └─ StartTimeout (.timeout)
-     ├─ SupervisorError (.child_id)             a supervisor refused
-     │   ├─ ChildNotFound · ChildRunning · ChildRestarting · ChildAlreadyPresent
-     │   └─ SimpleOneForOneError
-     ├─ RestartIntensityExceeded (.supervisor .restarts .max_restarts .max_seconds .reason)
      ├─ ProcessTerminated (.pid .reason)        an exit signal ended the block that you are in
      ├─ RegistrationError (.name)               a name is taken, unknown or not allowed
      ├─ ReceiveTimeout (.timeout)
      ├─ LeakedCancellation                      a process let another scope's Cancelled out
-     └─ BadReturnValue · UndefinedCallback      a callback broke its contract
-    SpecError(ValueError) (.mistakes)           a bad child or supervisor spec: yours, raised while
-    it is built ProcessExit (.reason)                       not an error: OTP's exit/1
+     ├─ BadReturnValue · UndefinedCallback      a callback broke its contract
+     └─ those of ``_supervisor_errors.py``
+    ProcessExit (.reason)                       not an error: OTP's exit/1
 """
 
 from __future__ import annotations
@@ -31,8 +23,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from candil.otp._exit import ExitReason
     from candil.otp._pid import Pid
 
@@ -156,185 +146,6 @@ class CallingSelf(CallError):
         )
 
 
-class StartError(CandilError):
-    """
-    A process or a child did not start.
-
-    Attributes:
-        reason: Why; ``Crashed(exception)`` when its constructor or ``init`` raised.
-
-        child_id: The id in its supervisor, or ``None`` outside one.
-    """
-
-    def __init__(self, reason: ExitReason, child_id: object = None) -> None:
-        super().__init__(reason, child_id)
-        self.reason = reason
-        self.child_id = child_id
-
-    def __str__(self) -> str:
-        who = "the process" if self.child_id is None else f"child {brief(self.child_id)}"
-        return f"{who} did not start: {brief(self.reason, 300)}"
-
-
-@final
-class AlreadyStarted(StartError):
-    """
-    The name, or the child id, already has a living process. It was not touched.
-
-    Attributes:
-        pid: The process that is there.
-    """
-
-    def __init__(self, pid: Pid[object], reason: ExitReason, child_id: object = None) -> None:
-        super().__init__(reason, child_id)
-        self.pid = pid
-
-    def __str__(self) -> str:
-        what = "the name" if self.child_id is None else f"child {brief(self.child_id)}"
-        return f"{what} is already started as {self.pid}. Use that process, or stop it first"
-
-
-@final
-class StartIgnored(StartError):
-    """
-    ``init`` returned ``IGNORE``: there is nothing to run, and that is no failure. OTP: ``ignore``.
-    """
-
-
-@final
-class StartTimeout(StartError):
-    """
-    ``init`` took too long; the half-started process was killed.
-
-    Attributes:
-        timeout: Seconds that it was given.
-    """
-
-    def __init__(self, timeout: float, reason: ExitReason) -> None:
-        super().__init__(reason)
-        self.timeout = timeout
-
-    def __str__(self) -> str:
-        return (
-            f"init did not end within {self.timeout:g} s; move slow work to "
-            "handle_continue, or give more time"
-        )
-
-
-class SupervisorError(CandilError):
-    """
-    A supervisor refused a request; nothing was changed.
-
-    Attributes:
-        child_id: The child that was meant.
-    """
-
-    def __init__(self, child_id: object) -> None:
-        super().__init__(child_id)
-        self.child_id = child_id
-
-
-@final
-class ChildNotFound(SupervisorError):
-    """The supervisor has no such child. OTP: ``not_found``."""
-
-    def __str__(self) -> str:
-        return f"no child {brief(self.child_id)} here; which_children() lists those that are"
-
-
-@final
-class ChildRunning(SupervisorError):
-    """The child runs; terminate it first. OTP: ``running``."""
-
-    def __str__(self) -> str:
-        return f"child {brief(self.child_id)} is running; terminate_child() it first"
-
-
-@final
-class ChildRestarting(SupervisorError):
-    """The child is being restarted. OTP: ``restarting``."""
-
-    def __str__(self) -> str:
-        return (
-            f"child {brief(self.child_id)} is being restarted; wait, or terminate_child() "
-            "to stop the attempts"
-        )
-
-
-@final
-class ChildAlreadyPresent(SupervisorError):
-    """A stopped child has this id. OTP: ``already_present``."""
-
-    def __str__(self) -> str:
-        return (
-            f"a stopped child {brief(self.child_id)} is there; restart_child() it, or "
-            "delete_child() it first"
-        )
-
-
-@final
-class SimpleOneForOneError(SupervisorError):
-    """
-    A simple_one_for_one supervisor knows its children by pid, not by id. OTP:
-    ``simple_one_for_one``.
-    """
-
-    def __str__(self) -> str:
-        return (
-            "the children of a simple_one_for_one supervisor have no ids; name the child by its pid"
-        )
-
-
-@final
-class RestartIntensityExceeded(CandilError):
-    """
-    A supervisor gave up: its children crashed more often than its limit allows.
-
-    Attributes:
-        supervisor: Name or pid of the supervisor.
-
-        child_id: The child whose crash was one too many.
-
-        reason: Why that child ended.
-
-        restarts: How many restarts fell into the window, the refused one included.
-
-        max_restarts: How many were allowed.
-
-        max_seconds: Length of the window, in seconds.
-
-        history: The last crashes, oldest first, as ``(child_id, reason)``.
-    """
-
-    def __init__(  # one attribute each
-        self,
-        supervisor: object,
-        child_id: object,
-        reason: ExitReason,
-        *,
-        restarts: int,
-        max_restarts: int,
-        max_seconds: float,
-        history: Sequence[tuple[object, ExitReason]] = (),
-    ) -> None:
-        super().__init__(supervisor, child_id, reason)
-        self.supervisor = supervisor
-        self.child_id = child_id
-        self.reason = reason
-        self.restarts = restarts
-        self.max_restarts = max_restarts
-        self.max_seconds = max_seconds
-        self.history = tuple(history)
-
-    def __str__(self) -> str:
-        return (
-            f"supervisor {brief(self.supervisor)} gave up: {self.restarts} restarts within "
-            f"{self.max_seconds:g} s, "
-            f"{self.max_restarts} allowed. Last: child {brief(self.child_id)} ended with "
-            f"{brief(self.reason, 300)}"
-        )
-
-
 @final
 class ProcessTerminated(CandilError):
     """
@@ -450,28 +261,6 @@ class UndefinedCallback(CandilError):
             f"{self.server} got {brief(self.message)} but has no handler of that name and "
             f"no {self.callback} method. "
             f"Decorate a method with @candil.{self.callback}, or define {self.callback}"
-        )
-
-
-@final
-class SpecError(ValueError):
-    """
-    A child spec, a supervisor spec or an option is wrong. Raised while it is built, with every
-    mistake at once.
-
-    Attributes:
-        mistakes: One sentence each, beginning with where it is.
-    """
-
-    def __init__(self, mistakes: Sequence[str]) -> None:
-        super().__init__(*mistakes)
-        self.mistakes = tuple(mistakes)
-
-    def __str__(self) -> str:
-        if len(self.mistakes) == 1:
-            return self.mistakes[0]
-        return f"{len(self.mistakes)} mistakes:\n" + "\n".join(
-            f"  - {mistake}" for mistake in self.mistakes
         )
 
 

@@ -161,7 +161,8 @@ class SupervisorReport:
         reason: Why.
 
         offender: The child: ``id``, ``pid``, ``restart``, ``shutdown``, ``type``, ``significant``,
-            ``start``.
+            ``start``. Where it stands for several children of a template, ``pid`` is ``None`` and
+            ``nb_children`` says how many.
     """
 
     supervisor: object

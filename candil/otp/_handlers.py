@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from types import CoroutineType
 from typing import (
     TYPE_CHECKING,
@@ -28,7 +29,7 @@ from candil.otp._process import post
 from candil.otp._runtime import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Coroutine
 
     from candil.otp._names import Server
 
@@ -36,6 +37,9 @@ S = TypeVar("S")
 P = ParamSpec("P")
 R = TypeVar("R")  # what the method returns
 T = TypeVar("T")  # what the client gets
+
+Functions = dict[str, tuple[Callable[..., Any], bool]]
+"""Handlers by name: the function, and whether it is async."""
 
 
 @final
@@ -277,14 +281,14 @@ def is_async(function: Callable[..., object]) -> bool:
     )
 
 
-def handlers_of(cls: type[Any], kind: type[Handler]) -> dict[str, tuple[Callable[..., Any], bool]]:
+def handlers_of(cls: type[Any], kind: type[Handler]) -> Functions:
     """
     Give the handlers of a class by name: the function, and whether it is async.
 
     A subclass that defines a method of the same name without decorating it again overrides the
     handler.
     """
-    found: dict[str, tuple[Callable[..., Any], bool]] = {}
+    found: Functions = {}
     for base in reversed(cls.__mro__):
         for name, value in vars(base).items():
             if isinstance(value, kind):

@@ -14,7 +14,8 @@ import trio
 from candil.otp._errors import NoProc, ReceiveTimeout
 from candil.otp._node import current_node
 from candil.otp._pid import Pid
-from candil.otp._process import Process, Request, park, post, wake
+from candil.otp._process import Process, park, post, wake
+from candil.otp._request import Request
 from candil.otp._runtime import resolve
 from candil.otp._spawn import own_process
 

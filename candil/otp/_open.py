@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from candil.otp._child_spec import ChildSpec, SupervisorSpec, supervisor_spec
-from candil.otp._errors import StartError
+from candil.otp._child_spec import ChildSpec
 from candil.otp._exit import Shutdown
 from candil.otp._gen_server import GenServer
 from candil.otp._node import Node, open_node
-from candil.otp._start import start_process
+from candil.otp._start_process import start_process
+from candil.otp._supervisor_errors import StartError
+from candil.otp._supervisor_spec import SupervisorSpec, supervisor_spec
 
 if TYPE_CHECKING:
     from candil.otp._pid import Pid

@@ -10,20 +10,22 @@ Processes: a mailbox, an exit reason, and the signals between them.
    ten thousand short steps.
 4. Whoever resumes a parked process clears ``parked`` first.
 
-Not here: how a process is made (``_spawn.py``), the loop of a server (``_gen_server.py``).
+Not here: how a process is made (``_spawn.py``), the loop of a server
+(``_server_loop.py``).
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import attrs
 import trio
 from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_rescheduled
 
-from candil.otp._errors import LeakedCancellation, ProcessExit, ServerExited
+from candil.otp._errors import LeakedCancellation, ProcessExit
 from candil.otp._events import MailboxHigh, ProcessExited
 from candil.otp._exit import (
     KILL,
@@ -37,6 +39,7 @@ from candil.otp._exit import (
 )
 from candil.otp._messages import Down, ExitSignal
 from candil.otp._parking import WAKE, Slot
+from candil.otp._request import Request
 from candil.otp._runtime import current_process
 
 if TYPE_CHECKING:
@@ -44,69 +47,13 @@ if TYPE_CHECKING:
     from candil.otp._node import Node
     from candil.otp._pid import Pid, Ref
     from candil.otp._runtime import Runtime
+    from candil.otp._timers import Timer
 
 T = TypeVar("T")
 
 Body = Callable[..., Awaitable[object]]
 
 HIGH_WATER = 1024
-
-
-class Request(Slot[T], Generic[T]):
-    """
-    Somebody waits for an answer to this; if the process that owes it ends first, they are told.
-    """
-
-    __slots__ = ("deadline", "debtor")
-
-    deadline: float
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.debtor: Process | None = None
-
-    def owed_by(self, process: Process) -> None:
-        """Have whoever waits told when *process* ends without an answer."""
-        if not self.done:
-            self.debtor = process
-            process.owed[self] = None
-
-    def reply(self, value: T) -> None:
-        """
-        Answer. May come from any process; all but the first answer, and those that come too late,
-        are dropped.
-
-        Args:
-            value: What the caller gets.
-        """
-        self.put(value)
-        self._settle_debt()
-
-    def refuse(self, error: BaseException) -> None:
-        """Raise *error* at whoever waits."""
-        self.fail(error)
-        self._settle_debt()
-
-    def server_exited(self, reason: ExitReason) -> None:
-        """Tell whoever waits that the answer will never come."""
-        if not self.done:
-            self.fail(self.exited_error(reason))
-
-    def exited_error(self, reason: ExitReason) -> BaseException:
-        """Give the error for an answer that will never come."""
-        error = ServerExited(None, None, reason)
-        error.__cause__ = reason.exception if isinstance(reason, Crashed) else None
-        return error
-
-    def abort(self, raise_cancel: object) -> Abort:
-        """Let a cancellation end the wait; the process that owes the answer is not told."""
-        self._settle_debt()
-        return super().abort(raise_cancel)
-
-    def _settle_debt(self) -> None:
-        debtor, self.debtor = self.debtor, None
-        if debtor is not None:
-            debtor.owed.pop(self, None)
 
 
 @final
@@ -141,6 +88,9 @@ class Process:
     owed: dict[Request[Any], None] = attrs.field(factory=dict["Request[Any]", None])
     joining: dict[Slot[bool], None] = attrs.field(factory=dict["Slot[bool]", None])
     settling: list[Slot[bool]] | None = None
+    handling: Request[Any] | None = None  # what the server has taken and not settled yet
+    alarm: Timer | None = None  # for those who wait for it until then, see _patience.py
+    alarm_at: float = math.inf
     high_water: int = HIGH_WATER
     server: Any = None
 
@@ -368,6 +318,8 @@ def finish(process: Process, reason: ExitReason) -> None:
     runtime = process.runtime
     if runtime.subscribers or (runtime.log is not None and is_abnormal(reason)):
         runtime.emit(ProcessExited(pid, reason))
+    if process.alarm is not None:
+        process.alarm.cancel()
     abandon_requests(process, reason)
     _tell_watchers(process, reason)
     for linked in process.links:

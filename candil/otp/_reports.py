@@ -139,18 +139,18 @@ def _describe_exit(event: object) -> str | None:
 
 
 _CONTEXTS = {
-    "start_error": "child {id} did not start",
-    "child_terminated": "child {id} ended",
-    "shutdown_error": "child {id} did not stop as it was told",
-    "shutdown": "gives up: child {id} ended once too often",
+    "start_error": "{who} did not start",
+    "child_terminated": "{who} ended",
+    "shutdown_error": "{who} did not stop as it was told",
+    "shutdown": "gives up: {who} ended once too often",
 }
 
 
 def _describe_report(event: object) -> str:
     assert isinstance(event, SupervisorReport)
-    what = _CONTEXTS.get(event.context, event.context + " of child {id}").format(
-        id=brief(event.offender.get("id"))
-    )
+    number, child_id = event.offender.get("nb_children"), brief(event.offender.get("id"))
+    who = f"child {child_id}" if number is None else f"each of {number} children {child_id}"
+    what = _CONTEXTS.get(event.context, event.context + " of {who}").replace("{who}", who)
     return f"supervisor {brief(event.supervisor)}: {what}: {describe_reason(event.reason)}"
 
 

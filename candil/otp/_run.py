@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING, Any, final
 import attrs
 import trio
 
-from candil.otp._errors import ProcessTerminated, RestartIntensityExceeded, StartError
+from candil.otp._errors import ProcessTerminated
 from candil.otp._events import SupervisorReport
 from candil.otp._open import Tree, as_tree, open_tree
 from candil.otp._reports import describe_event
 from candil.otp._runtime import subscribe
+from candil.otp._supervisor_errors import RestartIntensityExceeded, StartError
 
 if TYPE_CHECKING:
-    from candil.otp._child_spec import SupervisorSpec
     from candil.otp._node import Node
+    from candil.otp._supervisor_spec import SupervisorSpec
 
 EXIT_FAILED = 1
 EXIT_GAVE_UP = 3

@@ -16,7 +16,6 @@ from candil.otp._parking import Slot
 from candil.otp._pid import Pid, Ref
 from candil.otp._process import (
     Process,
-    Request,
     add_monitor,
     link_processes,
     park,
@@ -26,6 +25,7 @@ from candil.otp._process import (
     unlink_processes,
     wake,
 )
+from candil.otp._request import Request
 from candil.otp._runtime import current_process, resolve
 from candil.otp._spawn import own_process
 

@@ -13,11 +13,12 @@ import trio
 from candil.otp._call import refuse_timeout
 from candil.otp._errors import CallingSelf, CallTimeout, NoProc, ServerExited
 from candil.otp._exit import NORMAL, Crashed, ExitReason, as_exit_reason
-from candil.otp._gen_server import Directive, ServerLoop, SystemCall, stop_self
+from candil.otp._gen_server import stop_self
 from candil.otp._names import Name, Server, Via
 from candil.otp._pid import Pid
 from candil.otp._process import join, post
 from candil.otp._runtime import resolve
+from candil.otp._server_loop import Directive, ServerLoop, SystemCall
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

@@ -9,14 +9,16 @@ import math
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from candil.otp._call import perform
-from candil.otp._supervisor import ChildCounts, ChildInfo, Refusal, Supervisor
+from candil.otp._supervisor import Refusal, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from candil.otp._child_spec import ChildSpec, SupervisorSpec
+    from candil.otp._child_spec import ChildSpec
+    from candil.otp._children import ChildCounts, ChildInfo
     from candil.otp._names import Server
     from candil.otp._pid import Pid
+    from candil.otp._supervisor_spec import SupervisorSpec
 
 
 S = TypeVar("S")

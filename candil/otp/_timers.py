@@ -1,11 +1,9 @@
 """
-Deadlines of a node: one heap, one task, whatever the number of timers.
+The timers of a node: one heap, one task, whatever their number.
 
-1. A call with a deadline costs no cancel scope: calls with the same timeout expire in the order
-   they were made, so each timeout has a queue, and only its head is in the heap.
-2. An answered call stays in its queue until its time, or until there are some hundreds more than
-   wait: sweeping seldom is cheaper than looking at each.
-3. A cancelled timer stays in the heap, empty, until its time, or until half the heap is empty.
+1. Those that all take the same time fire in the order they were set, so each such time has a queue,
+   and only its head is in the heap.
+2. A cancelled timer stays in the heap, empty, until its time, or until half the heap is empty.
 """
 
 from __future__ import annotations
@@ -22,14 +20,11 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_QUEUES = (
-    32  # distinct timeouts that get a queue of their own; those beyond go to the heap one by one
-)
-_SLACK = 256  # what is done may hide behind what waits until it is so much more than that
+_SLACK = 256  # what is cancelled may hide behind what is set until it is so much more than that
 
 
 class Expirable(Protocol):
-    """What waits for an answer: it may be done already, or it expires."""
+    """Something that may be done already; if not, it expires at its deadline."""
 
     @property
     def done(self) -> bool: ...
@@ -39,15 +34,18 @@ class Expirable(Protocol):
     def expire(self) -> None: ...
 
 
-def _ahead_of_perf_counter() -> float | None:
+def _fast_clock() -> tuple[Callable[[], float], float]:
     """
-    Give how far trio's clock is ahead of ``perf_counter``, or ``None`` if it goes otherwise.
+    Give a clock that is cheap to read, and how far trio's is ahead of it.
 
-    trio's own clock is ``perf_counter`` and an offset; reading it so costs a third. A virtual clock
-    goes as its test says.
+    trio's own is ``perf_counter`` and an offset, at three times the cost; a virtual one goes as its
+    test says.
     """
     clock = trio.lowlevel.current_clock()
-    return clock.current_time() - perf_counter() if type(clock).__name__ == "SystemClock" else None
+    if type(clock).__name__ != "SystemClock":
+        return clock.current_time, 0.0
+    now = perf_counter()  # first: a deadline may be a trifle late, never early
+    return perf_counter, clock.current_time() - now
 
 
 @final
@@ -68,22 +66,25 @@ class Timer:
 
 @final
 @attrs.define(eq=False)
-class _Queue:
-    waiting: deque[Expirable] = attrs.field(factory=deque[Expirable])
-    timer: Timer | None = None
-    sweep_at: int = _SLACK
-
-
-@final
-@attrs.define(eq=False)
 class Timers:
-    """All deadlines of a node. ``run`` must be one of its tasks."""
+    """
+    All timers of a node. ``run`` must be one of its tasks.
 
+    Attributes:
+        now: A clock for deadlines of its own.
+
+        ahead: How far trio's clock is ahead of it.
+    """
+
+    now: Callable[[], float] = attrs.field(init=False)
+    ahead: float = attrs.field(init=False)
     _heap: list[Timer] = attrs.field(factory=list[Timer])
-    _queues: dict[float, _Queue] = attrs.field(factory=dict[float, _Queue])
+    _queues: dict[float, deque[Expirable]] = attrs.field(factory=dict[float, "deque[Expirable]"])
     _sweep_at: int = _SLACK
     _scope: trio.CancelScope | None = None
-    _ahead: float | None = attrs.field(factory=_ahead_of_perf_counter)
+
+    def __attrs_post_init__(self) -> None:
+        self.now, self.ahead = _fast_clock()
 
     def call_at(self, deadline: float, callback: Callable[[], None]) -> Timer:
         """Call *callback* in the loop at *deadline*, on trio's clock. It must not raise."""
@@ -101,22 +102,12 @@ class Timers:
         """Call *callback* in the loop after *seconds*."""
         return self.call_at(trio.current_time() + seconds, callback)
 
-    def expire_after(self, seconds: float, call: Expirable) -> None:
-        """Expire *call* after *seconds*, unless it is done by then."""
-        queue = self._queues.get(seconds)
-        if queue is None:
-            if len(self._queues) >= _QUEUES:
-                self.call_later(seconds, lambda: None if call.done else call.expire())
-                return
-            queue = self._queues[seconds] = _Queue()
-        waiting = queue.waiting
-        ahead = self._ahead
-        now = trio.current_time() if ahead is None else perf_counter() + ahead
-        call.deadline = now + seconds  # there and not in a tuple: one object less for every call
-        waiting.append(call)
-        if len(waiting) > queue.sweep_at:
-            self._sweep(queue)
-        if queue.timer is None:
+    def expire_after(self, seconds: float, waiter: Expirable) -> None:
+        """Expire *waiter* after *seconds*, unless it is done by then: for few different times."""
+        queue = self._queues.setdefault(seconds, deque())
+        waiter.deadline = trio.current_time() + seconds
+        queue.append(waiter)
+        if len(queue) == 1:
             self._arm(queue)
 
     async def run(self) -> None:
@@ -142,22 +133,16 @@ class Timers:
         heapq.heapify(self._heap)
         self._sweep_at = 2 * len(self._heap) + _SLACK
 
-    def _arm(self, queue: _Queue) -> None:
-        queue.timer = self.call_at(queue.waiting[0].deadline, lambda: self._expire_head(queue))
+    def _arm(self, queue: deque[Expirable]) -> None:
+        self.call_at(queue[0].deadline, lambda: self._expire_heads(queue))
 
-    def _expire_head(self, queue: _Queue) -> None:
-        queue.timer = None
+    def _expire_heads(self, queue: deque[Expirable]) -> None:
         now = trio.current_time()
-        waiting = queue.waiting
         late: list[Expirable] = []  # first, since whoever expires may add to this queue
-        while waiting and (waiting[0].done or waiting[0].deadline <= now):
-            late.append(waiting.popleft())
-        if waiting:
+        while queue and (queue[0].done or queue[0].deadline <= now):
+            late.append(queue.popleft())
+        if queue:
             self._arm(queue)
-        for call in late:
-            if not call.done:
-                call.expire()
-
-    def _sweep(self, queue: _Queue) -> None:
-        queue.waiting = deque(call for call in queue.waiting if not call.done)
-        queue.sweep_at = 2 * len(queue.waiting) + _SLACK
+        for waiter in late:
+            if not waiter.done:
+                waiter.expire()

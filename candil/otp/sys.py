@@ -14,10 +14,11 @@ import trio
 
 from candil.otp._call import DEFAULT_TIMEOUT, refuse_timeout
 from candil.otp._errors import CallingSelf, NoProc, UndefinedCallback
-from candil.otp._gen_server import ServerLoop, SystemCall
 from candil.otp._handlers import completed
+from candil.otp._patience import expire_after
 from candil.otp._process import post
 from candil.otp._runtime import resolve
+from candil.otp._server_loop import ServerLoop, SystemCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,8 +49,7 @@ async def _ask(
         refuse_timeout(timeout)
     request = SystemCall(server, what, run, timeout)
     post(process, request)
-    if timeout != float("inf"):
-        process.node.timers.expire_after(timeout, request)
+    expire_after(process, request, timeout)
     return await request.wait()
 
 

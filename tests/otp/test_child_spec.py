@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 import candil
-from candil.otp._child_spec import as_child_spec
+from candil.otp._supervisor_spec import as_child_spec
 
 
 class Server(candil.GenServer):

@@ -12,7 +12,7 @@ import trio.testing
 
 import candil
 from candil import sys
-from candil.otp import _gen_server
+from candil.otp import _server_loop
 
 BOOM = candil.Exit("boom")
 
@@ -449,7 +449,7 @@ async def handled_when(event: Any) -> tuple[candil.Pid[Any], list[Any]]:
     """
     Send a server twenty messages, and let *event* happen while it gives way at the sixteenth.
     """
-    checkpoint = _gen_server.checkpoint
+    checkpoint = _server_loop.checkpoint
     happened = False
 
     async def turn() -> None:
@@ -461,8 +461,8 @@ async def handled_when(event: Any) -> tuple[candil.Pid[Any], list[Any]]:
 
     pid, log = await recorder()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_gen_server, "LOOP_SECONDS", -1.0)
-        patch.setattr(_gen_server, "checkpoint", turn)
+        patch.setattr(_server_loop, "LOOP_SECONDS", -1.0)
+        patch.setattr(_server_loop, "checkpoint", turn)
         for number in range(20):
             candil.send(pid, number)
         await trio.testing.wait_all_tasks_blocked()

@@ -13,7 +13,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import candil
 from candil import Crashed, Down, Exit, ExitSignal, Killed, NoProc, Normal, Shutdown
 from candil.otp._parking import Slot
-from candil.otp._process import Request, join, kill
+from candil.otp._process import join, kill
+from candil.otp._request import Request
 from tests.otp.bodies import crash, do_nothing, end_of, leave, trap, wait_for_ever
 
 # --- exit signals

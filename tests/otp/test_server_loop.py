@@ -13,7 +13,7 @@ import trio.testing
 
 import candil
 from candil import sys
-from candil.otp import _gen_server
+from candil.otp import _server_loop
 
 from .bodies import end_of, wait_for_ever
 
@@ -1141,8 +1141,8 @@ async def test_a_system_request_is_told_of_the_servers_crash() -> None:
 
 async def test_a_flooded_server_lets_other_tasks_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """It looks at the clock after some messages, and gives way when its time is up."""
-    clock = itertools.count(step=_gen_server.LOOP_SECONDS / 2)
-    monkeypatch.setattr(_gen_server, "perf_counter", lambda: next(clock))
+    clock = itertools.count(step=_server_loop.LOOP_SECONDS / 2)
+    monkeypatch.setattr(_server_loop, "perf_counter", lambda: next(clock))
     turns = 0
     done = trio.Event()
 
@@ -1160,7 +1160,7 @@ async def test_a_flooded_server_lets_other_tasks_run(monkeypatch: pytest.MonkeyP
         log = await all_handled(pid)
         done.set()
     assert log == [("told", number) for number in range(10_000)]
-    looks = 10_000 / _gen_server.LOOK_EVERY
+    looks = 10_000 / _server_loop.LOOK_EVERY
     assert looks / 4 < turns < looks
 
 

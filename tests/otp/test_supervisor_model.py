@@ -84,7 +84,9 @@ async def play(strategy, max_restarts, history):
             assert await shown(sup) == model.shown()
             state = await candil.sys.get_state(sup)
             assert state.window.count == model.restarts
-            assert len(state.by_pid) == sum(child.state == "up" for child in model.children)
+            assert len(state.children.by_pid) == sum(
+                child.state == "up" for child in model.children
+            )
     model.stop_all()
     assert journal == model.lines
 

@@ -4,7 +4,7 @@ import pytest
 
 import candil
 
-from .workers import Boom, Journal, Worker, end, kill, pid_of, settle, worker, workers
+from .workers import Boom, Journal, Worker, end, end_all, kill, pid_of, settle, worker, workers
 
 
 @pytest.fixture
@@ -181,3 +181,66 @@ async def test_starts_are_told_as_events_too():
         candil.ChildStarted("root", "a", first),
         candil.ChildStarted("root", "a", second),
     ]
+
+
+async def test_a_sibling_that_is_found_dead_tells_why(reports, note):
+    """Its own reason, out of the exit signal that waits; it was told to end too late."""
+    with candil.subscribe(note):
+        async with candil.open_supervisor(
+            workers("abc", Journal()), strategy="one_for_all", log=False
+        ) as sup:
+            await end_all(sup, "a", "c")
+
+    told = [(report.context, report.offender["id"], report.reason) for report in reports]
+    assert told == [
+        ("child_terminated", "a", candil.Exit("boom")),
+        ("shutdown_error", "c", candil.Exit("boom")),
+    ]
+
+
+async def test_a_child_that_cut_its_link_and_died_is_reported_as_noproc(reports, note):
+    """Nobody told the supervisor, so that is all it knows."""
+
+    async def cut_and_die():
+        candil.unlink(candil.process_info(candil.self()).parent)
+
+    with candil.subscribe(note):
+        async with candil.open_supervisor([candil.child_spec(cut_and_die)], log=False):
+            await settle()
+            assert reports == []
+
+    assert [(report.context, report.reason) for report in reports] == [
+        ("shutdown_error", candil.NoProc())
+    ]
+
+
+async def test_children_of_a_template_that_stop_oddly_are_reported_together_by_reason(
+    reports, note
+):
+    """One report a reason with the number of those who ended so, however many there were."""
+
+    async def end_with(reason):
+        candil.trap_exit(True)
+        await candil.receive(candil.ExitSignal)
+        raise candil.ProcessExit(reason)
+
+    template = candil.child_spec(end_with, id="odd")
+    with candil.subscribe(note):
+        async with candil.open_supervisor(
+            [template], strategy="simple_one_for_one", log=False
+        ) as sup:
+            for reason in ("x", "shutdown", ["y"], "x"):
+                await candil.start_child(sup, [reason])
+            await settle()
+
+    told = [
+        (report.context, report.reason, report.offender["pid"], report.offender["nb_children"])
+        for report in reports
+    ]
+    assert told == [
+        ("shutdown_error", candil.Exit("x"), None, 2),
+        ("shutdown_error", candil.Exit(["y"]), None, 1),
+    ]
+    assert "each of 2 children 'odd' did not stop as it was told" in candil.describe_event(
+        reports[0]
+    )

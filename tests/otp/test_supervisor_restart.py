@@ -354,9 +354,9 @@ async def test_a_significant_child_that_a_sibling_revives_ends_nothing():
     ) as sup:
         await candil.sys.suspend(sup)
         state = await candil.sys.get_state(sup)
-        candil.exit_nowait(state.children["a"].pid, "kill")
+        candil.exit_nowait(state.children.get("a").pid, "kill")
         await settle()
-        Worker.end(state.children["s"].pid, "normal")
+        Worker.end(state.children.get("s").pid, "normal")
         await settle()
         await candil.sys.resume(sup)
         await settle()

@@ -2,7 +2,7 @@
 
 import gc
 import weakref
-from time import perf_counter
+from time import process_time
 
 import pytest
 import trio
@@ -139,7 +139,7 @@ async def test_temporary_children_of_a_template_come_and_go_in_linear_time():
     """Four times as many take about four times as long, and nothing of them is kept."""
 
     async def run(count):
-        started = perf_counter()
+        started = process_time()
         async with candil.open_supervisor(
             [candil.child_spec(idle, restart="temporary")],
             strategy="simple_one_for_one",
@@ -151,12 +151,12 @@ async def test_temporary_children_of_a_template_come_and_go_in_linear_time():
             await settle()
             state = await candil.sys.get_state(sup)
             assert not state.children
-            assert not state.by_pid
-        return perf_counter() - started
+            assert not state.children.by_pid
+        return process_time() - started
 
     await run(100)
     few = min([await run(250) for _ in range(3)])
-    many = await run(2000)
+    many = min([await run(2000) for _ in range(2)])
     assert many < 8 * few * 5
 
 
@@ -195,7 +195,7 @@ async def test_a_killed_child_leaves_nothing_behind_in_its_supervisor():
             await candil.exit((await candil.which_children(sup))[0].child, "kill")
 
         state = await candil.sys.get_state(sup)
-        assert (len(state.children), len(state.by_pid), len(state.history)) == (1, 1, 10)
+        assert (len(state.children), len(state.children.by_pid), len(state.history)) == (1, 1, 10)
         assert len(candil.process_info(sup).links) == 2  # its child, and the block
 
 

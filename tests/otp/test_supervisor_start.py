@@ -150,3 +150,12 @@ async def test_a_restart_that_is_ignored_is_not_retried():
         assert journal.take()[2:] == ["terminate a boom", "ignore a"]
         assert await shown(sup) == {"b": "up", "a": "stopped"}
         assert (await candil.sys.get_state(sup)).window.count == 1
+
+
+async def test_a_supervisor_spec_takes_no_further_arguments():
+    """They would be lost: the spec says all."""
+    async with candil.open_node(log=False):
+        with pytest.raises(TypeError, match="takes no further arguments"):
+            await candil.start(candil.supervisor_spec([]), 1)
+        with pytest.raises(TypeError, match="takes no further arguments"):
+            await candil.start(candil.supervisor_spec([]), strategy="one_for_all")

@@ -10,7 +10,7 @@ import trio
 from hypothesis import given, strategies as st
 from trio.testing import MockClock
 
-from candil.otp._timers import _QUEUES, _SLACK, Timer, Timers
+from candil.otp._timers import _SLACK, Timer, Timers
 
 
 @attrs.define(eq=False)
@@ -139,7 +139,7 @@ def test_no_deadline_may_be_nan() -> None:
     run(play)
 
 
-def test_an_answered_call_does_not_expire() -> None:
+def test_what_is_done_does_not_expire() -> None:
     """Only who still waits is told."""
 
     async def play(timers: Timers) -> list[object]:
@@ -154,7 +154,7 @@ def test_an_answered_call_does_not_expire() -> None:
     assert [(1, 5), (3, 5)] == run(play)
 
 
-def test_calls_of_one_timeout_share_one_timer() -> None:
+def test_those_of_one_timeout_share_one_timer() -> None:
     """Whatever their number."""
 
     async def play(timers: Timers) -> list[object]:
@@ -168,54 +168,6 @@ def test_calls_of_one_timeout_share_one_timer() -> None:
         return log
 
     assert [(mark, round(5 + mark * 0.01, 6)) for mark in range(100)] == run(play)
-
-
-def test_answered_calls_behind_one_that_waits_are_swept() -> None:
-    """One slow call does not make the queue of a million fast ones grow."""
-
-    async def play(timers: Timers) -> list[object]:
-        log: list[object] = []
-        timers.expire_after(5, Waiter(log, "slow"))
-        for _ in range(20 * _SLACK):
-            fast = Waiter(log, "fast")
-            timers.expire_after(5, fast)
-            fast.done = True
-        assert len(timers._queues[5].waiting) <= 2 * _SLACK
-        await trio.sleep(6)
-        return log
-
-    assert [("slow", 5)] == run(play)
-
-
-def test_a_queue_that_was_swept_empty_is_armed_again() -> None:
-    """Its timer fires on nothing, and the next call gets its own."""
-
-    async def play(timers: Timers) -> list[object]:
-        log: list[object] = []
-        for _ in range(_SLACK + 1):
-            timers.expire_after(5, Waiter(log, "fast", done=True))
-        await trio.sleep(6)
-        timers.expire_after(5, Waiter(log, "slow"))
-        await trio.sleep(6)
-        return log
-
-    assert [("slow", 11)] == run(play)
-
-
-def test_timeouts_beyond_the_queues_go_to_the_heap_one_by_one() -> None:
-    """A program with a thousand different timeouts does not get a thousand queues."""
-
-    async def play(timers: Timers) -> list[object]:
-        log: list[object] = []
-        waiters = [Waiter(log, seconds) for seconds in range(1, 2 * _QUEUES)]
-        for waiter in waiters:
-            timers.expire_after(waiter.mark, waiter)
-        assert _QUEUES == len(timers._queues)
-        waiters[-1].done = True
-        await trio.sleep(3 * _QUEUES)
-        return log
-
-    assert [(seconds, seconds) for seconds in range(1, 2 * _QUEUES - 1)] == run(play)
 
 
 def test_what_expires_may_add_to_the_same_queue() -> None:

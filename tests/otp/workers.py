@@ -148,7 +148,7 @@ async def end_all(supervisor: Sup, *ids: object, reason: object = "boom") -> Non
     await candil.sys.suspend(supervisor)
     for child_id in ids:
         state = await candil.sys.get_state(supervisor)
-        Worker.end(state.children[child_id].pid, reason)
+        Worker.end(state.children.get(child_id).pid, reason)
         await settle()
     await candil.sys.resume(supervisor)
     await settle()

@@ -1,0 +1,82 @@
+"""
+What somebody waits for an answer to: a call, a start, a question of ``candil.sys``.
+
+A process owes the answers to what it took; if it ends first, those who wait are told why.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from candil.otp._errors import ServerExited
+from candil.otp._exit import Crashed
+from candil.otp._parking import Slot
+
+if TYPE_CHECKING:
+    from trio.lowlevel import Abort
+
+    from candil.otp._exit import ExitReason
+    from candil.otp._process import Process
+
+T = TypeVar("T")
+
+
+class Request(Slot[T], Generic[T]):
+    """
+    Somebody waits for an answer to this; if the process that owes it ends first, they are told.
+    """
+
+    __slots__ = ("deadline", "debtor")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deadline = math.inf
+        self.debtor: Process | None = None
+
+    def expire(self) -> None:
+        """Tell whoever waits that it took too long."""
+        raise NotImplementedError
+
+    def owed_by(self, process: Process) -> None:
+        """Have whoever waits told when *process* ends without an answer."""
+        if not self.done:
+            self.debtor = process
+            process.owed[self] = None
+
+    def reply(self, value: T) -> None:
+        """
+        Answer. May come from any process; all but the first answer, and those that come too late,
+        are dropped.
+
+        Args:
+            value: What the caller gets.
+        """
+        self.put(value)
+        self._settle_debt()
+
+    def refuse(self, error: BaseException) -> None:
+        """Raise *error* at whoever waits."""
+        self.fail(error)
+        self._settle_debt()
+
+    def server_exited(self, reason: ExitReason) -> None:
+        """Tell whoever waits that the answer will never come."""
+        if not self.done:
+            self.fail(self.exited_error(reason))
+
+    def exited_error(self, reason: ExitReason) -> BaseException:
+        """Give the error for an answer that will never come."""
+        error = ServerExited(None, None, reason)
+        error.__cause__ = reason.exception if isinstance(reason, Crashed) else None
+        return error
+
+    def abort(self, raise_cancel: object) -> Abort:
+        """Let a cancellation end the wait; the process that owes the answer is not told."""
+        self._settle_debt()
+        return super().abort(raise_cancel)
+
+    def _settle_debt(self) -> None:
+        debtor, self.debtor = self.debtor, None
+        if debtor is not None:
+            debtor.owed.pop(self, None)
