@@ -11,97 +11,30 @@
 
 from __future__ import annotations
 
-import enum
 from typing import TYPE_CHECKING, Any, Final, final
 
 import attrs
 
 import candil
 from candil.engine import _tenders
+from candil.engine._alive import is_dying
 from candil.engine._errors import EngineError, EngineExited, EngineStartError, PortUnavailable
 from candil.engine._failure import Cause, Failure, classify
+from candil.engine._holders import note_arrival
 from candil.engine._ports import url
 from candil.engine._probe import Sight
+from candil.engine._states import EngineState, EngineStateChanged
 from candil.engine._tenders import Ended, Launch, Refused, Seen
 
 if TYPE_CHECKING:
     from candil.engine._engine import Engine
+    from candil.engine._holders import Holder
     from candil.engine._lineage import Lineage
     from candil.engine._log_file import LogFile
     from candil.engine._model import Model
+    from candil.engine._timing import Timing
 
 FAMILY: Final = "candil.engine"
-
-
-@final
-class EngineState(enum.StrEnum):
-    """How an engine is doing."""
-
-    STARTING = "starting"
-    """The program is being started."""
-    LOADING = "loading"
-    """It runs and loads the model."""
-    READY = "ready"
-    """It answers requests."""
-    UNHEALTHY = "unhealthy"
-    """It runs, was ready, and has missed several looks."""
-    STOPPING = "stopping"
-    """It was asked to end."""
-    FAILED = "failed"
-    """It cannot start, and will not be tried again by itself."""
-
-
-@final
-@attrs.frozen
-class EngineStateChanged:
-    """
-    Event: an engine went from one state to another.
-
-    Attributes:
-        alias: Whose engine.
-
-        old: The state before.
-
-        new: The state now.
-
-        pid: The operating-system process id, if one runs.
-
-        error: Why, where something went wrong.
-    """
-
-    alias: str
-    old: EngineState
-    new: EngineState
-    pid: int | None
-    error: EngineError | None = None
-
-
-@final
-@attrs.frozen(kw_only=True)
-class Timing:
-    """
-    How long things may take, in seconds.
-
-    Attributes:
-        ready: From the start to ready; ``math.inf`` for ever.
-
-        look: Between two looks at the health of an engine that is ready.
-
-        answer: For the answer to such a look.
-
-        misses: How many looks in a row may fail before the engine counts as unhealthy.
-
-        drain: How long a stop waits for running answers.
-
-        grace: From SIGTERM to SIGKILL.
-    """
-
-    ready: float = 600.0
-    look: float = 2.0
-    answer: float = 2.0
-    misses: int = 3
-    drain: float = 1.0
-    grace: float = 1.0
 
 
 @final
@@ -136,6 +69,7 @@ class EngineServer(candil.GenServer):
         self._lineage = lineage
         self._timing = timing
         self._log = log
+        self._holder: Holder | None = None
         self._launch: Launch | None = None
         self._keeper: candil.Pid[Any] | None = None
         self._watcher: candil.Pid[Any] | None = None
@@ -169,9 +103,14 @@ class EngineServer(candil.GenServer):
 
     @candil.handle_call
     def ready(self) -> candil.Deferred[str | EngineError]:
-        """Answer the address once the engine is ready, or why it will never be."""
+        """
+        Answer the address once the engine is ready, or why it will never be.
+
+        A client whose connection broke asks before the guard has told of the death: hence the look
+        at the process itself.
+        """
         deferred = candil.Deferred[str | EngineError]()
-        if self.state is EngineState.READY:
+        if self.state is EngineState.READY and self._is_alive():
             deferred.reply(self._url())
         elif self.state is EngineState.FAILED and self.error is not None:
             deferred.reply(self.error)
@@ -186,6 +125,7 @@ class EngineServer(candil.GenServer):
         """Take the alias; the start itself comes after, so that siblings need not wait."""
         candil.trap_exit(True)
         candil.register(candil.Via(FAMILY, self.model.alias), candil.self())
+        self._holder = note_arrival(self.model.alias, self._lineage)
         candil.continue_with()
 
     def handle_continue(self, argument: object) -> None:
@@ -242,6 +182,7 @@ class EngineServer(candil.GenServer):
             if launch.begun:  # a keeper that is ended before its first step never takes one
                 await launch.over.wait()
         if not candil.is_abnormal(reason):
+            self._note_trouble(None)
             await self._lineage.post.dismiss()
             self._lineage.lease.release()
 
@@ -307,6 +248,8 @@ class EngineServer(candil.GenServer):
 
     def _seen(self, sight: Sight) -> None:
         if sight is Sight.READY:
+            if not self._is_alive():
+                return  # it answered, and died: the next cast says so
             self._misses = 0
             self._is_ready()
         elif self._is_starting():
@@ -320,6 +263,7 @@ class EngineServer(candil.GenServer):
     def _is_ready(self) -> None:
         self._cancel_timer()
         self._lineage.note_ready()
+        self._note_trouble(None)
         self._enter(EngineState.READY)
         self._answer(self._url())
 
@@ -328,15 +272,19 @@ class EngineServer(candil.GenServer):
         self._dismiss_watcher()
         self._lineage.post.dismiss_nowait()
         self._lineage.lease.release()
-        self.error = error
+        self._note_trouble(error)
         self._enter(EngineState.FAILED)
         self._answer(error)
 
     def _crash(self, error: EngineError) -> None:
-        """End with *error*; whoever waits learns it first, and the supervisor starts the next."""
-        self.error = error
-        self._answer(error)
+        """End with *error*; those who wait go on waiting, for the one that follows."""
+        self._note_trouble(error)
         candil.stop(candil.Crashed(error))
+
+    def _note_trouble(self, error: EngineError | None) -> None:
+        self.error = error
+        if self._holder is not None:
+            self._holder.trouble = error
 
     def _enter(self, state: EngineState) -> None:
         if state is not self.state:
@@ -369,6 +317,10 @@ class EngineServer(candil.GenServer):
 
     def _url(self) -> str:
         return url(self.engine.host, self._lineage.lease.acquire())
+
+    def _is_alive(self) -> bool:
+        pid = self._os_pid()
+        return pid is not None and not is_dying(pid)
 
     def _os_pid(self) -> int | None:
         if self._launch is None or not self._launch.process.is_running:
