@@ -304,6 +304,35 @@ async def test_an_engine_may_listen_on_any_address_of_the_machine(
         assert await answer(await engine.await_ready("tiny", 10)) == tiny_gguf.counted(">", 8)
 
 
+@pytest.mark.parametrize("alias", ["tiny", "ñandú", "模型", "~z", "a/b c", "~", "🕯"])
+async def test_the_alias_is_the_id_that_clients_see(
+    llama: engine.Engine, tiny: engine.Model, alias: str, marked: str
+) -> None:
+    """Whatever its letters: llama-server sorts its aliases by their bytes."""
+    async with opened():
+        await engine.start(llama, attrs.evolve(tiny, alias=alias))
+        url = await engine.await_ready(alias, 30)
+        async with httpx.AsyncClient(trust_env=False) as client:
+            models = (await client.get(f"{url}/v1/models")).json()
+            body = {"prompt": ">", "max_tokens": 1}
+            reply = (await client.post(f"{url}/v1/completions", json=body)).json()
+
+        assert [model["id"] for model in models["data"]] == [alias]
+        assert reply["model"] == alias
+
+
+async def test_an_argument_that_brings_a_port_of_its_own_does_not_move_the_engine(
+    llama_server_dir: Path, tiny: engine.Model, marked: str
+) -> None:
+    """It names another model as well, which this build cannot fetch."""
+    llama = engine.Engine(
+        alias="llama", binary_dir=llama_server_dir, port=0, start_args=["--fim-qwen-1.5b-default"]
+    )
+    async with opened():
+        await engine.start(llama, tiny)
+        assert await answer(await engine.await_ready("tiny", 30)) == tiny_gguf.counted(">", 8)
+
+
 async def test_start_to_ready_is_quick(
     llama: engine.Engine, tiny: engine.Model, marked: str
 ) -> None:
