@@ -13,7 +13,7 @@ What goes wrong with engines, as exceptions that say what to do next.
      |  + ModelTruncated    (.detail)
      + AlreadyRunning       (.alias)
      + NotRunning           (.alias)
-     + PortUnavailable      (.host .first .last)               the world's
+     + PortUnavailable      (.host .first .last .foreign)      the world's
      + EngineStartError     (.alias .argv .returncode .log_tail)
      + EngineExited         (.alias .status .log_tail)
      + EngineUnkillable     (.pid)                             the kernel's
@@ -147,16 +147,34 @@ class NotRunning(EngineError):
 
 @final
 class PortUnavailable(EngineError):
-    """No port of the engine's range could be reserved."""
+    """
+    No port of the engine's range could be reserved.
 
-    def __init__(self, host: str, first: int, last: int, detail: str) -> None:
+    ``.first`` and ``.last`` are both 0 where any port would have done. ``.foreign`` says that the
+    host is not an address of this machine, so that no port of it can be had.
+    """
+
+    def __init__(
+        self, host: str, first: int, last: int, detail: str, *, foreign: bool = False
+    ) -> None:
         self.host = host
         self.first = first
         self.last = last
-        super().__init__(
-            f"no port from {first} to {last} on {host} can be reserved (last answer: {detail}). "
-            "Set Engine.port to the start of a free range, or to 0 for any free port."
-        )
+        self.foreign = foreign
+        if foreign:
+            sentence = (
+                f"{host} is not an address of this machine ({detail}). Set Engine.host to one that "
+                'is: "127.0.0.1" for this machine only, "0.0.0.0" for everybody who reaches it.'
+            )
+        elif last:
+            sentence = (
+                f"no port from {first} to {last} on {host} can be reserved (last answer: "
+                f"{detail}). Set Engine.port to the start of a free range, or to 0 for any free "
+                "port."
+            )
+        else:
+            sentence = f"no port on {host} can be reserved, though any would do: {detail}."
+        super().__init__(sentence)
 
 
 @final

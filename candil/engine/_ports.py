@@ -17,6 +17,7 @@ of the race ends in a bind error of the engine, which moves on to the next port.
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import sys
 import weakref
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 SPAN: Final = 100
 _HIGHEST = 65535
 _HOLDS: Final = sys.platform == "linux"
+# An address of another machine; one that names no interface of this one, as fe80::1 does.
+_NOT_HERE: Final = frozenset({errno.EADDRNOTAVAIL, errno.EINVAL})
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
 
 
@@ -118,6 +121,10 @@ class PortLease:
             except OSError as error:
                 held.close()
                 refusal = error.strerror or str(error)
+                if error.errno in _NOT_HERE:  # no other port will do
+                    raise PortUnavailable(
+                        self.host, self.base, self._last, refusal, foreign=True
+                    ) from error
                 continue
             self._preferred = self.port if self.base else 0
             self._finalizer = weakref.finalize(self, held.close)
