@@ -55,7 +55,7 @@ class Allowance:
 class EventLog:
     """
     Logs those events that are worth a report: crashes, supervisor reports, a blocked loop, a
-    process that will not end.
+    process that will not end, and whatever else has a sentence of its own to say.
     """
 
     _allowance: Allowance = attrs.field(factory=Allowance)
@@ -65,7 +65,7 @@ class EventLog:
         if type(event) is ProcessExited:
             if isinstance(event.reason, Normal | Shutdown):
                 return
-        elif not isinstance(event, _REPORTED):
+        elif not isinstance(event, _REPORTED) and not _has_words(event):
             return
         if self._allowance.take(time.monotonic()):
             self._write(event)
@@ -82,3 +82,9 @@ class EventLog:
         logger.log(
             logging.INFO if isinstance(event, Hint) else logging.ERROR, "%s", describe_event(event)
         )
+
+
+def _has_words(event: object) -> bool:
+    """Tell whether *event* is of a kind unknown here that wants to be reported."""
+    report = getattr(type(event), "__candil_report__", None)
+    return report is not None and report(event) is not None

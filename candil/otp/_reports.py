@@ -65,12 +65,13 @@ def describe_event(event: object) -> str | None:
     Say what a report-worthy event means, or ``None`` when it is everyday business.
 
     Args:
-        event: Any event of the stream.
+        event: Any event of the stream. One of your own tells its sentence, or ``None``, by a
+            method ``__candil_report__()``.
 
     Returns:
         A sentence; for crashes, the traceback below it.
     """
-    describe = _DESCRIBE.get(type(event))
+    describe = _DESCRIBE.get(type(event)) or getattr(type(event), "__candil_report__", None)
     text = None if describe is None else describe(event)
     return None if text is None else _cut(text)
 

@@ -39,9 +39,28 @@ def test_a_hint_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
     assert [logging.INFO] == [record.levelno for record in caplog.records]
 
 
+class Told:
+    """An event of somebody's own."""
+
+    def __init__(self, sentence: str | None) -> None:
+        self.sentence = sentence
+
+    def __candil_report__(self) -> str | None:
+        """Say it, if there is something to say."""
+        return self.sentence
+
+
+def test_an_event_with_words_of_its_own_is_an_error_line(caplog: pytest.LogCaptureFixture) -> None:
+    """What stands on candil can be told without candil knowing it."""
+    EventLog()(Told("the roof leaks"))
+
+    assert [("candil", logging.ERROR, "the roof leaks")] == caplog.record_tuples
+
+
 @pytest.mark.parametrize(
     "event",
     [
+        Told(None),
         candil.ProcessStarted(PID, None),
         candil.ProcessExited(PID, candil.Normal()),
         candil.ProcessExited(PID, candil.Shutdown("why")),
