@@ -75,6 +75,7 @@ class EngineServer(candil.GenServer):
         self._watcher: candil.Pid[Any] | None = None
         self._timer: candil.TimerRef | None = None
         self._misses = 0
+        self._has_crashed = False
         self._waiting: list[candil.Deferred[str | EngineError]] = []
 
     # --- what others ask
@@ -126,6 +127,7 @@ class EngineServer(candil.GenServer):
         candil.trap_exit(True)
         candil.register(candil.Via(FAMILY, self.model.alias), candil.self())
         self._holder = note_arrival(self.model.alias, self._lineage)
+        self._tell(None, self.state)
         candil.continue_with()
 
     def handle_continue(self, argument: object) -> None:
@@ -169,7 +171,8 @@ class EngineServer(candil.GenServer):
     async def terminate(self, reason: candil.ExitReason) -> None:
         """Let running answers finish, then end the engine, and return when nothing is left."""
         serving = self.state in {EngineState.READY, EngineState.UNHEALTHY}
-        self._enter(EngineState.STOPPING)
+        if self.state is not EngineState.FAILED and not self._has_crashed:
+            self._enter(EngineState.STOPPING)
         launch = self._launch
         self._dismiss_watcher()
         if launch is not None:
@@ -185,6 +188,8 @@ class EngineServer(candil.GenServer):
             self._note_trouble(None)
             await self._lineage.post.dismiss()
             self._lineage.lease.release()
+        if not self._has_crashed:
+            self._tell(self.state, None)
 
     # --- starting
 
@@ -279,6 +284,8 @@ class EngineServer(candil.GenServer):
     def _crash(self, error: EngineError) -> None:
         """End with *error*; those who wait go on waiting, for the one that follows."""
         self._note_trouble(error)
+        self._has_crashed = True
+        self._tell(self.state, None)
         candil.stop(candil.Crashed(error))
 
     def _note_trouble(self, error: EngineError | None) -> None:
@@ -289,9 +296,10 @@ class EngineServer(candil.GenServer):
     def _enter(self, state: EngineState) -> None:
         if state is not self.state:
             old, self.state = self.state, state
-            candil.emit(
-                EngineStateChanged(self.model.alias, old, state, self._os_pid(), self.error)
-            )
+            self._tell(old, state)
+
+    def _tell(self, old: EngineState | None, new: EngineState | None) -> None:
+        candil.emit(EngineStateChanged(self.model.alias, old, new, self._os_pid(), self.error))
 
     def _answer(self, answer: str | EngineError) -> None:
         waiting, self._waiting = self._waiting, []

@@ -35,12 +35,16 @@ class EngineStateChanged:
     """
     Event: an engine went from one state to another.
 
+    The first of each start goes from ``None`` to ``starting``, the last of each end to ``None``:
+    with an error when the engine ended by itself, without one when it was stopped. Only a server
+    that is killed cannot tell its end. One that goes to ``failed`` stands in the log as well.
+
     Attributes:
         alias: Whose engine.
 
-        old: The state before.
+        old: The state before; ``None``: there was no engine.
 
-        new: The state now.
+        new: The state now; ``None``: there is no engine any more.
 
         pid: The operating-system process id, if one runs.
 
@@ -48,7 +52,13 @@ class EngineStateChanged:
     """
 
     alias: str
-    old: EngineState
-    new: EngineState
+    old: EngineState | None
+    new: EngineState | None
     pid: int | None
     error: EngineError | None = None
+
+    def __candil_report__(self) -> str | None:
+        """Say what the log must hold: nobody else tells of a server that lives on, failed."""
+        if self.new is not EngineState.FAILED:
+            return None
+        return f"engine {self.alias!r} has failed, and is not tried again by itself: {self.error}"

@@ -13,7 +13,14 @@ import candil
 from candil import engine
 from candil.engine import EngineState
 from tests.engine import census, tiny_gguf
-from tests.engine.engines import answer, killed, opened, successor_of
+from tests.engine.engines import (
+    answer,
+    killed,
+    opened,
+    successor_of,
+    told,
+    without_loading,
+)
 from tests.engine.waiting import until
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
@@ -107,6 +114,31 @@ def spoil(path: Path, contents: Any, whole: Path) -> None:
             path.mkdir()
         case _:
             pass
+
+
+async def test_an_engine_that_fails_is_told_in_the_log(
+    llama: engine.Engine, tiny_model: Path, tmp_path: Path, marked: str, caplog: Any
+) -> None:
+    """At its start as after a restart, once, with the sentence that says what to do."""
+    path = tmp_path / "model.gguf"
+    model = engine.Model(alias="late", model_dir=tmp_path, filename=path.name)
+    spoil(path, "whole", tiny_model)
+    with told() as seen, trio.fail_after(100):
+        async with candil.open_supervisor([engine.child_spec(llama, model)]):
+            await engine.await_ready("late", 30)
+            path.unlink()
+            await killed("late")
+            with pytest.raises(engine.ModelMissing):
+                await engine.await_ready("late", 30)
+        assert without_loading(seen)[-4:] == [None, "starting", "failed", None]
+        async with candil.open_supervisor([engine.child_spec(llama, model)]):
+            with pytest.raises(engine.ModelMissing):
+                await engine.await_ready("late", 30)
+
+    lines = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    failed = [line for line in lines if "'late' has failed" in line]
+    assert len(failed) == 2
+    assert all(str(path) in line and "no such file" in line for line in failed)
 
 
 async def test_a_model_that_only_the_program_can_refuse_fails_once(

@@ -3,8 +3,6 @@
 import functools
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +14,11 @@ import trio.testing
 
 import candil
 from candil import engine
-from candil.engine import EngineState
 from tests.engine import census, tiny_gguf
-from tests.engine.engines import answer, is_answering, opened
+from tests.engine.engines import answer, is_answering, opened, told, without_loading
 from tests.engine.waiting import until_async
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
-
-
-@contextmanager
-def states() -> Iterator[list[EngineState]]:
-    """Collect the states that engines enter."""
-    seen: list[EngineState] = []
-
-    def note(event: object) -> None:
-        if isinstance(event, engine.EngineStateChanged):
-            seen.append(event.new)
-
-    with candil.subscribe(note):
-        yield seen
 
 
 async def test_an_engine_starts_becomes_ready_answers_and_stops(
@@ -45,7 +29,7 @@ async def test_an_engine_starts_becomes_ready_answers_and_stops(
         assert not await engine.healthy("tiny")
         assert await engine.base_url("tiny") is None
 
-        with states() as seen:
+        with told() as seen:
             pid = await engine.start(llama, tiny)
             url = await engine.await_ready("tiny", 10)
 
@@ -60,7 +44,8 @@ async def test_an_engine_starts_becomes_ready_answers_and_stops(
         assert not census.living(marked)
         assert not await engine.healthy("tiny")
         assert await engine.base_url("tiny") is None
-        assert seen[-2:] == [EngineState.READY, EngineState.STOPPING]
+        assert without_loading(seen) == [None, "starting", "ready", "stopping", None]
+        assert [event.pid is None for event in seen[-3:]] == [False, False, True]
         with pytest.raises(engine.NotRunning, match="tiny"):
             await engine.stop("tiny")
         with pytest.raises(engine.NotRunning):

@@ -13,7 +13,7 @@ import candil
 from candil import engine
 from candil.engine import EngineServer
 from tests.engine import census, tiny_gguf
-from tests.engine.engines import answer, killed, opened
+from tests.engine.engines import answer, killed, opened, told, without_loading
 from tests.engine.waiting import until
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
@@ -190,3 +190,20 @@ async def test_an_engine_can_be_stopped_by_a_sibling_that_ends(
     async with opened(*children):
         await engine.await_ready("tiny", 30)
     await until(lambda: stopped == [True])
+
+
+async def test_the_events_of_a_crash_say_that_nobody_stopped_it(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """From ready to nothing, with the error; then a start as the first one."""
+    with told() as seen:
+        async with opened(engine.child_spec(llama, tiny)):
+            await engine.await_ready("tiny", 30)
+            await killed("tiny")
+            await engine.await_ready("tiny", 30)
+
+    once = [None, "starting", "ready"]
+    assert without_loading(seen) == [*once, *once, "stopping", None]
+    (crash,) = (event for event in seen if event.error is not None)
+    assert (crash.old, crash.new, crash.pid) == ("ready", None, None)
+    assert isinstance(crash.error, engine.EngineExited)
