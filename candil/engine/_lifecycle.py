@@ -12,6 +12,7 @@ below the root of the open tree: never under its caller, and never with another'
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -28,8 +29,6 @@ from candil.engine._lineage import Lineage
 from candil.engine._ports import PortLease
 from candil.engine._server import FAMILY, EngineServer
 from candil.engine._specs import (
-    MAX_RESTARTS,
-    MAX_SECONDS,
     SUPERVISOR,
     check_types,
     engines_spec,
@@ -94,16 +93,16 @@ async def start(
     Cancellation:
         Either nothing was started, or the engine runs as if `start` had returned.
     """
-    check_types(engine, model)
+    check_types(engine, model, timing)
     await trio.to_thread.run_sync(look_before, engine, model, abandon_on_cancel=True)
     await _make_room(model.alias)
     lineage = Lineage(PortLease(engine.host, engine.port))
     lineage.lease.acquire()
     spec = spec_of(engine, model, lineage, timing or Timing(), log_path, {})
     try:
-        await candil.start_child(
-            await _engines_supervisor(), with_supervisor(spec, MAX_RESTARTS, MAX_SECONDS)
-        )
+        supervisor = await _engines_supervisor()
+        limits = (await candil.sys.get_state(supervisor, timeout=math.inf)).spec
+        await candil.start_child(supervisor, with_supervisor(spec, limits))
     except candil.StartError as error:
         lineage.lease.release()
         if isinstance(error, candil.AlreadyStarted) or _find(model.alias) is not None:

@@ -7,6 +7,7 @@ takes none of the others along.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
 
 import attrs
@@ -23,7 +24,7 @@ from candil.engine._timing import Timing
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Hashable
 
 SUPERVISOR: Final = candil.Name[candil.Supervisor]("candil.engine.supervisor")
 
@@ -76,11 +77,11 @@ def child_spec(
         The spec. It holds the engine's port over all restarts: make one for each child.
 
     Raises:
-        ConfigError: Not an `Engine` and a `Model`.
+        ConfigError: Not an `Engine`, a `Model` and a `Timing`.
 
         SpecError: The options are wrong.
     """
-    check_types(engine, model)
+    check_types(engine, model, timing)
     lineage = Lineage(PortLease(engine.host, engine.port))
     return spec_of(engine, model, lineage, timing or Timing(), log_path, options)
 
@@ -94,8 +95,9 @@ def engines_spec(
     """
     Describe the engines' supervisor, to place it in a static tree by yourself.
 
-    Without it, the first `start` places it below the root. Each engine gets a supervisor of its
-    own below it: one that gives up takes none of the others along.
+    Without it, the first `start` places it below the root. Each engine, also one that `start`
+    adds, gets a supervisor of its own below it with these limits: one that gives up takes none of
+    the others along.
 
     Args:
         children: Engines to begin with, made by `child_spec`.
@@ -106,19 +108,41 @@ def engines_spec(
 
     Returns:
         The spec, under the name that `start` looks for.
+
+    Raises:
+        ConfigError: A child is not an engine's.
+
+        SpecError: The limits are wrong, or an alias comes twice.
     """
-    return candil.supervisor_spec(
-        [with_supervisor(child, max_restarts, max_seconds) for child in children], name=SUPERVISOR
+    given = _listed(children)
+    limits = candil.supervisor_spec([], max_restarts=max_restarts, max_seconds=max_seconds)
+    return attrs.evolve(
+        limits, children=[with_supervisor(child, limits) for child in given], name=SUPERVISOR
     )
 
 
-def check_types(engine: object, model: object) -> None:
-    """Raise `ConfigError` unless they are an `Engine` and a `Model`."""
+def _listed(children: object) -> list[candil.ChildSpec[EngineServer]]:
+    if not isinstance(children, Iterable):
+        raise ConfigError("engines_spec", [f"children must be a list, got: {children!r}"])
+    given: list[Any] = list(children)  # pyright: ignore[reportUnknownArgumentType]
+    mistakes = [
+        f"children[{index}] must be made by engine.child_spec(), got: {child!r}"
+        for index, child in enumerate(given)
+        if not isinstance(child, candil.ChildSpec) or child.target is not EngineServer
+    ]
+    if mistakes:
+        raise ConfigError("engines_spec", mistakes)
+    return given
+
+
+def check_types(engine: object, model: object, timing: object) -> None:
+    """Raise `ConfigError` unless they are an `Engine`, a `Model` and a `Timing` or nothing."""
     mistakes = [
         f"{what} must be {article} {kind.__name__}, got: {value!r}"
         for what, article, kind, value in (
             ("engine", "an", Engine, engine),
             ("model", "a", Model, model),
+            ("timing", "a", Timing, Timing() if timing is None else timing),
         )
         if not isinstance(value, kind)
     ]
@@ -146,13 +170,13 @@ def spec_of(
 
 
 def with_supervisor(
-    spec: candil.ChildSpec[EngineServer], max_restarts: int, max_seconds: float
+    spec: candil.ChildSpec[EngineServer], limits: candil.SupervisorSpec
 ) -> candil.ChildSpec[Any]:
-    """Give an engine its own supervisor, which ends with it and is never restarted."""
+    """Give an engine its own supervisor with *limits*, which ends with it and for good."""
     own = candil.supervisor_spec(
         [attrs.evolve(spec, significant=True)],
-        max_restarts=max_restarts,
-        max_seconds=max_seconds,
+        max_restarts=limits.max_restarts,
+        max_seconds=limits.max_seconds,
         auto_shutdown="any_significant",
     )
     # By the alias, under which `stop` looks for it, whatever id its own child has.

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from typing import final
+import math
+from typing import Any, Final, final
 
 import attrs
+
+from candil.engine._errors import ConfigError
+
+_LEAST: Final = math.ulp(0.0)
+_MOST: Final = 1e9  # thirty years: a time that ends
+# From, to, and how to say it.
+_RANGES: Final = {
+    "ready": (_LEAST, math.inf, "more than 0 seconds, or math.inf"),
+    "look": (_LEAST, _MOST, "more than 0 seconds"),
+    "answer": (_LEAST, _MOST, "more than 0 seconds"),
+    "drain": (0.0, math.inf, "seconds from 0 on, or math.inf"),
+    "grace": (0.0, _MOST, "seconds from 0 on"),
+}
 
 
 @final
@@ -25,6 +39,9 @@ class Timing:
         drain: How long a stop waits for running answers.
 
         grace: From SIGTERM to SIGKILL.
+
+    Raises:
+        ConfigError: At construction, with every mistake at once.
     """
 
     ready: float = 600.0
@@ -33,3 +50,21 @@ class Timing:
     misses: int = 3
     drain: float = 1.0
     grace: float = 1.0
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what cannot work, here and not in the middle of a start or a stop."""
+        mistakes = [
+            f"{name} must be {words}, got: {getattr(self, name)!r}"
+            for name, (low, high, words) in _RANGES.items()
+            if not _is_between(low, getattr(self, name), high)
+        ]
+        misses: Any = self.misses
+        if not isinstance(misses, int) or not _is_between(1, misses, _MOST):
+            mistakes.append(f"misses must be a whole number from 1 on, got: {misses!r}")
+        if mistakes:
+            raise ConfigError("Timing", mistakes)
+
+
+def _is_between(low: float, value: Any, high: float) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and low <= value <= high

@@ -197,6 +197,20 @@ async def test_an_engine_that_cannot_stay_up_gives_up_alone(
         assert await engine.await_ready("tiny", 30)
 
 
+async def test_the_limits_of_the_engines_supervisor_hold_for_engines_that_are_started(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """Who wrote down one restart means one, however the engine came there."""
+    async with opened(engine.engines_spec(max_restarts=1, max_seconds=600)):
+        await engine.start(llama, tiny)
+        await engine.await_ready("tiny", 30)
+        await killed("tiny")
+        await engine.await_ready("tiny", 30)
+        await killed("tiny")
+        with pytest.raises(engine.EngineExited):
+            await engine.await_ready("tiny", 30)
+
+
 async def has_no_child_but_other() -> bool:
     """Whether the engines' supervisor has one engine left."""
     return [child.id for child in await candil.which_children(engine.SUPERVISOR)] == ["other"]
