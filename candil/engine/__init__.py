@@ -14,6 +14,7 @@ from candil.engine._engine import (
     binary_path as binary_path,
 )
 from candil.engine._errors import (
+    AliasTaken as AliasTaken,
     AlreadyRunning as AlreadyRunning,
     BinaryNotFound as BinaryNotFound,
     ConfigError as ConfigError,
@@ -53,6 +54,7 @@ from candil.engine._timing import Timing as Timing
 
 __all__ = [
     "SUPERVISOR",
+    "AliasTaken",
     "AlreadyRunning",
     "BinaryNotFound",
     "ConfigError",

@@ -12,6 +12,7 @@ What goes wrong with engines, as exceptions that say what to do next.
      |  + NotAGguf          (.detail)
      |  + ModelTruncated    (.detail)
      + AlreadyRunning       (.alias)
+     + AliasTaken           (.alias .holder)
      + NotRunning           (.alias)
      + PortUnavailable      (.host .first .last .foreign)      the world's
      + EngineStartError     (.alias .argv .returncode .log_tail)
@@ -22,7 +23,7 @@ What goes wrong with engines, as exceptions that say what to do next.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 from candil.otp._errors import CandilError
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from candil.engine._exit_status import ExitStatus
+    from candil.otp._pid import Pid
 
 _SHOWN_LINES = 3
 
@@ -130,6 +132,19 @@ class AlreadyRunning(EngineError):
         super().__init__(
             f"an engine for model {alias!r} is running already. Use it, or stop it first with "
             f"engine.stop({alias!r})."
+        )
+
+
+@final
+class AliasTaken(EngineError):
+    """Another process, which is no engine, is registered under the alias: ``.holder``."""
+
+    def __init__(self, alias: str, holder: Pid[Any]) -> None:
+        self.alias = alias
+        self.holder = holder
+        super().__init__(
+            f"the name {alias!r} belongs to {holder}, which is no engine, and an engine is called "
+            "by its model's alias. Choose another Model.alias, or another name for that process."
         )
 
 

@@ -19,6 +19,7 @@ import trio
 
 import candil
 from candil.engine._errors import (
+    AliasTaken,
     AlreadyRunning,
     EngineError,
     NotRunning,
@@ -86,6 +87,8 @@ async def start(
 
         AlreadyRunning: The alias has an engine.
 
+        AliasTaken: Another process is registered under the alias.
+
         PortUnavailable: No port of the range is free.
 
         RuntimeError: No tree is open.
@@ -107,6 +110,7 @@ async def start(
         lineage.lease.release()
         if isinstance(error, candil.AlreadyStarted) or _find(model.alias) is not None:
             raise AlreadyRunning(model.alias) from error
+        _refuse_stranger(model.alias)
         raise
     pid = await _appears(model.alias, _RESTART_GAP)
     if pid is None:
@@ -259,16 +263,26 @@ async def _make_room(alias: str) -> None:
 
     Raises:
         AlreadyRunning: There is one of use, or its supervisor is about to start it.
+
+        AliasTaken: The alias is another process's name.
     """
     pid, holder = _find(alias), holder_of(alias)
     try:
         if pid is None:
+            _refuse_stranger(alias)
             if holder is not None and not holder.stopped and await _asked(holder) is not None:
                 raise AlreadyRunning(alias)
         elif await EngineServer.health(pid) is EngineState.FAILED:
             await stop(alias)
     except (candil.CallError, NotRunning):
         return  # it has ended meanwhile
+
+
+def _refuse_stranger(alias: str) -> None:
+    stranger = candil.whereis(alias)
+    # An engine's server that begins has this name a moment before the other one.
+    if stranger is not None and stranger.label != EngineServer.__name__:
+        raise AliasTaken(alias, stranger)
 
 
 def _name(alias: str) -> candil.Via[EngineServer]:

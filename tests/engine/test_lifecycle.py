@@ -244,7 +244,7 @@ async def test_the_engines_supervisor_can_stand_in_a_static_tree(
 
 
 async def test_functions_for_an_alias_do_not_touch_a_stranger_of_that_name(
-    llama: engine.Engine, marked: str
+    llama: engine.Engine, tiny: engine.Model, marked: str
 ) -> None:
     """A process that happens to have the name is no engine."""
 
@@ -255,6 +255,10 @@ async def test_functions_for_an_alias_do_not_touch_a_stranger_of_that_name(
         pid = candil.spawn(somebody, name="counter")
         with pytest.raises(engine.NotRunning):
             await engine.stop("counter")
+        with pytest.raises(engine.AliasTaken, match="counter") as caught:
+            await engine.start(llama, attrs.evolve(tiny, alias="counter"))
+        assert caught.value.holder == pid
+        assert candil.whereis(engine.SUPERVISOR) is None  # it did not come so far
         assert not await engine.healthy("counter")
         assert await engine.base_url("counter") is None
         assert candil.is_alive(pid)
