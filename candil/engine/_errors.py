@@ -227,8 +227,7 @@ class EngineExited(EngineError):
         self.status = status
         self.log_tail = tuple(log_tail)
         super().__init__(
-            f"engine {alias!r} ended by itself: {status.describe()}. Its supervisor starts it "
-            f"again within its restart limit.{_quoted(log_tail)}"
+            f"engine {alias!r} ended by itself: {status.describe()}{_quoted(log_tail)}"
         )
 
 
@@ -259,7 +258,8 @@ class ReadyTimeout(EngineError, TimeoutError):
 
 
 def _quoted(lines: Sequence[str]) -> str:
-    if not lines:
+    telling = [line for line in lines if line.strip()]
+    if not telling:
         return ""
-    shown = "".join(f"\n  | {line}" for line in lines[-_SHOWN_LINES:])
+    shown = "".join(f"\n  | {line}" for line in telling[-_SHOWN_LINES:])
     return f"\nIts last lines were:{shown}"

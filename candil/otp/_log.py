@@ -79,9 +79,10 @@ class EventLog:
         if self._allowance.dropped:
             dropped, self._allowance.dropped = self._allowance.dropped, 0
             logger.warning("%d more reports were not written: too many at once", dropped)
-        logger.log(
-            logging.INFO if isinstance(event, Hint) else logging.ERROR, "%s", describe_event(event)
-        )
+        text = describe_event(event) or ""
+        if type(event) is SupervisorReport:  # the child's own end was told in full just before
+            text = text.partition("\n")[0]
+        logger.log(logging.INFO if isinstance(event, Hint) else logging.ERROR, "%s", text)
 
 
 def _has_words(event: object) -> bool:

@@ -55,7 +55,7 @@ def describe_reason(reason: ExitReason) -> str:  # noqa: PLR0911  # one sentence
         case NoConnection():
             return "its node cannot be reached"
         case Crashed(exception=exception):
-            return f"it crashed with {_one_line(exception)}"
+            return f"it crashed with {_words(exception)}"
         case _:
             return f"it exited with {brief(reason.term)}"
 
@@ -108,15 +108,15 @@ def _walk(error: BaseException) -> Iterator[BaseException]:
             yield current
 
 
-def _one_line(error: BaseException) -> str:
+def _words(error: BaseException, limit: int = 500) -> str:
     kind, leaves = type(error).__name__, leaves_of(error)
     if leaves != [error]:
-        return f"{kind} of {'; '.join(map(_one_line, leaves))}"
+        return f"{kind} of {'; '.join(map(_words, leaves))}"
     try:
         text = str(error)
     except Exception as broken:  # noqa: BLE001  # a stranger's __str__ may raise anything
         text = f"(its str raised {type(broken).__name__})"
-    return f"{kind}: {text[:500]}" if text else kind
+    return f"{kind}: {text[:limit]}" if text else kind
 
 
 def _traceback_of(error: BaseException) -> str:
@@ -125,7 +125,7 @@ def _traceback_of(error: BaseException) -> str:
         try:
             parts.extend(traceback.format_exception(leaf, chain=False))
         except Exception:  # noqa: BLE001  # as above
-            parts.append(_one_line(leaf) + "\n")
+            parts.append(_words(leaf) + "\n")
     return "".join(parts)
 
 
@@ -133,10 +133,14 @@ def _describe_exit(event: object) -> str | None:
     assert isinstance(event, ProcessExited)
     if not is_abnormal(event.reason):
         return None
-    text = f"{event.pid} ended: {describe_reason(event.reason)}"
-    if isinstance(event.reason, Crashed):
-        text += "\n" + _traceback_of(event.reason.exception).rstrip()
-    return text
+    who = f"{event.pid} ended"
+    if not isinstance(event.reason, Crashed):
+        return f"{who}: {describe_reason(event.reason)}"
+    error = event.reason.exception
+    if all(leaf.__traceback__ is None for leaf in leaves_of(error)):
+        # It was never raised, but made to say why: there is nothing more to show of it.
+        return f"{who}: it crashed with {_words(error, MAX_TEXT)}"
+    return f"{who}: {describe_reason(event.reason)}\n{_traceback_of(error).rstrip()}"
 
 
 _CONTEXTS = {

@@ -211,6 +211,29 @@ async def test_the_limits_of_the_engines_supervisor_hold_for_engines_that_are_st
             await engine.await_ready("tiny", 30)
 
 
+async def test_the_log_tells_a_death_once(
+    llama: engine.Engine, tiny: engine.Model, marked: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the last lines of the program; and nobody promises a restart that does not come."""
+    tail: tuple[str, ...] = ()
+    with pytest.raises(candil.RestartIntensityExceeded) as caught, trio.fail_after(100):
+        async with candil.open_supervisor([engine.child_spec(llama, tiny)], max_restarts=0):
+            await engine.await_ready("tiny", 30)
+            reason = await killed("tiny")
+            assert isinstance(reason, candil.Crashed)
+            assert isinstance(reason.exception, engine.EngineExited)
+            tail = reason.exception.log_tail
+            await trio.sleep_forever()
+
+    told = [record.getMessage() for record in caplog.records]
+    assert "\n".join(told).count(tail[-1]) == 1
+    assert "\n".join(told).count("SIGKILL") == 3  # its server, its supervisor, which gives up
+    assert [text.count("\n") > 0 for text in told] == [True, False, False]
+    last_words = str(caught.value)
+    assert last_words.endswith("killed by SIGKILL (if nobody sent it: probably out of memory)")
+    assert "again" not in last_words
+
+
 async def has_no_child_but_other() -> bool:
     """Whether the engines' supervisor has one engine left."""
     return [child.id for child in await candil.which_children(engine.SUPERVISOR)] == ["other"]

@@ -31,6 +31,15 @@ def test_what_went_wrong_is_an_error_line(event: object, caplog: pytest.LogCaptu
     assert [("candil", logging.ERROR, candil.describe_event(event))] == caplog.record_tuples
 
 
+def test_a_supervisors_report_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """What the child had to say at length it has said in the line of its own end."""
+    why = candil.Crashed(ValueError("in short\nat length"))
+    EventLog()(candil.SupervisorReport("root", "child_terminated", why, {"id": "a"}))
+
+    text = caplog.records[0].getMessage()
+    assert text == "supervisor 'root': child 'a' ended: it crashed with ValueError: in short"
+
+
 def test_a_hint_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
     """It is allowed, and seldom meant."""
     with caplog.at_level(logging.INFO, "candil"):
