@@ -18,7 +18,7 @@ What goes wrong with engines, as exceptions that say what to do next.
      + EngineStartError     (.alias .argv .returncode .log_tail)
      + EngineExited         (.alias .status .log_tail)
      + EngineUnkillable     (.pid)                             the kernel's
-     + ReadyTimeout         (.alias .timeout)
+     + ReadyTimeout         (.alias .timeout .trouble)
 """
 
 from __future__ import annotations
@@ -246,14 +246,19 @@ class EngineUnkillable(EngineError):
 
 @final
 class ReadyTimeout(EngineError, TimeoutError):
-    """The engine is alive and was not ready in time; it goes on loading."""
+    """
+    The engine was not ready in time; it goes on starting. ``.trouble`` is what its last attempt
+    came to, if that has failed or crashed.
+    """
 
-    def __init__(self, alias: str, timeout: float) -> None:
+    def __init__(self, alias: str, timeout: float, trouble: EngineError | None = None) -> None:
         self.alias = alias
         self.timeout = timeout
+        self.trouble = trouble
+        what = "" if trouble is None else f"\nIts last attempt: {trouble}"
         super().__init__(
             f"engine {alias!r} was not ready within {timeout:g} s and is still starting. Wait "
-            "longer (a large model on a slow disk takes minutes), or stop it."
+            f"longer (a large model on a slow disk takes minutes), or stop it.{what}"
         )
 
 

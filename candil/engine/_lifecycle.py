@@ -22,6 +22,7 @@ from candil.engine._errors import (
     AliasTaken,
     AlreadyRunning,
     EngineError,
+    EngineStartError,
     NotRunning,
     ReadyTimeout,
 )
@@ -91,16 +92,21 @@ async def start(
 
         PortUnavailable: No port of the range is free.
 
+        EngineStartError: There are too many open files, or the like.
+
         RuntimeError: No tree is open.
 
     Cancellation:
         Either nothing was started, or the engine runs as if `start` had returned.
     """
     check_types(engine, model, timing)
-    await trio.to_thread.run_sync(look_before, engine, model, abandon_on_cancel=True)
-    await _make_room(model.alias)
     lineage = Lineage(PortLease(engine.host, engine.port))
-    lineage.lease.acquire()
+    try:
+        await trio.to_thread.run_sync(look_before, engine, model, abandon_on_cancel=True)
+        await _make_room(model.alias)
+        lineage.lease.acquire()
+    except OSError as error:
+        raise EngineStartError(model.alias, f"{error.strerror or error}.") from error
     spec = spec_of(engine, model, lineage, timing or Timing(), log_path, {})
     try:
         supervisor = await _engines_supervisor()
@@ -340,4 +346,5 @@ async def _asked(holder: Holder) -> Hashable | None:
 
 
 def _out_of_time(alias: str, timeout: float) -> EngineError:  # noqa: ASYNC109 - of the caller
-    return NotRunning(alias) if holder_of(alias) is None else ReadyTimeout(alias, timeout)
+    holder = holder_of(alias)
+    return NotRunning(alias) if holder is None else ReadyTimeout(alias, timeout, holder.trouble)

@@ -24,6 +24,7 @@ import weakref
 from typing import TYPE_CHECKING, Final, final
 
 from candil.engine._errors import PortUnavailable
+from candil.engine._shortages import is_shortage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +71,8 @@ class PortLease:
 
         Raises:
             PortUnavailable: None in the range can be had.
+
+            OSError: There are too many open files, or the like.
         """
         if self.port is None:
             self._take(self._candidates(self._preferred))
@@ -121,6 +124,8 @@ class PortLease:
             except OSError as error:
                 held.close()
                 refusal = error.strerror or str(error)
+                if is_shortage(error):
+                    raise
                 if error.errno in _NOT_HERE:  # no other port will do
                     raise PortUnavailable(
                         self.host, self.base, self._last, refusal, foreign=True

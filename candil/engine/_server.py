@@ -24,7 +24,7 @@ from candil.engine._holders import note_arrival
 from candil.engine._ports import url
 from candil.engine._probe import Sight
 from candil.engine._states import EngineState, EngineStateChanged
-from candil.engine._tenders import Ended, Launch, Refused, Seen
+from candil.engine._tenders import Ended, Launch, NotBegun, Refused, Seen
 
 if TYPE_CHECKING:
     from candil.engine._engine import Engine
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 FAMILY: Final = "candil.engine"
 
+# Between two starts that failed. The first one after an engine was ready comes at once.
+_SHORTEST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 30.0
+
 
 @final
 @attrs.frozen
@@ -43,6 +47,12 @@ class _Overdue:
     """Sent to itself: the launch should have been ready by now."""
 
     launch: Launch
+
+
+@final
+@attrs.frozen
+class _TryAgain:
+    """Sent to itself: the pause before the next start is over."""
 
 
 @final
@@ -75,6 +85,7 @@ class EngineServer(candil.GenServer):
         self._watcher: candil.Pid[Any] | None = None
         self._timer: candil.TimerRef | None = None
         self._misses = 0
+        self._shortages = 0
         self._has_crashed = False
         self._waiting: list[candil.Deferred[str | EngineError]] = []
 
@@ -131,22 +142,27 @@ class EngineServer(candil.GenServer):
         candil.continue_with()
 
     def handle_continue(self, argument: object) -> None:
-        """Start the engine."""
+        """Start the engine: at once, unless its last starts have failed one after the other."""
         del argument
-        try:
-            self._start()
-        except PortUnavailable as error:
-            self._fail(error)
+        if self._lineage.failed_starts > 1:
+            self._pause(self._lineage.failed_starts - 1)
+        else:
+            self._try_to_start()
 
     def handle_cast(self, message: object) -> None:
         """Hear from the two processes beside; what concerns an earlier launch is too late."""
-        if isinstance(message, Refused | Ended | Seen) and message.launch is not self._launch:
+        if (
+            isinstance(message, Refused | NotBegun | Ended | Seen)
+            and message.launch is not self._launch
+        ):
             return
         match message:
             case Seen(sight=sight):
                 self._seen(sight)
             case Refused(error=error):
                 self._fail(error)
+            case NotBegun(error=error):
+                self._put_off(error)
             case Ended(status=status) if self.state in {EngineState.READY, EngineState.UNHEALTHY}:
                 self._crash(EngineExited(self.model.alias, status, message.log_tail))
             case Ended():
@@ -160,6 +176,8 @@ class EngineServer(candil.GenServer):
             case _Overdue(launch=launch) if launch is self._launch and self._is_starting():
                 launch.overdue = True
                 launch.process.kill()
+            case _TryAgain() if self._is_starting():
+                self._try_to_start()
             case candil.ExitSignal(reason=reason) if candil.is_abnormal(reason):
                 candil.stop(reason)
             case candil.ExitSignal(pid=pid, reason=candil.Shutdown() as reason):
@@ -192,6 +210,31 @@ class EngineServer(candil.GenServer):
             self._tell(self.state, None)
 
     # --- starting
+
+    def _try_to_start(self) -> None:
+        try:
+            self._start()
+        except PortUnavailable as error:
+            self._fail(error)
+        except OSError as error:
+            self._put_off(error)
+
+    def _put_off(self, shortage: OSError) -> None:
+        """
+        Try again later, as often as need be: no restart of the supervisor is spent on it, for it
+        would have to give up within the second.
+        """
+        self._dismiss_watcher()
+        self._shortages += 1
+        pause = self._pause(self._shortages)
+        sentence = f"{shortage.strerror or shortage}. It is tried again in {pause:g} s"
+        self._note_trouble(EngineStartError(self.model.alias, sentence))
+        self._tell(self.state, EngineState.STARTING)
+
+    def _pause(self, times: int) -> float:
+        seconds: float = min(_SHORTEST_PAUSE * 2.0 ** min(times - 1, 20), _LONGEST_PAUSE)
+        self._timer = candil.send_after(candil.self(), _TryAgain(), seconds)
+        return seconds
 
     def _start(self) -> None:
         launch = self._launch = Launch(self.engine, self.model, self._lineage, self._log)
@@ -247,7 +290,7 @@ class EngineServer(candil.GenServer):
     def _start_again(self) -> None:
         self._dismiss_watcher()
         self._enter(EngineState.STARTING)
-        self.handle_continue(None)
+        self._try_to_start()
 
     # --- changing state
 
@@ -267,6 +310,7 @@ class EngineServer(candil.GenServer):
 
     def _is_ready(self) -> None:
         self._cancel_timer()
+        self._shortages = 0
         self._lineage.note_ready()
         self._note_trouble(None)
         self._enter(EngineState.READY)

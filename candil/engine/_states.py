@@ -37,7 +37,9 @@ class EngineStateChanged:
 
     The first of each start goes from ``None`` to ``starting``, the last of each end to ``None``:
     with an error when the engine ended by itself, without one when it was stopped. Only a server
-    that is killed cannot tell its end. One that goes to ``failed`` stands in the log as well.
+    that is killed cannot tell its end. One that goes to ``failed`` stands in the log as well, and
+    so does one from ``starting`` to ``starting``: a start that was put off for lack of files,
+    memory or processes.
 
     Attributes:
         alias: Whose engine.
@@ -59,6 +61,8 @@ class EngineStateChanged:
 
     def __candil_report__(self) -> str | None:
         """Say what the log must hold: nobody else tells of a server that lives on, failed."""
-        if self.new is not EngineState.FAILED:
-            return None
-        return f"engine {self.alias!r} has failed, and is not tried again by itself: {self.error}"
+        if self.new is EngineState.FAILED:
+            return (
+                f"engine {self.alias!r} has failed, and is not tried again by itself: {self.error}"
+            )
+        return str(self.error) if self.new is self.old else None

@@ -43,6 +43,15 @@ class Refused:
 
 @final
 @attrs.frozen
+class NotBegun:
+    """Cast: the system has no process, file or memory left to start it with."""
+
+    launch: Launch
+    error: OSError
+
+
+@final
+@attrs.frozen
 class Ended:
     """Cast: the process is gone, and everything of it."""
 
@@ -98,6 +107,8 @@ def look_before(engine: Engine, model: Model) -> None:
         BinaryNotFound: No executable program.
 
         ModelError: The file is missing, cut short, or no model.
+
+        OSError: Not the file's fault: there are too many open ones, or the like.
     """
     if not binary_exists(engine):
         raise BinaryNotFound(binary_path(engine))
@@ -119,6 +130,8 @@ async def keep(
             status = await lineage.post.run(launch.process)
     except EngineError as error:
         candil.cast(server, Refused(launch, error))
+    except OSError as error:
+        candil.cast(server, NotBegun(launch, error))
     else:
         candil.cast(server, Ended(launch, status, launch.process.tail.lines()))
     finally:

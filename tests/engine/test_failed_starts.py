@@ -1,7 +1,11 @@
 """Engines that cannot start: a sentence, and no restart loop."""
 
+import os
+import resource
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +183,59 @@ async def test_a_refused_argument_fails_once(
 
         assert candil.whereis("tiny") == first
         await until(lambda: not census.living(marked), 2)  # its guard has nobody to wait for
+
+
+@contextmanager
+def files_to_spare(count: int) -> Iterator[None]:
+    """Let this process open *count* more files, and no more, while the block lasts."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
+    fillers = [os.dup(0)]
+    while fillers[-1] < highest:  # the limit is one of numbers, of which lower ones may be free
+        fillers.append(os.dup(0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (fillers[-1] + 1 + count, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for filler in fillers:
+            os.close(filler)
+
+
+@pytest.mark.parametrize("spare", [0, 3])
+async def test_a_moment_without_files_only_puts_a_start_off(
+    llama: engine.Engine, tiny: engine.Model, marked: str, spare: int
+) -> None:
+    """Too few for the port, or for the guard. No restart is spent on it, and the reason is told."""
+    with told() as seen, trio.fail_after(100):
+        async with candil.open_supervisor([], max_restarts=0, log=False) as root:
+            with files_to_spare(spare):
+                await candil.start_child(root, engine.child_spec(llama, tiny))
+                with pytest.raises(engine.ReadyTimeout, match="Too many open files"):
+                    await engine.await_ready("tiny", 0.5)
+            assert await answer(await engine.await_ready("tiny", 30)) == tiny_gguf.counted(">", 8)
+
+    put_off = [event for event in seen if event.old is event.new]
+    assert len(put_off) > 1
+    assert all(isinstance(event.error, engine.EngineStartError) for event in put_off)
+
+
+async def test_a_start_on_demand_without_files_says_so(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """It is neither the port's fault nor the model's."""
+    async with opened():
+        with files_to_spare(0), pytest.raises(engine.EngineStartError, match="Too many open files"):
+            await engine.start(llama, tiny)
+        with files_to_spare(3):
+            await engine.start(llama, tiny)
+            with pytest.raises(engine.ReadyTimeout, match="Too many open files"):
+                await engine.await_ready("tiny", 0.3)
+        await engine.await_ready("tiny", 30)
+        with files_to_spare(3):
+            await killed("tiny")
+            await trio.sleep(0.3)
+        assert await answer(await engine.await_ready("tiny", 30)) == tiny_gguf.counted(">", 8)
 
 
 async def test_a_missing_program_is_a_sentence(
