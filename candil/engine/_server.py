@@ -18,6 +18,7 @@ import attrs
 import candil
 from candil.engine import _tenders
 from candil.engine._alive import is_dying
+from candil.engine._drain import begin_of_end, drain
 from candil.engine._errors import EngineError, EngineExited, EngineStartError, PortUnavailable
 from candil.engine._failure import Cause, Failure, classify
 from candil.engine._holders import note_arrival
@@ -25,6 +26,7 @@ from candil.engine._ports import url
 from candil.engine._probe import Sight
 from candil.engine._states import EngineState, EngineStateChanged
 from candil.engine._tenders import Ended, Launch, NotBegun, Refused, Seen
+from candil.otp._node import current_node
 
 if TYPE_CHECKING:
     from candil.engine._engine import Engine
@@ -195,9 +197,9 @@ class EngineServer(candil.GenServer):
         self._dismiss_watcher()
         if launch is not None:
             if launch.process.is_running:
-                if serving:
-                    await _tenders.drain(self._url(), self._timing.drain)
-                await launch.process.stop(self._timing.grace)
+                # SIGTERM means nothing to an engine that answers: there is no grace to be given.
+                idle = not serving or await self._drain(launch)
+                await launch.process.stop(self._timing.grace if idle else 0)
             if self._keeper is not None:
                 candil.exit_nowait(self._keeper, candil.Shutdown())
             if launch.begun:  # a keeper that is ended before its first step never takes one
@@ -208,6 +210,11 @@ class EngineServer(candil.GenServer):
             self._lineage.lease.release()
         if not self._has_crashed:
             self._tell(self.state, None)
+
+    async def _drain(self, launch: Launch) -> bool:
+        process = launch.process
+        until = begin_of_end(current_node()) + self._timing.drain
+        return await drain(self._url(), process.argv, until, lambda: process.is_running)
 
     # --- starting
 

@@ -153,11 +153,3 @@ async def watch(
             candil.cast(server, Seen(launch, sight))
             await trio.sleep(period)
             sight = await probe.look()
-
-
-async def drain(base_url: str, seconds: float) -> None:
-    """Wait until the engine answers nobody, for *seconds* at most."""
-    with trio.move_on_after(seconds):
-        async with Probe(base_url, "", seconds) as probe:
-            while await probe.is_busy():  # noqa: ASYNC110 - another program's state
-                await trio.sleep(_LONGEST_LOOK / 2)

@@ -36,9 +36,12 @@ class Timing:
 
         misses: How many looks in a row may fail before the engine counts as unhealthy.
 
-        drain: How long a stop waits for running answers.
+        drain: How long a stop lets running answers finish; those that have not by then are cut.
+            ``math.inf`` waits for the last word, 0 for none. An engine that nobody asks ends at
+            once. When a whole tree is closed, the time of all its engines runs from the first.
 
-        grace: From SIGTERM to SIGKILL.
+        grace: From SIGTERM to SIGKILL, for an engine that answers nobody. One that still answers
+            after the drain does not heed SIGTERM, and gets none.
 
     Raises:
         ConfigError: At construction, with every mistake at once.
