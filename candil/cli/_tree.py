@@ -124,9 +124,10 @@ class Tree:
         running = next((one for one in child.programs if one.ended is None), None)
         if event.pid is not None and running is None:
             child.programs.append(Program(event.pid))
-        elif event.pid is None and running is not None:
+        elif event.pid is None and running is not None and (event.new or event.error):
             running.ended = how_it_ended(event.error)
-        child.enter(event.new, now)
+        if event.new is not None:  # else its server ends as well, and says how
+            child.enter(event.new, now)
 
 
 def how_it_ended(error: BaseException | None) -> str:

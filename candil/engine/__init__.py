@@ -14,6 +14,7 @@ from candil.engine._engine import (
     binary_path as binary_path,
 )
 from candil.engine._errors import (
+    AliasTaken as AliasTaken,
     AlreadyRunning as AlreadyRunning,
     BinaryNotFound as BinaryNotFound,
     ConfigError as ConfigError,
@@ -32,25 +33,28 @@ from candil.engine._errors import (
 )
 from candil.engine._exit_status import ExitStatus as ExitStatus
 from candil.engine._lifecycle import (
-    SUPERVISOR as SUPERVISOR,
     await_ready as await_ready,
     base_url as base_url,
-    child_spec as child_spec,
-    engines_spec as engines_spec,
     healthy as healthy,
     start as start,
     stop as stop,
 )
 from candil.engine._model import Model as Model, file_path as file_path
-from candil.engine._server import (
-    EngineServer as EngineServer,
+from candil.engine._server import EngineServer as EngineServer
+from candil.engine._specs import (
+    SUPERVISOR as SUPERVISOR,
+    child_spec as child_spec,
+    engines_spec as engines_spec,
+)
+from candil.engine._states import (
     EngineState as EngineState,
     EngineStateChanged as EngineStateChanged,
-    Timing as Timing,
 )
+from candil.engine._timing import Timing as Timing
 
 __all__ = [
     "SUPERVISOR",
+    "AliasTaken",
     "AlreadyRunning",
     "BinaryNotFound",
     "ConfigError",

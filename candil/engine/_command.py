@@ -24,24 +24,26 @@ def argv(
     Return the command line that serves *model* with *engine* on *port*.
 
     Args:
-        engine: The program and its own arguments, which come last and so win.
+        engine: The program and its own arguments, which win over the model's and candil's. Only
+            the address stands behind them: some flags, such as ``--fim-qwen-1.5b-default``, set a
+            port of their own.
         model: The file and its arguments.
         port: The reserved port.
-        nonce: A word that no other server knows: a second alias by which our own child is told
-            from a stranger on the same port. ``~`` sorts it behind the real alias, which so
-            stays the id that clients see.
+        nonce: A word that no other server knows: a part of a second alias, by which our own child
+            is told from a stranger on the same port. That begins with the real alias, and so sorts
+            behind it, whatever its letters: the first is the id that clients see.
         without: Optional flags that this build of the program refused.
     """
     return (
         str(binary_path(engine)),
         *("-m", str(file_path(model))),
-        *("--alias", f"{model.alias},~{nonce}"),
-        *("--host", numeric_host(engine.host)),
-        *("--port", str(port)),
+        *("--alias", f"{model.alias},{model.alias}~{nonce}"),
         *("-c", str(model.context_size)),
         *(word for words in OPTIONAL if words[0] not in without for word in words),
         *model.model_args,
         *engine.start_args,
+        *("--host", numeric_host(engine.host)),
+        *("--port", str(port)),
     )
 
 

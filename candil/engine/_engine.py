@@ -50,7 +50,7 @@ class Engine:
         host: An IP address, or ``"localhost"``.
         port: The base port: each running model takes the first free one from here on.
             0 takes any free port.
-        start_args: More arguments for ``llama-server``, put last, so that they win.
+        start_args: More arguments for ``llama-server``, behind all but the address: they win.
 
     Raises:
         ConfigError: At construction, with every mistake at once.

@@ -12,17 +12,18 @@ What goes wrong with engines, as exceptions that say what to do next.
      |  + NotAGguf          (.detail)
      |  + ModelTruncated    (.detail)
      + AlreadyRunning       (.alias)
+     + AliasTaken           (.alias .holder)
      + NotRunning           (.alias)
-     + PortUnavailable      (.host .first .last)               the world's
+     + PortUnavailable      (.host .first .last .foreign)      the world's
      + EngineStartError     (.alias .argv .returncode .log_tail)
      + EngineExited         (.alias .status .log_tail)
      + EngineUnkillable     (.pid)                             the kernel's
-     + ReadyTimeout         (.alias .timeout)
+     + ReadyTimeout         (.alias .timeout .trouble)
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 from candil.otp._errors import CandilError
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from candil.engine._exit_status import ExitStatus
+    from candil.otp._pid import Pid
 
 _SHOWN_LINES = 3
 
@@ -135,6 +137,19 @@ class AlreadyRunning(EngineError):
 
 
 @final
+class AliasTaken(EngineError):
+    """Another process, which is no engine, is registered under the alias: ``.holder``."""
+
+    def __init__(self, alias: str, holder: Pid[Any]) -> None:
+        self.alias = alias
+        self.holder = holder
+        super().__init__(
+            f"the name {alias!r} belongs to {holder}, which is no engine, and an engine is called "
+            "by its model's alias. Choose another Model.alias, or another name for that process."
+        )
+
+
+@final
 class NotRunning(EngineError):
     """The alias has no engine."""
 
@@ -148,16 +163,34 @@ class NotRunning(EngineError):
 
 @final
 class PortUnavailable(EngineError):
-    """No port of the engine's range could be reserved."""
+    """
+    No port of the engine's range could be reserved.
 
-    def __init__(self, host: str, first: int, last: int, detail: str) -> None:
+    ``.first`` and ``.last`` are both 0 where any port would have done. ``.foreign`` says that the
+    host is not an address of this machine, so that no port of it can be had.
+    """
+
+    def __init__(
+        self, host: str, first: int, last: int, detail: str, *, foreign: bool = False
+    ) -> None:
         self.host = host
         self.first = first
         self.last = last
-        super().__init__(
-            f"no port from {first} to {last} on {host} can be reserved (last answer: {detail}). "
-            "Set Engine.port to the start of a free range, or to 0 for any free port."
-        )
+        self.foreign = foreign
+        if foreign:
+            sentence = (
+                f"{host} is not an address of this machine ({detail}). Set Engine.host to one that "
+                'is: "127.0.0.1" for this machine only, "0.0.0.0" for everybody who reaches it.'
+            )
+        elif last:
+            sentence = (
+                f"no port from {first} to {last} on {host} can be reserved (last answer: "
+                f"{detail}). Set Engine.port to the start of a free range, or to 0 for any free "
+                "port."
+            )
+        else:
+            sentence = f"no port on {host} can be reserved, though any would do: {detail}."
+        super().__init__(sentence)
 
 
 @final
@@ -195,8 +228,7 @@ class EngineExited(EngineError):
         self.status = status
         self.log_tail = tuple(log_tail)
         super().__init__(
-            f"engine {alias!r} ended by itself: {status.describe()}. Its supervisor starts it "
-            f"again within its restart limit.{_quoted(log_tail)}"
+            f"engine {alias!r} ended by itself: {status.describe()}{_quoted(log_tail)}"
         )
 
 
@@ -215,19 +247,25 @@ class EngineUnkillable(EngineError):
 
 @final
 class ReadyTimeout(EngineError, TimeoutError):
-    """The engine is alive and was not ready in time; it goes on loading."""
+    """
+    The engine was not ready in time; it goes on starting. ``.trouble`` is what its last attempt
+    came to, if that has failed or crashed.
+    """
 
-    def __init__(self, alias: str, timeout: float) -> None:
+    def __init__(self, alias: str, timeout: float, trouble: EngineError | None = None) -> None:
         self.alias = alias
         self.timeout = timeout
+        self.trouble = trouble
+        what = "" if trouble is None else f"\nIts last attempt: {trouble}"
         super().__init__(
             f"engine {alias!r} was not ready within {timeout:g} s and is still starting. Wait "
-            "longer (a large model on a slow disk takes minutes), or stop it."
+            f"longer (a large model on a slow disk takes minutes), or stop it.{what}"
         )
 
 
 def _quoted(lines: Sequence[str]) -> str:
-    if not lines:
+    telling = [line for line in lines if line.strip()]
+    if not telling:
         return ""
-    shown = "".join(f"\n  | {line}" for line in lines[-_SHOWN_LINES:])
+    shown = "".join(f"\n  | {line}" for line in telling[-_SHOWN_LINES:])
     return f"\nIts last lines were:{shown}"

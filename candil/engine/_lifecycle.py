@@ -12,118 +12,47 @@ below the root of the open tree: never under its caller, and never with another'
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
+import math
+from typing import TYPE_CHECKING, Final
 
-import attrs
 import trio
 
 import candil
-from candil.engine._engine import Engine
 from candil.engine._errors import (
+    AliasTaken,
     AlreadyRunning,
-    ConfigError,
     EngineError,
+    EngineStartError,
     NotRunning,
     ReadyTimeout,
 )
+from candil.engine._holders import holder_of
 from candil.engine._lineage import Lineage
-from candil.engine._log_file import LogFile
-from candil.engine._model import Model
 from candil.engine._ports import PortLease
-from candil.engine._server import FAMILY, EngineServer, EngineState, Timing
+from candil.engine._server import FAMILY, EngineServer
+from candil.engine._specs import (
+    SUPERVISOR,
+    check_types,
+    engines_spec,
+    spec_of,
+    with_supervisor,
+)
+from candil.engine._states import EngineState
 from candil.engine._tenders import look_before
+from candil.engine._timing import Timing
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Hashable
 
-SUPERVISOR: Final = candil.Name[candil.Supervisor]("candil.engine.supervisor")
+    from candil.engine._engine import Engine
+    from candil.engine._holders import Holder
+    from candil.engine._model import Model
 
-# An engine that is killed again and again comes back twenty times in ten seconds; one that cannot
-# even start gives up by itself long before.
-MAX_RESTARTS: Final = 20
-MAX_SECONDS: Final = 10.0
-# More than a stop may take: the drain, the grace, and what the kernel needs to free the memory.
-_SHUTDOWN_MARGIN: Final = 15.0
 _RESTART_GAP: Final = 0.1
 _LOOK_SECONDS: Final = 0.01
-
-
-class ChildOptions(TypedDict, total=False):
-    """What `child_spec` hands on to `candil.child_spec`, where each key is explained."""
-
-    id: Hashable
-    name: candil.ServerName[EngineServer]
-    restart: Literal["permanent", "transient", "temporary"]
-    shutdown: float | Literal["brutal_kill"]
-    significant: bool
-    backoff: candil.Backoff
-
-
-def child_spec(
-    engine: Engine,
-    model: Model,
-    *,
-    timing: Timing | None = None,
-    log_path: str | os.PathLike[str] | None = None,
-    **options: Unpack[ChildOptions],
-) -> candil.ChildSpec[EngineServer]:
-    """
-    Describe an engine as a child of a supervisor.
-
-    Its start returns at once, before the model is loaded; `await_ready` waits for that. It is
-    restarted when it crashes, not when it was stopped (``restart="transient"``), and has time for
-    an orderly stop.
-
-    Args:
-        engine: The program, and where it listens.
-
-        model: The model; its alias becomes the child's id and its registered name.
-
-        timing: How long things may take.
-
-        log_path: A file for everything the engine writes; it rotates at 10 MiB.
-
-        options: For `candil.child_spec`: ``id``, ``restart``, ``shutdown``, ``backoff`` ...
-
-    Returns:
-        The spec. It holds the engine's port over all restarts: make one for each child.
-
-    Raises:
-        ConfigError: Not an `Engine` and a `Model`.
-
-        SpecError: The options are wrong.
-    """
-    _check_types(engine, model)
-    lineage = Lineage(PortLease(engine.host, engine.port))
-    return _spec(engine, model, lineage, timing or Timing(), log_path, options)
-
-
-def engines_spec(
-    children: Iterable[candil.ChildSpec[EngineServer]] = (),
-    *,
-    max_restarts: int = MAX_RESTARTS,
-    max_seconds: float = MAX_SECONDS,
-) -> candil.SupervisorSpec:
-    """
-    Describe the engines' supervisor, to place it in a static tree by yourself.
-
-    Without it, the first `start` places it below the root. Each engine gets a supervisor of its
-    own below it: one that gives up takes none of the others along.
-
-    Args:
-        children: Engines to begin with, made by `child_spec`.
-
-        max_restarts: How many restarts each engine may need within *max_seconds*.
-
-        max_seconds: Length of that window.
-
-    Returns:
-        The spec, under the name that `start` looks for.
-    """
-    return candil.supervisor_spec(
-        [_with_supervisor(child, max_restarts, max_seconds) for child in children], name=SUPERVISOR
-    )
+_LONGEST_PAUSE: Final = 0.5
+_SUPERVISOR_SECONDS: Final = 1.0
 
 
 async def start(
@@ -158,27 +87,35 @@ async def start(
 
         AlreadyRunning: The alias has an engine.
 
+        AliasTaken: Another process is registered under the alias.
+
         PortUnavailable: No port of the range is free.
+
+        EngineStartError: There are too many open files, or the like.
 
         RuntimeError: No tree is open.
 
     Cancellation:
         Either nothing was started, or the engine runs as if `start` had returned.
     """
-    _check_types(engine, model)
-    await trio.to_thread.run_sync(look_before, engine, model, abandon_on_cancel=True)
-    await _make_room(model.alias)
+    check_types(engine, model, timing)
     lineage = Lineage(PortLease(engine.host, engine.port))
-    lineage.lease.acquire()
-    spec = _spec(engine, model, lineage, timing or Timing(), log_path, {})
     try:
-        await candil.start_child(
-            await _engines_supervisor(), _with_supervisor(spec, MAX_RESTARTS, MAX_SECONDS)
-        )
+        await trio.to_thread.run_sync(look_before, engine, model, abandon_on_cancel=True)
+        await _make_room(model.alias)
+        lineage.lease.acquire()
+    except OSError as error:
+        raise EngineStartError(model.alias, f"{error.strerror or error}.") from error
+    spec = spec_of(engine, model, lineage, timing or Timing(), log_path, {})
+    try:
+        supervisor = await _engines_supervisor()
+        limits = (await candil.sys.get_state(supervisor, timeout=math.inf)).spec
+        await candil.start_child(supervisor, with_supervisor(spec, limits))
     except candil.StartError as error:
         lineage.lease.release()
         if isinstance(error, candil.AlreadyStarted) or _find(model.alias) is not None:
             raise AlreadyRunning(model.alias) from error
+        _refuse_stranger(model.alias)
         raise
     pid = await _appears(model.alias, _RESTART_GAP)
     if pid is None:
@@ -190,6 +127,9 @@ async def stop(alias: str) -> None:
     """
     Stop the engine of *alias*, for good: let running answers finish, then end its process.
 
+    Its supervisor, whichever it is, does not start it again, whatever ``restart`` says, also when
+    it is just waiting to do so. It keeps a static child as a stopped one.
+
     Returns:
         When nothing of the engine is left.
 
@@ -197,17 +137,25 @@ async def stop(alias: str) -> None:
         NotRunning: It has none.
 
     Cancellation:
-        The engine goes on stopping.
+        An engine that has begun to stop goes on stopping.
     """
+    holder = holder_of(alias)
+    if holder is not None:
+        holder.stopped = True  # whoever waits for it learns that none is to come
     try:
         if await _is_ours(alias):
             await candil.terminate_child(SUPERVISOR, alias)
+        elif holder is not None and (child_id := await _asked(holder)) is not None:
+            assert holder.supervisor is not None
+            await candil.terminate_child(holder.supervisor, child_id)
         elif (pid := _find(alias)) is not None:
             await candil.stop(pid)
         else:
             raise NotRunning(alias)
-    except (candil.NoProc, candil.ChildNotFound):  # it has ended meanwhile
+    except (candil.NoProc, candil.ServerExited, candil.ChildNotFound):  # it has ended meanwhile
         raise NotRunning(alias) from None
+    if holder is not None:
+        await holder.release()
 
 
 async def healthy(alias: str) -> bool:
@@ -229,18 +177,24 @@ async def base_url(alias: str) -> str | None:
     Tell where the engine of *alias* listens, such as ``http://127.0.0.1:8080``.
 
     Returns:
-        The address, the same over restarts, also while the model still loads; ``None`` when the
-        engine is not running.
+        The address, the same over restarts, also while the model still loads, and between a crash
+        and the restart; ``None`` when the engine is not running.
     """
     try:
         return await EngineServer.base_url(_name(alias))
-    except candil.CallError:
-        return None
+    except candil.CallError:  # it has no server, or has none just now
+        holder = holder_of(alias)
+        coming = holder is not None and not holder.stopped and await _asked(holder) is not None
+        return holder.address() if holder is not None and coming else None
 
 
 async def await_ready(alias: str, timeout: float = 600.0) -> str:  # noqa: ASYNC109 - as in OTP
     """
     Wait until the engine of *alias* answers requests.
+
+    It answers then and there: a process that has just died is not taken for ready. A crash is
+    waited through, and so is a back-off, when the supervisor starts the engine again. So a client
+    whose connection broke waits here, and asks again.
 
     Args:
         alias: The model's alias.
@@ -251,14 +205,14 @@ async def await_ready(alias: str, timeout: float = 600.0) -> str:  # noqa: ASYNC
         Its address.
 
     Raises:
-        EngineStartError: ``llama-server`` ended before it was ready: at once, with its exit status
-            and its last lines.
+        EngineStartError: It cannot start: with the exit status of ``llama-server`` and its last
+            lines.
 
-        EngineExited: It had been ready, and ended while this waited.
+        EngineExited: It had been ready, ended, and is not started again.
 
         EngineError: It cannot start; the error of `start` says why.
 
-        ReadyTimeout: It still loads.
+        ReadyTimeout: It still loads, or waits to be restarted.
 
         NotRunning: The alias has no engine, or it was stopped meanwhile.
 
@@ -268,65 +222,18 @@ async def await_ready(alias: str, timeout: float = 600.0) -> str:  # noqa: ASYNC
     until = trio.current_time() + timeout
     while True:
         left = max(0.0, until - trio.current_time())
-        pid = await _appears(alias, left if await _is_ours(alias) else min(left, _RESTART_GAP))
+        pid = await _next_server(alias, left)
         if pid is None:
-            raise NotRunning(alias)
+            raise _out_of_time(alias, timeout)
         try:
             answer = await EngineServer.ready.within(left)(pid)
         except candil.CallTimeout:
-            raise ReadyTimeout(alias, timeout) from None
-        except candil.ServerExited as ended:
-            _raise_if_final(ended.reason, alias)
-        except candil.NoProc:
-            pass  # it ended between the look and the call; the next look tells more
-        else:
-            if isinstance(answer, EngineError):
-                raise answer.with_traceback(None)  # else it grows with each that waits
-            return answer
-
-
-def _check_types(engine: object, model: object) -> None:
-    mistakes = [
-        f"{what} must be {article} {kind.__name__}, got: {value!r}"
-        for what, article, kind, value in (
-            ("engine", "an", Engine, engine),
-            ("model", "a", Model, model),
-        )
-        if not isinstance(value, kind)
-    ]
-    if mistakes:
-        raise ConfigError("the engine's child spec", mistakes)
-
-
-def _spec(
-    engine: Engine,
-    model: Model,
-    lineage: Lineage,
-    timing: Timing,
-    log_path: str | os.PathLike[str] | None,
-    options: ChildOptions,
-) -> candil.ChildSpec[EngineServer]:
-    defaults: ChildOptions = {
-        "name": model.alias,
-        "restart": "transient",
-        "shutdown": timing.drain + timing.grace + _SHUTDOWN_MARGIN,
-    }
-    log = None if log_path is None else LogFile(log_path)
-    given = defaults | options
-    return candil.child_spec(EngineServer, engine, model, lineage, timing, log, **given)
-
-
-def _with_supervisor(
-    spec: candil.ChildSpec[EngineServer], max_restarts: int, max_seconds: float
-) -> candil.ChildSpec[Any]:
-    """Give an engine its own supervisor, which ends with it and is never restarted."""
-    own = candil.supervisor_spec(
-        [attrs.evolve(spec, significant=True)],
-        max_restarts=max_restarts,
-        max_seconds=max_seconds,
-        auto_shutdown="any_significant",
-    )
-    return candil.child_spec(own, id=spec.id, restart="temporary")
+            raise _out_of_time(alias, timeout) from None
+        except (candil.NoProc, candil.ServerExited):
+            continue  # whether another one is to come, its supervisor knows
+        if isinstance(answer, EngineError):
+            raise answer.with_traceback(None)  # else it grows with each that waits
+        return answer
 
 
 async def _engines_supervisor() -> candil.Pid[candil.Supervisor]:
@@ -356,15 +263,31 @@ async def _is_ours(alias: str) -> bool:
 
 
 async def _make_room(alias: str) -> None:
-    """Stop an engine of this alias that has failed; it would never be of use again."""
-    pid = _find(alias)
-    if pid is None:
-        return
+    """
+    Stop an engine of this alias that has failed; it would never be of use again.
+
+    Raises:
+        AlreadyRunning: There is one of use, or its supervisor is about to start it.
+
+        AliasTaken: The alias is another process's name.
+    """
+    pid, holder = _find(alias), holder_of(alias)
     try:
-        if await EngineServer.health(pid) is EngineState.FAILED:
+        if pid is None:
+            _refuse_stranger(alias)
+            if holder is not None and not holder.stopped and await _asked(holder) is not None:
+                raise AlreadyRunning(alias)
+        elif await EngineServer.health(pid) is EngineState.FAILED:
             await stop(alias)
     except (candil.CallError, NotRunning):
         return  # it has ended meanwhile
+
+
+def _refuse_stranger(alias: str) -> None:
+    stranger = candil.whereis(alias)
+    # An engine's server that begins has this name a moment before the other one.
+    if stranger is not None and stranger.label != EngineServer.__name__:
+        raise AliasTaken(alias, stranger)
 
 
 def _name(alias: str) -> candil.Via[EngineServer]:
@@ -377,7 +300,7 @@ def _find(alias: str) -> candil.Pid[EngineServer] | None:
 
 
 async def _appears(alias: str, seconds: float) -> candil.Pid[EngineServer] | None:
-    """Find the engine's server; between two incarnations there is none for a moment."""
+    """Find the engine's server; one that is being started has no name yet."""
     with trio.move_on_after(seconds):
         while (pid := _find(alias)) is None:  # noqa: ASYNC110 - names announce nothing
             await trio.sleep(_LOOK_SECONDS)
@@ -385,9 +308,42 @@ async def _appears(alias: str, seconds: float) -> candil.Pid[EngineServer] | Non
     return _find(alias)
 
 
-def _raise_if_final(reason: candil.ExitReason, alias: str) -> None:
-    """Raise what the end of a server means to those who wait, unless only the server was hit."""
-    if isinstance(reason, candil.Crashed) and isinstance(reason.exception, EngineError):
-        raise reason.exception
-    if not candil.is_abnormal(reason):
-        raise NotRunning(alias)
+async def _next_server(alias: str, seconds: float) -> candil.Pid[EngineServer] | None:
+    """
+    Find the engine's server; between two incarnations wait for the next, *seconds* at most.
+
+    Raises:
+        EngineError: None is to come: the last one's trouble, or `NotRunning`.
+    """
+    pause = _LOOK_SECONDS
+    with trio.move_on_after(seconds):
+        while (pid := _find(alias)) is None:
+            holder = holder_of(alias)
+            expected = holder is not None and not holder.stopped
+            if holder is not None and expected and await holder.child_id() is not None:
+                with trio.move_on_after(pause):
+                    await holder.arrived.wait()
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            elif await _appears(alias, _RESTART_GAP) is None:
+                if holder is not None and expected and holder.trouble is not None:
+                    raise holder.trouble.with_traceback(None)
+                raise NotRunning(alias)
+        return pid
+    return _find(alias)
+
+
+async def _asked(holder: Holder) -> Hashable | None:
+    """
+    Ask a supervisor for its child's id; ``None`` also if it has no time to answer.
+
+    It has none while it starts or stops children, of which the caller may be one.
+    """
+    if not holder.node.closing:
+        with trio.move_on_after(_SUPERVISOR_SECONDS):
+            return await holder.child_id()
+    return None
+
+
+def _out_of_time(alias: str, timeout: float) -> EngineError:  # noqa: ASYNC109 - of the caller
+    holder = holder_of(alias)
+    return NotRunning(alias) if holder is None else ReadyTimeout(alias, timeout, holder.trouble)

@@ -23,6 +23,7 @@ from candil.engine._errors import (
     ModelTruncated,
     NotAGguf,
 )
+from candil.engine._shortages import is_shortage
 
 _CACHED_FILES = 64
 
@@ -79,6 +80,7 @@ def check_file(path: Path) -> None:
         ModelNotAFile: A directory or a device.
         NotAGguf: Something else than a GGUF.
         ModelTruncated: Its tensors reach beyond its end.
+        OSError: There are too many open files, or the like: the model may be good.
     """
     try:
         found = path.stat()
@@ -88,6 +90,8 @@ def check_file(path: Path) -> None:
     except OSError as error:
         if isinstance(error, FileNotFoundError | NotADirectoryError):
             raise ModelMissing(path) from None
+        if is_shortage(error):
+            raise
         raise ModelMissing(path, error.strerror or str(error)) from error
 
 

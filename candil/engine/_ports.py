@@ -17,12 +17,14 @@ of the race ends in a bind error of the engine, which moves on to the next port.
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import sys
 import weakref
 from typing import TYPE_CHECKING, Final, final
 
 from candil.engine._errors import PortUnavailable
+from candil.engine._shortages import is_shortage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 SPAN: Final = 100
 _HIGHEST = 65535
 _HOLDS: Final = sys.platform == "linux"
+# An address of another machine; one that names no interface of this one, as fe80::1 does.
+_NOT_HERE: Final = frozenset({errno.EADDRNOTAVAIL, errno.EINVAL})
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
 
 
@@ -67,6 +71,8 @@ class PortLease:
 
         Raises:
             PortUnavailable: None in the range can be had.
+
+            OSError: There are too many open files, or the like.
         """
         if self.port is None:
             self._take(self._candidates(self._preferred))
@@ -118,6 +124,12 @@ class PortLease:
             except OSError as error:
                 held.close()
                 refusal = error.strerror or str(error)
+                if is_shortage(error):
+                    raise
+                if error.errno in _NOT_HERE:  # no other port will do
+                    raise PortUnavailable(
+                        self.host, self.base, self._last, refusal, foreign=True
+                    ) from error
                 continue
             self._preferred = self.port if self.base else 0
             self._finalizer = weakref.finalize(self, held.close)

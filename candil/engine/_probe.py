@@ -98,19 +98,6 @@ class Probe:
         except (httpx.HTTPError, httpx.InvalidURL):
             return Sight.SILENT
 
-    async def is_busy(self) -> bool:
-        """
-        Tell whether a request is being answered.
-
-        Returns:
-            ``False`` also when the server does not say: without its slots endpoint, or in trouble.
-        """
-        try:
-            slots = (await self._client.get("/slots")).json()
-            return any(slot.get("is_processing") for slot in slots)
-        except (httpx.HTTPError, ValueError, TypeError, AttributeError):
-            return False
-
     async def _is_ours(self) -> bool:
         if not self._known:
             models = await self._client.get("/v1/models")

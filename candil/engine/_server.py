@@ -11,97 +11,36 @@
 
 from __future__ import annotations
 
-import enum
 from typing import TYPE_CHECKING, Any, Final, final
 
 import attrs
 
 import candil
 from candil.engine import _tenders
+from candil.engine._alive import is_dying
+from candil.engine._drain import begin_of_end, drain
 from candil.engine._errors import EngineError, EngineExited, EngineStartError, PortUnavailable
 from candil.engine._failure import Cause, Failure, classify
+from candil.engine._holders import note_arrival
 from candil.engine._ports import url
 from candil.engine._probe import Sight
-from candil.engine._tenders import Ended, Launch, Refused, Seen
+from candil.engine._states import EngineState, EngineStateChanged
+from candil.engine._tenders import Ended, Launch, NotBegun, Refused, Seen
+from candil.otp._node import current_node
 
 if TYPE_CHECKING:
     from candil.engine._engine import Engine
+    from candil.engine._holders import Holder
     from candil.engine._lineage import Lineage
     from candil.engine._log_file import LogFile
     from candil.engine._model import Model
+    from candil.engine._timing import Timing
 
 FAMILY: Final = "candil.engine"
 
-
-@final
-class EngineState(enum.StrEnum):
-    """How an engine is doing."""
-
-    STARTING = "starting"
-    """The program is being started."""
-    LOADING = "loading"
-    """It runs and loads the model."""
-    READY = "ready"
-    """It answers requests."""
-    UNHEALTHY = "unhealthy"
-    """It runs, was ready, and has missed several looks."""
-    STOPPING = "stopping"
-    """It was asked to end."""
-    FAILED = "failed"
-    """It cannot start, and will not be tried again by itself."""
-
-
-@final
-@attrs.frozen
-class EngineStateChanged:
-    """
-    Event: an engine went from one state to another.
-
-    Attributes:
-        alias: Whose engine.
-
-        old: The state before.
-
-        new: The state now.
-
-        pid: The operating-system process id, if one runs.
-
-        error: Why, where something went wrong.
-    """
-
-    alias: str
-    old: EngineState
-    new: EngineState
-    pid: int | None
-    error: EngineError | None = None
-
-
-@final
-@attrs.frozen(kw_only=True)
-class Timing:
-    """
-    How long things may take, in seconds.
-
-    Attributes:
-        ready: From the start to ready; ``math.inf`` for ever.
-
-        look: Between two looks at the health of an engine that is ready.
-
-        answer: For the answer to such a look.
-
-        misses: How many looks in a row may fail before the engine counts as unhealthy.
-
-        drain: How long a stop waits for running answers.
-
-        grace: From SIGTERM to SIGKILL.
-    """
-
-    ready: float = 600.0
-    look: float = 2.0
-    answer: float = 2.0
-    misses: int = 3
-    drain: float = 1.0
-    grace: float = 1.0
+# Between two starts that failed. The first one after an engine was ready comes at once.
+_SHORTEST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 30.0
 
 
 @final
@@ -110,6 +49,12 @@ class _Overdue:
     """Sent to itself: the launch should have been ready by now."""
 
     launch: Launch
+
+
+@final
+@attrs.frozen
+class _TryAgain:
+    """Sent to itself: the pause before the next start is over."""
 
 
 @final
@@ -136,11 +81,14 @@ class EngineServer(candil.GenServer):
         self._lineage = lineage
         self._timing = timing
         self._log = log
+        self._holder: Holder | None = None
         self._launch: Launch | None = None
         self._keeper: candil.Pid[Any] | None = None
         self._watcher: candil.Pid[Any] | None = None
         self._timer: candil.TimerRef | None = None
         self._misses = 0
+        self._shortages = 0
+        self._has_crashed = False
         self._waiting: list[candil.Deferred[str | EngineError]] = []
 
     # --- what others ask
@@ -169,9 +117,14 @@ class EngineServer(candil.GenServer):
 
     @candil.handle_call
     def ready(self) -> candil.Deferred[str | EngineError]:
-        """Answer the address once the engine is ready, or why it will never be."""
+        """
+        Answer the address once the engine is ready, or why it will never be.
+
+        A client whose connection broke asks before the guard has told of the death: hence the look
+        at the process itself.
+        """
         deferred = candil.Deferred[str | EngineError]()
-        if self.state is EngineState.READY:
+        if self.state is EngineState.READY and self._is_alive():
             deferred.reply(self._url())
         elif self.state is EngineState.FAILED and self.error is not None:
             deferred.reply(self.error)
@@ -186,25 +139,32 @@ class EngineServer(candil.GenServer):
         """Take the alias; the start itself comes after, so that siblings need not wait."""
         candil.trap_exit(True)
         candil.register(candil.Via(FAMILY, self.model.alias), candil.self())
+        self._holder = note_arrival(self.model.alias, self._lineage)
+        self._tell(None, self.state)
         candil.continue_with()
 
     def handle_continue(self, argument: object) -> None:
-        """Start the engine."""
+        """Start the engine: at once, unless its last starts have failed one after the other."""
         del argument
-        try:
-            self._start()
-        except PortUnavailable as error:
-            self._fail(error)
+        if self._lineage.failed_starts > 1:
+            self._pause(self._lineage.failed_starts - 1)
+        else:
+            self._try_to_start()
 
     def handle_cast(self, message: object) -> None:
         """Hear from the two processes beside; what concerns an earlier launch is too late."""
-        if isinstance(message, Refused | Ended | Seen) and message.launch is not self._launch:
+        if (
+            isinstance(message, Refused | NotBegun | Ended | Seen)
+            and message.launch is not self._launch
+        ):
             return
         match message:
             case Seen(sight=sight):
                 self._seen(sight)
             case Refused(error=error):
                 self._fail(error)
+            case NotBegun(error=error):
+                self._put_off(error)
             case Ended(status=status) if self.state in {EngineState.READY, EngineState.UNHEALTHY}:
                 self._crash(EngineExited(self.model.alias, status, message.log_tail))
             case Ended():
@@ -218,6 +178,8 @@ class EngineServer(candil.GenServer):
             case _Overdue(launch=launch) if launch is self._launch and self._is_starting():
                 launch.overdue = True
                 launch.process.kill()
+            case _TryAgain() if self._is_starting():
+                self._try_to_start()
             case candil.ExitSignal(reason=reason) if candil.is_abnormal(reason):
                 candil.stop(reason)
             case candil.ExitSignal(pid=pid, reason=candil.Shutdown() as reason):
@@ -229,23 +191,57 @@ class EngineServer(candil.GenServer):
     async def terminate(self, reason: candil.ExitReason) -> None:
         """Let running answers finish, then end the engine, and return when nothing is left."""
         serving = self.state in {EngineState.READY, EngineState.UNHEALTHY}
-        self._enter(EngineState.STOPPING)
+        if self.state is not EngineState.FAILED and not self._has_crashed:
+            self._enter(EngineState.STOPPING)
         launch = self._launch
         self._dismiss_watcher()
         if launch is not None:
             if launch.process.is_running:
-                if serving:
-                    await _tenders.drain(self._url(), self._timing.drain)
-                await launch.process.stop(self._timing.grace)
+                # SIGTERM means nothing to an engine that answers: there is no grace to be given.
+                idle = not serving or await self._drain(launch)
+                await launch.process.stop(self._timing.grace if idle else 0)
             if self._keeper is not None:
                 candil.exit_nowait(self._keeper, candil.Shutdown())
             if launch.begun:  # a keeper that is ended before its first step never takes one
                 await launch.over.wait()
         if not candil.is_abnormal(reason):
+            self._note_trouble(None)
             await self._lineage.post.dismiss()
             self._lineage.lease.release()
+        if not self._has_crashed:
+            self._tell(self.state, None)
+
+    async def _drain(self, launch: Launch) -> bool:
+        process = launch.process
+        until = begin_of_end(current_node()) + self._timing.drain
+        return await drain(self._url(), process.argv, until, lambda: process.is_running)
 
     # --- starting
+
+    def _try_to_start(self) -> None:
+        try:
+            self._start()
+        except PortUnavailable as error:
+            self._fail(error)
+        except OSError as error:
+            self._put_off(error)
+
+    def _put_off(self, shortage: OSError) -> None:
+        """
+        Try again later, as often as need be: no restart of the supervisor is spent on it, for it
+        would have to give up within the second.
+        """
+        self._dismiss_watcher()
+        self._shortages += 1
+        pause = self._pause(self._shortages)
+        sentence = f"{shortage.strerror or shortage}. It is tried again in {pause:g} s"
+        self._note_trouble(EngineStartError(self.model.alias, sentence))
+        self._tell(self.state, EngineState.STARTING)
+
+    def _pause(self, times: int) -> float:
+        seconds: float = min(_SHORTEST_PAUSE * 2.0 ** min(times - 1, 20), _LONGEST_PAUSE)
+        self._timer = candil.send_after(candil.self(), _TryAgain(), seconds)
+        return seconds
 
     def _start(self) -> None:
         launch = self._launch = Launch(self.engine, self.model, self._lineage, self._log)
@@ -301,12 +297,14 @@ class EngineServer(candil.GenServer):
     def _start_again(self) -> None:
         self._dismiss_watcher()
         self._enter(EngineState.STARTING)
-        self.handle_continue(None)
+        self._try_to_start()
 
     # --- changing state
 
     def _seen(self, sight: Sight) -> None:
         if sight is Sight.READY:
+            if not self._is_alive():
+                return  # it answered, and died: the next cast says so
             self._misses = 0
             self._is_ready()
         elif self._is_starting():
@@ -319,7 +317,9 @@ class EngineServer(candil.GenServer):
 
     def _is_ready(self) -> None:
         self._cancel_timer()
+        self._shortages = 0
         self._lineage.note_ready()
+        self._note_trouble(None)
         self._enter(EngineState.READY)
         self._answer(self._url())
 
@@ -328,22 +328,29 @@ class EngineServer(candil.GenServer):
         self._dismiss_watcher()
         self._lineage.post.dismiss_nowait()
         self._lineage.lease.release()
-        self.error = error
+        self._note_trouble(error)
         self._enter(EngineState.FAILED)
         self._answer(error)
 
     def _crash(self, error: EngineError) -> None:
-        """End with *error*; whoever waits learns it first, and the supervisor starts the next."""
-        self.error = error
-        self._answer(error)
+        """End with *error*; those who wait go on waiting, for the one that follows."""
+        self._note_trouble(error)
+        self._has_crashed = True
+        self._tell(self.state, None)
         candil.stop(candil.Crashed(error))
+
+    def _note_trouble(self, error: EngineError | None) -> None:
+        self.error = error
+        if self._holder is not None:
+            self._holder.trouble = error
 
     def _enter(self, state: EngineState) -> None:
         if state is not self.state:
             old, self.state = self.state, state
-            candil.emit(
-                EngineStateChanged(self.model.alias, old, state, self._os_pid(), self.error)
-            )
+            self._tell(old, state)
+
+    def _tell(self, old: EngineState | None, new: EngineState | None) -> None:
+        candil.emit(EngineStateChanged(self.model.alias, old, new, self._os_pid(), self.error))
 
     def _answer(self, answer: str | EngineError) -> None:
         waiting, self._waiting = self._waiting, []
@@ -369,6 +376,10 @@ class EngineServer(candil.GenServer):
 
     def _url(self) -> str:
         return url(self.engine.host, self._lineage.lease.acquire())
+
+    def _is_alive(self) -> bool:
+        pid = self._os_pid()
+        return pid is not None and not is_dying(pid)
 
     def _os_pid(self) -> int | None:
         if self._launch is None or not self._launch.process.is_running:

@@ -44,6 +44,15 @@ class Refused:
 
 @final
 @attrs.frozen
+class NotBegun:
+    """Cast: the system has no process, file or memory left to start it with."""
+
+    launch: Launch
+    error: OSError
+
+
+@final
+@attrs.frozen
 class Ended:
     """Cast: the process is gone, and everything of it."""
 
@@ -99,6 +108,8 @@ def look_before(engine: Engine, model: Model) -> None:
         BinaryNotFound: No executable program.
 
         ModelError: The file is missing, cut short, or no model.
+
+        OSError: Not the file's fault: there are too many open ones, or the like.
     """
     if not binary_exists(engine):
         raise BinaryNotFound(binary_path(engine))
@@ -120,6 +131,8 @@ async def keep(
             status = await lineage.post.run(launch.process)
     except EngineError as error:
         candil.cast(server, Refused(launch, error))
+    except OSError as error:
+        candil.cast(server, NotBegun(launch, error))
     else:
         candil.cast(server, Ended(launch, status, launch.process.tail.lines()))
     finally:
@@ -161,11 +174,3 @@ async def _until_ready(server: candil.Pid[Any], launch: Launch, probe: Probe) ->
             prompted += 1
             continue
         pause = min(pause * _PAUSES_GROW, _LONGEST_PAUSE)
-
-
-async def drain(base_url: str, seconds: float) -> None:
-    """Wait until the engine answers nobody, for *seconds* at most."""
-    with trio.move_on_after(seconds):
-        async with Probe(base_url, "", seconds) as probe:
-            while await probe.is_busy():  # noqa: ASYNC110 - another program's state
-                await trio.sleep(_LONGEST_PAUSE / 2)

@@ -56,7 +56,7 @@ class Allowance:
 class EventLog:
     """
     Logs those events that are worth a report: crashes, supervisor reports, a blocked loop, a
-    process that will not end.
+    process that will not end, and whatever else has a sentence of its own to say.
 
     A process that an exit signal ended did not crash: whoever sent it did, or knows why.
     """
@@ -68,7 +68,7 @@ class EventLog:
         if type(event) is ProcessExited:
             if event.signalled or isinstance(event.reason, Normal | Shutdown):
                 return
-        elif not isinstance(event, _REPORTED):
+        elif not isinstance(event, _REPORTED) and not _has_words(event):
             return
         gives_up = isinstance(event, SupervisorReport) and event.context == "shutdown"
         if self._allowance.take(time.monotonic()) or gives_up:
@@ -83,8 +83,10 @@ class EventLog:
         from candil.otp._reports import describe_event  # noqa: PLC0415  # only when there is something to say
 
         self._tell_dropped()
-        level = "info" if isinstance(event, Hint) else "error"
-        _log(level, "%s", describe_event(event))
+        text = describe_event(event) or ""
+        if type(event) is SupervisorReport:  # the child's own end was told in full just before
+            text = text.partition("\n")[0]
+        _log("info" if isinstance(event, Hint) else "error", "%s", text)
 
     def _tell_dropped(self) -> None:
         dropped, self._allowance.dropped = self._allowance.dropped, 0
@@ -103,3 +105,9 @@ def _log(level: str, text: str, *args: object) -> None:
 
     with suppress(Exception, SystemExit):
         getattr(logging.getLogger("candil"), level)(text, *args)
+
+
+def _has_words(event: object) -> bool:
+    """Tell whether *event* is of a kind unknown here that wants to be reported."""
+    report = getattr(type(event), "__candil_report__", None)
+    return report is not None and report(event) is not None

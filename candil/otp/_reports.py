@@ -59,7 +59,7 @@ def describe_reason(reason: ExitReason) -> str:  # noqa: PLR0911  # one sentence
         case NoConnection():
             return "its node cannot be reached"
         case Crashed(exception=exception):
-            return f"it crashed with {_one_line(exception)}"
+            return f"it crashed with {_words(exception)}"
         case _:
             return f"it exited with {brief(reason.term)}"
 
@@ -69,12 +69,13 @@ def describe_event(event: object) -> str | None:
     Say what a report-worthy event means, or ``None`` when it is everyday business.
 
     Args:
-        event: Any event of the stream.
+        event: Any event of the stream. One of your own tells its sentence, or ``None``, by a
+            method ``__candil_report__()``.
 
     Returns:
         A sentence; for crashes, the traceback below it.
     """
-    describe = _DESCRIBE.get(type(event))
+    describe = _DESCRIBE.get(type(event)) or getattr(type(event), "__candil_report__", None)
     text = None if describe is None else describe(event)
     return None if text is None else _cut(text)
 
@@ -111,15 +112,15 @@ def _walk(error: BaseException) -> Iterator[BaseException]:
             yield current
 
 
-def _one_line(error: BaseException) -> str:
+def _words(error: BaseException, limit: int = 500) -> str:
     kind, leaves = type(error).__name__, leaves_of(error)
     if leaves != [error]:
-        return f"{kind} of {'; '.join(map(_one_line, leaves))}"
+        return f"{kind} of {'; '.join(map(_words, leaves))}"
     try:
         text = str(error)
     except Exception as broken:  # noqa: BLE001  # a stranger's __str__ may raise anything
         text = f"(its str raised {type(broken).__name__})"
-    return f"{kind}: {text[:500]}" if text else kind
+    return f"{kind}: {text[:limit]}" if text else kind
 
 
 def _traceback_of(error: BaseException, shown: set[int]) -> str:
@@ -146,7 +147,7 @@ def _plain_traceback(error: BaseException) -> str:
         with _alone(error):
             return "".join(traceback.format_exception(error, chain=False))
     except Exception:  # noqa: BLE001  # as above
-        return _one_line(error) + "\n"
+        return _words(error) + "\n"
 
 
 @contextmanager
@@ -164,11 +165,15 @@ def _describe_exit(event: object) -> str | None:
     assert isinstance(event, ProcessExited)
     if not is_abnormal(event.reason):
         return None
-    text = f"{event.pid} ended: {describe_reason(event.reason)}"
-    if isinstance(event.reason, Crashed):
-        error = event.reason.exception
-        text += "\n" + _traceback_of(error, {id(error)}).rstrip()
-    return text
+    who = f"{event.pid} ended"
+    if not isinstance(event.reason, Crashed):
+        return f"{who}: {describe_reason(event.reason)}"
+    error = event.reason.exception
+    if error.__cause__ is None and all(leaf.__traceback__ is None for leaf in leaves_of(error)):
+        # It was never raised, but made to say why: there is nothing more to show of it.
+        return f"{who}: it crashed with {_words(error, MAX_TEXT)}"
+    shown = _traceback_of(error, {id(error)}).rstrip()
+    return f"{who}: {describe_reason(event.reason)}\n{shown}"
 
 
 _CONTEXTS = {

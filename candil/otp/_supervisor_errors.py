@@ -237,11 +237,13 @@ class RestartIntensityExceeded(CandilError):
         self.history = tuple(history)
 
     def __str__(self) -> str:
+        from candil.otp._reports import describe_reason  # noqa: PLC0415  # only when it is shown
+
         return (
             f"supervisor {brief(self.supervisor)} gave up: {self.restarts} restarts within "
             f"{self.max_seconds:g} s, "
-            f"{self.max_restarts} allowed. Last: child {brief(self.child_id)} ended with "
-            f"{brief(self.reason, 300)}"
+            f"{self.max_restarts} allowed. Last: child {brief(self.child_id)} ended: "
+            + describe_reason(self.reason).partition("\n")[0]
         )
 
 

@@ -21,7 +21,9 @@ SECOND = candil.Pid("local", 1, 7, "EngineServer")
 KILLED = engine.EngineExited("smollm2", engine.ExitStatus(-9))
 
 
-def went(old: EngineState, new: EngineState, pid: int | None, error=None) -> EngineStateChanged:
+def went(
+    old: EngineState | None, new: EngineState | None, pid: int | None, error=None
+) -> EngineStateChanged:
     """Make the event of an engine's change."""
     return EngineStateChanged("smollm2", old, new, pid, error)
 
@@ -33,10 +35,11 @@ BEGUN = [
     went(EngineState.LOADING, EngineState.READY, 111),
 ]
 CRASH = [
-    went(EngineState.READY, EngineState.STOPPING, None, KILLED),
+    went(EngineState.READY, None, None, KILLED),
     candil.ProcessExited(FIRST, candil.Crashed(KILLED)),
 ]
 AGAIN = [
+    went(None, EngineState.STARTING, None),
     candil.ChildStarted("root", "smollm2", SECOND),
     went(EngineState.STARTING, EngineState.LOADING, 222),
     went(EngineState.LOADING, EngineState.READY, 222),

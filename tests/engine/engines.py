@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx  # noqa: ASYNC127 - as candil does
 import trio
 
 import candil
-from candil.engine import EngineServer
+from candil.engine import EngineServer, EngineState, EngineStateChanged
 from tests.engine.waiting import until
 
 
@@ -59,3 +60,28 @@ async def is_answering(url: str) -> bool:
     async with httpx.AsyncClient(trust_env=False) as client:
         slots = (await client.get(f"{url}/slots")).json()
     return any(slot["is_processing"] for slot in slots)
+
+
+@contextmanager
+def told() -> Iterator[list[EngineStateChanged]]:
+    """Collect what engines tell of their states."""
+    seen: list[EngineStateChanged] = []
+
+    def note(event: object) -> None:
+        if isinstance(event, EngineStateChanged):
+            seen.append(event)
+
+    with candil.subscribe(note):
+        yield seen
+
+
+def without_loading(seen: list[EngineStateChanged]) -> list[EngineState | None]:
+    """
+    The states that an engine went through, each from where the last one led.
+
+    Whether it was seen loading is a matter of the moment.
+    """
+    for before, after in itertools.pairwise(seen):
+        assert before.new == after.old
+    states = [event.old for event in seen[:1]] + [event.new for event in seen]
+    return [state for state in states if state is not EngineState.LOADING]

@@ -21,13 +21,11 @@ MODEL = Model(
 
 
 def test_the_command_line_names_everything_candil_relies_on() -> None:
-    """Own flags first, then the model's, then the engine's: the last one wins."""
+    """Own flags, the model's, the engine's, and the address: the last one wins."""
     assert argv(ENGINE, MODEL, port=8081, nonce="abc") == (
         "/opt/llama/llama-server",
         *("-m", "/models/smol.gguf"),
-        *("--alias", "smol,~abc"),
-        *("--host", "127.0.0.1"),
-        *("--port", "8081"),
+        *("--alias", "smol,smol~abc"),
         *("-c", "512"),
         *("--sse-ping-interval", "2"),
         *("--cache-ram", "1024"),
@@ -35,6 +33,8 @@ def test_the_command_line_names_everything_candil_relies_on() -> None:
         "--no-ui",
         *("-np", "1"),
         *("-t", "2"),
+        *("--host", "127.0.0.1"),
+        *("--port", "8081"),
     )
 
 

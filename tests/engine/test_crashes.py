@@ -1,6 +1,5 @@
 """Engines that are killed, hang or flood: the real llama-server comes back."""
 
-import contextlib
 import os
 import signal
 from pathlib import Path
@@ -62,8 +61,6 @@ async def test_an_engine_comes_back_under_the_guard_that_it_had(
             await killed("tiny")
             await trio.sleep(pause)
             os.kill(guard, signal.SIGKILL)
-            with contextlib.suppress(engine.EngineStartError):  # the next engine died with it
-                await engine.await_ready("tiny", 10)
             assert await engine.await_ready("tiny", 10) == url
             assert await answer(url) == tiny_gguf.counted(">", 8)
         await engine.stop("tiny")
@@ -198,6 +195,43 @@ async def test_an_engine_that_cannot_stay_up_gives_up_alone(
         assert await engine.await_ready("other", 30)
         await engine.start(llama, tiny)
         assert await engine.await_ready("tiny", 30)
+
+
+async def test_the_limits_of_the_engines_supervisor_hold_for_engines_that_are_started(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """Who wrote down one restart means one, however the engine came there."""
+    async with opened(engine.engines_spec(max_restarts=1, max_seconds=600)):
+        await engine.start(llama, tiny)
+        await engine.await_ready("tiny", 30)
+        await killed("tiny")
+        await engine.await_ready("tiny", 30)
+        await killed("tiny")
+        with pytest.raises(engine.EngineExited):
+            await engine.await_ready("tiny", 30)
+
+
+async def test_the_log_tells_a_death_once(
+    llama: engine.Engine, tiny: engine.Model, marked: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the last lines of the program; and nobody promises a restart that does not come."""
+    tail: tuple[str, ...] = ()
+    with pytest.raises(candil.RestartIntensityExceeded) as caught, trio.fail_after(100):
+        async with candil.open_supervisor([engine.child_spec(llama, tiny)], max_restarts=0):
+            await engine.await_ready("tiny", 30)
+            reason = await killed("tiny")
+            assert isinstance(reason, candil.Crashed)
+            assert isinstance(reason.exception, engine.EngineExited)
+            tail = reason.exception.log_tail
+            await trio.sleep_forever()
+
+    told = [record.getMessage() for record in caplog.records]
+    assert "\n".join(told).count(tail[-1]) == 1
+    assert "\n".join(told).count("SIGKILL") == 2  # its server, and its supervisor
+    assert [text.count("\n") > 0 for text in told] == [True, False, False]
+    last_words = str(caught.value)
+    assert last_words.endswith("killed by SIGKILL (if nobody sent it: probably out of memory)")
+    assert "again" not in last_words
 
 
 async def has_no_child_but_other() -> bool:

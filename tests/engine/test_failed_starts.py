@@ -1,7 +1,11 @@
 """Engines that cannot start: a sentence, and no restart loop."""
 
+import os
+import resource
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,14 @@ import candil
 from candil import engine
 from candil.engine import EngineState
 from tests.engine import census, tiny_gguf
-from tests.engine.engines import answer, killed, opened, successor_of
+from tests.engine.engines import (
+    answer,
+    killed,
+    opened,
+    successor_of,
+    told,
+    without_loading,
+)
 from tests.engine.waiting import until
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
@@ -109,6 +120,31 @@ def spoil(path: Path, contents: Any, whole: Path) -> None:
             pass
 
 
+async def test_an_engine_that_fails_is_told_in_the_log(
+    llama: engine.Engine, tiny_model: Path, tmp_path: Path, marked: str, caplog: Any
+) -> None:
+    """At its start as after a restart, once, with the sentence that says what to do."""
+    path = tmp_path / "model.gguf"
+    model = engine.Model(alias="late", model_dir=tmp_path, filename=path.name)
+    spoil(path, "whole", tiny_model)
+    with told() as seen, trio.fail_after(100):
+        async with candil.open_supervisor([engine.child_spec(llama, model)]):
+            await engine.await_ready("late", 30)
+            path.unlink()
+            await killed("late")
+            with pytest.raises(engine.ModelMissing):
+                await engine.await_ready("late", 30)
+        assert without_loading(seen)[-4:] == [None, "starting", "failed", None]
+        async with candil.open_supervisor([engine.child_spec(llama, model)]):
+            with pytest.raises(engine.ModelMissing):
+                await engine.await_ready("late", 30)
+
+    lines = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    failed = [line for line in lines if "'late' has failed" in line]
+    assert len(failed) == 2
+    assert all(str(path) in line and "no such file" in line for line in failed)
+
+
 async def test_a_model_that_only_the_program_can_refuse_fails_once(
     llama: engine.Engine, tiny_model: Path, tmp_path: Path, marked: str
 ) -> None:
@@ -147,6 +183,59 @@ async def test_a_refused_argument_fails_once(
 
         assert candil.whereis("tiny") == first
         await until(lambda: not census.living(marked), 2)  # its guard has nobody to wait for
+
+
+@contextmanager
+def files_to_spare(count: int) -> Iterator[None]:
+    """Let this process open *count* more files, and no more, while the block lasts."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
+    fillers = [os.dup(0)]
+    while fillers[-1] < highest:  # the limit is one of numbers, of which lower ones may be free
+        fillers.append(os.dup(0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (fillers[-1] + 1 + count, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for filler in fillers:
+            os.close(filler)
+
+
+@pytest.mark.parametrize("spare", [0, 3])
+async def test_a_moment_without_files_only_puts_a_start_off(
+    llama: engine.Engine, tiny: engine.Model, marked: str, spare: int
+) -> None:
+    """Too few for the port, or for the guard. No restart is spent on it, and the reason is told."""
+    with told() as seen, trio.fail_after(100):
+        async with candil.open_supervisor([], max_restarts=0, log=False) as root:
+            with files_to_spare(spare):
+                await candil.start_child(root, engine.child_spec(llama, tiny))
+                with pytest.raises(engine.ReadyTimeout, match="Too many open files"):
+                    await engine.await_ready("tiny", 0.5)
+            assert await answer(await engine.await_ready("tiny", 30)) == tiny_gguf.counted(">", 8)
+
+    put_off = [event for event in seen if event.old is event.new]
+    assert len(put_off) > 1
+    assert all(isinstance(event.error, engine.EngineStartError) for event in put_off)
+
+
+async def test_a_start_on_demand_without_files_says_so(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """It is neither the port's fault nor the model's."""
+    async with opened():
+        with files_to_spare(0), pytest.raises(engine.EngineStartError, match="Too many open files"):
+            await engine.start(llama, tiny)
+        with files_to_spare(3):
+            await engine.start(llama, tiny)
+            with pytest.raises(engine.ReadyTimeout, match="Too many open files"):
+                await engine.await_ready("tiny", 0.3)
+        await engine.await_ready("tiny", 30)
+        with files_to_spare(3):
+            await killed("tiny")
+            await trio.sleep(0.3)
+        assert await answer(await engine.await_ready("tiny", 30)) == tiny_gguf.counted(">", 8)
 
 
 async def test_a_missing_program_is_a_sentence(
@@ -192,25 +281,24 @@ exec {llama_server_dir}/llama-server "$@" """,
         assert len(starts.read_text()) == 4
 
 
-async def test_waiters_learn_of_a_death_while_loading_at_once(
+async def test_waiters_learn_of_deaths_while_loading_when_it_is_not_tried_again(
     tmp_path: Path, tiny: engine.Model, marked: str
 ) -> None:
-    """With the status and the last lines; after three such starts it is not tried again."""
+    """After three such starts, with the status and the last lines."""
     llama = imitate(tmp_path, "echo loading; sleep 0.05; echo 'last words' >&2; kill -SEGV $$")
-    errors: list[engine.EngineStartError] = []
     async with opened():
-        server = await engine.start(llama, tiny)
-        for _ in range(3):
-            with pytest.raises(engine.EngineStartError, match="SIGSEGV") as caught:
-                await engine.await_ready("tiny", 10)
-            errors.append(caught.value)
-            if len(errors) < 3:
-                server = await successor_of(server)
+        first = await engine.start(llama, tiny)
+        with pytest.raises(engine.EngineStartError, match="SIGSEGV") as caught:
+            await engine.await_ready("tiny", 30)
+        last = candil.whereis("tiny")
 
-        assert {error.returncode for error in errors} == {-signal.SIGSEGV}
-        assert errors[0].log_tail == ("loading", "last words")
+        assert caught.value.returncode == -signal.SIGSEGV
+        assert caught.value.log_tail == ("loading", "last words")
         assert await candil.call("tiny", "health") is EngineState.FAILED
-        assert candil.whereis("tiny") == server
+        assert last not in {None, first}
+        with pytest.raises(engine.EngineStartError, match="SIGSEGV"):
+            await engine.await_ready("tiny", 30)
+        assert candil.whereis("tiny") == last
 
 
 async def test_a_program_that_never_becomes_ready_is_given_up(

@@ -2,6 +2,7 @@
 
 import pytest
 
+from candil.engine._errors import EngineExited, EngineStartError
 from candil.engine._exit_status import ExitStatus
 from candil.engine._failure import Cause, classify
 
@@ -55,3 +56,16 @@ def test_without_a_known_line_the_status_decides(
 
     assert failure.cause is cause
     assert words in failure.sentence
+
+
+def test_the_last_lines_that_are_shown_say_something() -> None:
+    """A program that ends with empty lines has said its word before them."""
+    lines = ["one", "two", "three", "", "four", "  ", ""]
+
+    for error in (
+        EngineStartError("m", "it did not.", log_tail=lines),
+        EngineExited("m", ExitStatus(1), lines),
+    ):
+        assert str(error).endswith("\n  | two\n  | three\n  | four")
+        assert error.log_tail == tuple(lines)
+    assert "last lines" not in str(EngineStartError("m", "it did not.", log_tail=["", " "]))

@@ -3,8 +3,6 @@
 import functools
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +14,12 @@ import trio.testing
 
 import candil
 from candil import engine
-from candil.engine import EngineState, _tenders
+from candil.engine import _tenders
 from tests.engine import census, tiny_gguf
-from tests.engine.engines import answer, is_answering, opened
+from tests.engine.engines import answer, is_answering, opened, told, without_loading
 from tests.engine.waiting import until_async
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
-
-
-@contextmanager
-def states() -> Iterator[list[EngineState]]:
-    """Collect the states that engines enter."""
-    seen: list[EngineState] = []
-
-    def note(event: object) -> None:
-        if isinstance(event, engine.EngineStateChanged):
-            seen.append(event.new)
-
-    with candil.subscribe(note):
-        yield seen
 
 
 async def test_an_engine_starts_becomes_ready_answers_and_stops(
@@ -45,7 +30,7 @@ async def test_an_engine_starts_becomes_ready_answers_and_stops(
         assert not await engine.healthy("tiny")
         assert await engine.base_url("tiny") is None
 
-        with states() as seen:
+        with told() as seen:
             pid = await engine.start(llama, tiny)
             url = await engine.await_ready("tiny", 10)
 
@@ -60,7 +45,8 @@ async def test_an_engine_starts_becomes_ready_answers_and_stops(
         assert not census.living(marked)
         assert not await engine.healthy("tiny")
         assert await engine.base_url("tiny") is None
-        assert seen[-2:] == [EngineState.READY, EngineState.STOPPING]
+        assert without_loading(seen) == [None, "starting", "ready", "stopping", None]
+        assert [event.pid is None for event in seen[-3:]] == [False, False, True]
         with pytest.raises(engine.NotRunning, match="tiny"):
             await engine.stop("tiny")
         with pytest.raises(engine.NotRunning):
@@ -259,7 +245,7 @@ async def test_the_engines_supervisor_can_stand_in_a_static_tree(
 
 
 async def test_functions_for_an_alias_do_not_touch_a_stranger_of_that_name(
-    llama: engine.Engine, marked: str
+    llama: engine.Engine, tiny: engine.Model, marked: str
 ) -> None:
     """A process that happens to have the name is no engine."""
 
@@ -270,6 +256,10 @@ async def test_functions_for_an_alias_do_not_touch_a_stranger_of_that_name(
         pid = candil.spawn(somebody, name="counter")
         with pytest.raises(engine.NotRunning):
             await engine.stop("counter")
+        with pytest.raises(engine.AliasTaken, match="counter") as caught:
+            await engine.start(llama, attrs.evolve(tiny, alias="counter"))
+        assert caught.value.holder == pid
+        assert candil.whereis(engine.SUPERVISOR) is None  # it did not come so far
         assert not await engine.healthy("counter")
         assert await engine.base_url("counter") is None
         assert candil.is_alive(pid)
@@ -302,6 +292,35 @@ async def test_an_engine_may_listen_on_any_address_of_the_machine(
         await engine.start(llama, tiny)
 
         assert await answer(await engine.await_ready("tiny", 10)) == tiny_gguf.counted(">", 8)
+
+
+@pytest.mark.parametrize("alias", ["tiny", "ñandú", "模型", "~z", "a/b c", "~", "🕯"])
+async def test_the_alias_is_the_id_that_clients_see(
+    llama: engine.Engine, tiny: engine.Model, alias: str, marked: str
+) -> None:
+    """Whatever its letters: llama-server sorts its aliases by their bytes."""
+    async with opened():
+        await engine.start(llama, attrs.evolve(tiny, alias=alias))
+        url = await engine.await_ready(alias, 30)
+        async with httpx.AsyncClient(trust_env=False) as client:
+            models = (await client.get(f"{url}/v1/models")).json()
+            body = {"prompt": ">", "max_tokens": 1}
+            reply = (await client.post(f"{url}/v1/completions", json=body)).json()
+
+        assert [model["id"] for model in models["data"]] == [alias]
+        assert reply["model"] == alias
+
+
+async def test_an_argument_that_brings_a_port_of_its_own_does_not_move_the_engine(
+    llama_server_dir: Path, tiny: engine.Model, marked: str
+) -> None:
+    """It names another model as well, which this build cannot fetch."""
+    llama = engine.Engine(
+        alias="llama", binary_dir=llama_server_dir, port=0, start_args=["--fim-qwen-1.5b-default"]
+    )
+    async with opened():
+        await engine.start(llama, tiny)
+        assert await answer(await engine.await_ready("tiny", 30)) == tiny_gguf.counted(">", 8)
 
 
 async def test_start_to_ready_is_quick(

@@ -104,10 +104,16 @@ def test_a_range_without_a_free_port_is_an_error(base: int) -> None:
             lease.acquire()
 
 
-def test_an_address_of_another_machine_is_an_error() -> None:
-    """The kernel's answer stands in the sentence."""
-    with pytest.raises(PortUnavailable, match="assign"):
-        PortLease("192.0.2.1", 8080, span=2).acquire()
+@pytest.mark.parametrize("host", ["192.0.2.1", "fe80::1"])
+@pytest.mark.parametrize("port", [0, 8080])
+def test_an_address_of_another_machine_is_an_error(host: str, port: int) -> None:
+    """It is the host that must be corrected; no word of ports."""
+    with pytest.raises(PortUnavailable, match=r"address of this machine.*host") as caught:
+        PortLease(host, port).acquire()
+
+    assert caught.value.foreign
+    assert "Engine.port" not in str(caught.value)
+    assert " 0 to 0" not in str(caught.value)
 
 
 def test_port_zero_takes_any_free_port() -> None:

@@ -89,20 +89,3 @@ async def test_a_proxy_in_the_environment_is_not_used(monkeypatch: pytest.Monkey
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     async with serving(engine) as url:
         assert await look(url) is Sight.READY
-
-
-@pytest.mark.parametrize(
-    ("body", "busy"),
-    [
-        (http(200, b'[{"is_processing": false}, {"is_processing": true}]'), True),
-        (http(200, b'[{"is_processing": false}]'), False),
-        (http(501, b'{"error": "slots are disabled"}'), False),
-        (http(401, b'{"error": {"code": 401}}'), False),
-        (http(200, b"not json"), False),
-        (b"", False),
-    ],
-)
-async def test_an_engine_is_busy_when_one_of_its_slots_is(body: bytes, busy: bool) -> None:
-    """One that does not say is not waited for."""
-    async with serving(lambda _: body) as url, Probe(url, "nonce", 1) as probe:
-        assert await probe.is_busy() is busy

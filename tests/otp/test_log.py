@@ -32,6 +32,15 @@ def test_what_went_wrong_is_an_error_line(event: object, caplog: pytest.LogCaptu
     assert [("candil", logging.ERROR, candil.describe_event(event))] == caplog.record_tuples
 
 
+def test_a_supervisors_report_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """What the child had to say at length it has said in the line of its own end."""
+    why = candil.Crashed(ValueError("in short\nat length"))
+    EventLog()(candil.SupervisorReport("root", "child_terminated", why, {"id": "a"}))
+
+    text = caplog.records[0].getMessage()
+    assert text == "supervisor 'root': child 'a' ended: it crashed with ValueError: in short"
+
+
 def test_a_hint_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
     """It is allowed, and seldom meant."""
     with caplog.at_level(logging.INFO, "candil"):
@@ -40,9 +49,28 @@ def test_a_hint_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
     assert [logging.INFO] == [record.levelno for record in caplog.records]
 
 
+class Told:
+    """An event of somebody's own."""
+
+    def __init__(self, sentence: str | None) -> None:
+        self.sentence = sentence
+
+    def __candil_report__(self) -> str | None:
+        """Say it, if there is something to say."""
+        return self.sentence
+
+
+def test_an_event_with_words_of_its_own_is_an_error_line(caplog: pytest.LogCaptureFixture) -> None:
+    """What stands on candil can be told without candil knowing it."""
+    EventLog()(Told("the roof leaks"))
+
+    assert [("candil", logging.ERROR, "the roof leaks")] == caplog.record_tuples
+
+
 @pytest.mark.parametrize(
     "event",
     [
+        Told(None),
         candil.ProcessStarted(PID, None),
         candil.ProcessExited(PID, candil.Normal()),
         candil.ProcessExited(PID, candil.Shutdown("why")),

@@ -203,6 +203,13 @@ class Unreadable(Exception):
         raise ZeroDivisionError
 
 
+def test_an_exception_that_nobody_raised_is_shown_once() -> None:
+    """It has no traceback; its text may be long, and have several lines."""
+    text = candil.describe_event(candil.ProcessExited(PID, Crashed(ValueError("a\n" + 999 * "b"))))
+
+    assert text == f"{PID} ended: it crashed with ValueError: a\n" + 999 * "b"
+
+
 def test_an_exception_that_cannot_be_shown_is_shown_all_the_same() -> None:
     """A report must not crash its process a second time."""
     assert "Hostile: (its str raised ZeroDivisionError)" in candil.describe_reason(

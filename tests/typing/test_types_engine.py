@@ -100,8 +100,8 @@ def an_engine_s_events_can_be_told_apart(event: object) -> None:
     match event:
         case EngineStateChanged(alias=alias, old=old, new=new, pid=pid, error=error):
             assert_type(alias, str)
-            assert_type(old, EngineState)
-            assert_type(new, EngineState)
+            assert_type(old, EngineState | None)
+            assert_type(new, EngineState | None)
             assert_type(pid, int | None)
             assert_type(error, EngineError | None)
         case _:

@@ -1,0 +1,133 @@
+"""
+Who holds an alias: an engine, from its first start until no supervisor means to start it again.
+
+Between two incarnations, which a back-off can make long, there is no server that could be asked.
+What is known then is known here.
+
+Not here: what is done with it (`_lifecycle`).
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any, Final, final
+
+import attrs
+import trio
+
+import candil
+from candil.engine._ports import url
+from candil.otp._node import current_node
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from candil.engine._errors import EngineError
+    from candil.engine._lineage import Lineage
+    from candil.otp._node import Node
+
+_SUPERVISOR: Final = "Supervisor"  # the label of their pids: no other process may be asked
+
+_known: trio.lowlevel.RunVar[dict[str, Holder]] = trio.lowlevel.RunVar("candil.engine.holders")
+
+
+@final
+@attrs.define(eq=False)
+class Holder:
+    """
+    The engine that has an alias.
+
+    Attributes:
+        server: Its server, the last one.
+
+        supervisor: Who starts the next one; ``None`` if nobody does.
+
+        node: Where it runs.
+
+        lineage: What outlives each server. A weak reference: when the supervisor is gone, and with
+            it the spec, the port must be free again.
+
+        arrived: Set when the next server has taken the alias.
+
+        trouble: Why the last server ended by itself, or the last start failed; ``None`` once it is
+            ready, or was stopped.
+
+        stopped: Whether `stop` was told to end it for good.
+    """
+
+    server: candil.Pid[Any]
+    supervisor: candil.Pid[candil.Supervisor] | None
+    node: Node
+    lineage: weakref.ref[Lineage]
+    arrived: trio.Event = attrs.field(factory=trio.Event)
+    trouble: EngineError | None = None
+    stopped: bool = False
+
+    def address(self) -> str | None:
+        """Tell which port is kept for the next server's engine; ``None`` if none is."""
+        lineage = self.lineage()
+        if lineage is None or lineage.lease.port is None:
+            return None
+        return url(lineage.lease.host, lineage.lease.port)
+
+    async def child_id(self) -> Hashable | None:
+        """
+        Ask the supervisor by which id it has this engine, running or to be started again.
+
+        Returns:
+            The id, or for a child of a template the pid; ``None`` when it has no such child.
+        """
+        lineage = self.lineage()
+        if lineage is None or self.supervisor is None:
+            return None
+        try:
+            for info in await candil.which_children(self.supervisor):
+                if info.child is None:
+                    continue
+                key: Hashable = self.server if info.id is None else info.id
+                spec = await candil.get_childspec(self.supervisor, key)
+                if any(argument is lineage for argument in spec.args):
+                    return key
+        except (candil.CallError, candil.SupervisorError):
+            pass  # it has ended, or the child has, while it was asked
+        return None
+
+    async def release(self) -> None:
+        """Give up what waits for the next start: the guard and the port."""
+        lineage = self.lineage()
+        if lineage is not None:
+            await lineage.post.dismiss()
+            lineage.lease.release()
+
+
+def note_arrival(alias: str, lineage: Lineage) -> Holder:
+    """Have the alias held by the process that calls, the server of *lineage*."""
+    info = candil.process_info(candil.self())
+    parent = None if info is None else info.parent
+    holders = _all()
+    before = holders.get(alias)
+    now = holders[alias] = Holder(
+        candil.self(),
+        parent if parent is not None and parent.label == _SUPERVISOR else None,
+        current_node(),
+        weakref.ref(lineage),
+    )
+    if before is not None:
+        now.trouble = before.trouble if before.lineage() is lineage else None
+        before.arrived.set()
+    return now
+
+
+def holder_of(alias: str) -> Holder | None:
+    """Find who holds *alias*, or held it last in a tree that is still open."""
+    holder = _all().get(alias)
+    return None if holder is None or holder.node.closed else holder
+
+
+def _all() -> dict[str, Holder]:
+    try:
+        return _known.get()
+    except LookupError:
+        holders: dict[str, Holder] = {}
+        _known.set(holders)
+        return holders
