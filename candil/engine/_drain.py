@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary
 
 import trio
 
@@ -27,7 +26,9 @@ _LAST_LOOK: Final = 0.25
 _KEY: Final = "--api-key"
 _REQUESTS: Final = re.compile(r"^llamacpp:requests_(?:processing|deferred) (\S+)$", re.MULTILINE)
 
-_closing_since: WeakKeyDictionary[Node, float] = WeakKeyDictionary()
+_closing_since: trio.lowlevel.RunVar[dict[Node, float]] = trio.lowlevel.RunVar(
+    "candil.engine.closing_since"
+)
 
 
 def begin_of_end(node: Node) -> float:
@@ -38,7 +39,13 @@ def begin_of_end(node: Node) -> float:
     get the time of one: each has known since the first that it is over.
     """
     now = trio.current_time()
-    return _closing_since.setdefault(node, now) if node.closing else now
+    if not node.closing:
+        return now
+    try:
+        since = _closing_since.get()
+    except LookupError:
+        _closing_since.set(since := {})
+    return since.setdefault(node, now)
 
 
 async def drain(
