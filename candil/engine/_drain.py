@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 import trio
 
@@ -26,7 +27,7 @@ _LAST_LOOK: Final = 0.25
 _KEY: Final = "--api-key"
 _REQUESTS: Final = re.compile(r"^llamacpp:requests_(?:processing|deferred) (\S+)$", re.MULTILINE)
 
-_closing_since: trio.lowlevel.RunVar[dict[Node, float]] = trio.lowlevel.RunVar(
+_closing_since: trio.lowlevel.RunVar[WeakKeyDictionary[Node, float]] = trio.lowlevel.RunVar(
     "candil.engine.closing_since"
 )
 
@@ -44,7 +45,7 @@ def begin_of_end(node: Node) -> float:
     try:
         since = _closing_since.get()
     except LookupError:
-        _closing_since.set(since := {})
+        _closing_since.set(since := WeakKeyDictionary())
     return since.setdefault(node, now)
 
 
