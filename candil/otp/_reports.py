@@ -27,9 +27,11 @@ from candil.otp._exit import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
+    from types import TracebackType
 
 MAX_LEAVES = 10
 MAX_CAUSES = 20
+_OWN = "candil.otp."
 MAX_TEXT = 16_000
 
 _CAUSED = "\nThe above exception was the direct cause of the following exception:\n\n"
@@ -145,9 +147,18 @@ def _traceback_of(error: BaseException, shown: set[int]) -> str:
 def _plain_traceback(error: BaseException) -> str:
     try:
         with _alone(error):
-            return "".join(traceback.format_exception(error, chain=False))
+            trace = _from_users_code(error.__traceback__)
+            return "".join(traceback.format_exception(type(error), error, trace, chain=False))
     except Exception:  # noqa: BLE001  # as above
         return _words(error) + "\n"
+
+
+def _from_users_code(trace: TracebackType | None) -> TracebackType | None:
+    """Leave out the frames of the runtime above what users wrote; if there is no other, none."""
+    below = trace
+    while below is not None and below.tb_frame.f_globals.get("__name__", "").startswith(_OWN):
+        below = below.tb_next
+    return below or trace
 
 
 @contextmanager

@@ -182,7 +182,7 @@ async def _run_tree(spec: SupervisorSpec, program: _Program, *, log: bool) -> in
         _say(str(error))
         return EXIT_GAVE_UP
     except (StartError, ProcessTerminated) as error:
-        _say(_last_words(error, program.last_report))
+        _say(_last_words(error, None if log else program.last_report))  # the log has it
         return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_BY_SIGNAL + signal.SIGINT

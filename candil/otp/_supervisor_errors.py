@@ -55,7 +55,7 @@ class StartError(CandilError):
             if self.__cause__ is None
             else "The exception that this one is chained to (__cause__) shows where"
         )
-        return f"{self.who()} did not start: {brief(self.reason, 300)}. {why}"
+        return f"{self.who()} did not start: {_said(self.reason)}. {why}"
 
     def who(self) -> str:
         """Name what did not start, as well as it is known."""
@@ -237,14 +237,31 @@ class RestartIntensityExceeded(CandilError):
         self.history = tuple(history)
 
     def __str__(self) -> str:
-        from candil.otp._reports import describe_reason  # noqa: PLC0415  # only when it is shown
-
-        return (
-            f"supervisor {brief(self.supervisor)} gave up: {self.restarts} restarts within "
-            f"{self.max_seconds:g} s, "
-            f"{self.max_restarts} allowed. Last: child {brief(self.child_id)} ended: "
-            + describe_reason(self.reason).partition("\n")[0]
+        plural = "" if self.restarts == 1 else "s"
+        text = (
+            f"supervisor {brief(self.supervisor)} gave up: {self.restarts} restart{plural} within "
+            f"{self.max_seconds:g} s, {self.max_restarts} allowed. "
+            f"Last: child {brief(self.child_id)} ended: "
         )
+        deepest = self._deepest()
+        last = _said(deepest.reason)
+        if deepest is self:
+            return text + last
+        below = brief(deepest.child_id)
+        return f"{text}it gave up as well, at last since child {below} ended: {last}"
+
+    def _deepest(self) -> RestartIntensityExceeded:
+        """Give the error of the supervisor where it began."""
+        error, cause = self, getattr(self.reason, "cause", None)
+        while isinstance(cause, RestartIntensityExceeded):
+            error, cause = cause, getattr(cause.reason, "cause", None)
+        return error
+
+
+def _said(reason: ExitReason) -> str:
+    from candil.otp._reports import describe_reason  # noqa: PLC0415  # only when it is shown
+
+    return describe_reason(reason).partition("\n")[0]
 
 
 @final

@@ -231,21 +231,21 @@ def crashed_start() -> candil.StartError:
         (
             crashed_start(),
             (
-                "Counter did not start: Crashed(exception=ValueError('boom')). "
+                "Counter did not start: it crashed with ValueError: boom. "
                 "The exception that this one is chained to (__cause__) shows where"
             ),
         ),
         (
             candil.StartError(REASON, label="Counter"),
             (
-                "Counter did not start: Exit(term='boom'). "
+                "Counter did not start: it exited with 'boom'. "
                 "It gave that reason itself, or an exit signal did; it is in .reason"
             ),
         ),
         (
             candil.StartError(REASON, "a", label="Counter"),
             (
-                "child 'a' did not start: Exit(term='boom'). "
+                "child 'a' did not start: it exited with 'boom'. "
                 "It gave that reason itself, or an exit signal did; it is in .reason"
             ),
         ),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 
 import pytest
+import trio
 from hypothesis import given, strategies as st
 
 import candil
 from candil import Crashed, Exit, Killed, NoConnection, NoProc, Normal, Shutdown
 from candil.otp._reports import MAX_CAUSES, MAX_LEAVES, MAX_TEXT, leaves_of
+from tests.otp.bodies import crash
 
 PID = candil.Pid("local", 1, 7, "worker")
 
@@ -323,3 +325,32 @@ def test_no_report_is_longer_than_its_limit(event: object) -> None:
 
     assert len(text) <= MAX_TEXT
     assert text.startswith(("<Pid local.7 worker>", "supervisor"))
+
+
+async def test_a_crash_is_shown_from_the_users_code_on(caplog: pytest.LogCaptureFixture) -> None:
+    """The frames of the runtime above it tell nobody anything."""
+    async with candil.open_node():
+        candil.spawn_monitor(crash, ValueError("boom"))
+        await candil.receive(candil.Down)
+
+    (record,) = caplog.records
+    code = crash.__code__
+    assert record.getMessage().splitlines()[1:3] == [
+        "Traceback (most recent call last):",
+        f'  File "{code.co_filename}", line {code.co_firstlineno + 2}, in crash',
+    ]
+
+
+async def test_a_nested_supervisor_that_gives_up_is_told_down_to_where_it_began() -> None:
+    """The last line of the program is enough."""
+    inner = candil.supervisor_spec(
+        [candil.child_spec(crash, ValueError("boom"), id="leaf")], max_restarts=1, id="inner"
+    )
+    with pytest.raises(candil.RestartIntensityExceeded) as raised:
+        async with candil.open_supervisor([inner], max_restarts=0, name="root", log=False):
+            await trio.sleep_forever()
+
+    assert str(raised.value) == (
+        "supervisor 'root' gave up: 1 restart within 5 s, 0 allowed. Last: child 'inner' ended: it "
+        "gave up as well, at last since child 'leaf' ended: it crashed with ValueError: boom"
+    )
