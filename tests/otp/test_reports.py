@@ -218,8 +218,10 @@ def test_an_exception_that_cannot_be_shown_is_shown_all_the_same() -> None:
         Crashed(Hostile())
     )
     assert "Hostile" in candil.describe_event(candil.ProcessExited(PID, Crashed(Hostile())))
+    with pytest.raises(Unreadable) as raised:
+        raise Unreadable("x")
     assert "Unreadable: x" in candil.describe_event(
-        candil.ProcessExited(PID, Crashed(Unreadable("x")))
+        candil.ProcessExited(PID, Crashed(raised.value))
     )
 
 
