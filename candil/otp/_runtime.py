@@ -97,6 +97,8 @@ def get_runtime() -> Runtime:
 
 def resolve(target: object) -> Process | None:
     """Give the living process that a pid or a name stands for."""
+    if type(target) is str:  # first, since every call by name comes this way
+        return get_runtime().names.get(target)
     if type(target) is Pid:
         return target.process
     if target is None:  # what whereis gives for a name that nobody holds
