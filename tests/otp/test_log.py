@@ -145,7 +145,7 @@ async def test_a_block_logs_the_crashes_of_its_processes(
 
     assert 1 == len(caplog.records)
     assert "crash> ended: it crashed with ValueError: the reason" in caplog.text
-    assert "await body(*args)" in caplog.text
+    assert "raise error" in caplog.text
 
 
 async def test_a_block_may_keep_silent(caplog: pytest.LogCaptureFixture) -> None:
