@@ -20,7 +20,7 @@ def test_a_process_is_dying_from_the_moment_of_the_kill(number: int) -> None:
         assert not is_dying(process.pid)
         os.kill(process.pid, number)  # a stopped one may go on
         assert is_dying(process.pid) == (number == signal.SIGKILL)
-        process.kill()
+        os.kill(process.pid, signal.SIGKILL)  # not Popen.kill, which would bury it first
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         assert is_dying(process.pid)  # a zombie
     assert is_dying(process.pid)
