@@ -89,6 +89,9 @@ class Probe:
         try:
             health = await self._client.get("/health")
             if health.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+                # Whose server it is can be asked now, when nobody waits for the answer: each
+                # question after the model is loaded would keep somebody waiting.
+                await self._is_ours()
                 return Sight.LOADING
             if health.status_code != HTTPStatus.OK:
                 return Sight.SILENT

@@ -65,6 +65,23 @@ async def test_what_is_on_the_port_is_told_apart(
         assert await look(url) is sight
 
 
+async def test_an_engine_recognised_while_it_loads_needs_one_answer_to_be_ready() -> None:
+    """Asking whose server it is costs the restart no time."""
+    asked: list[bytes] = []
+    loading = True
+
+    def answer(request: bytes) -> bytes:
+        asked.append(request.split()[1])
+        return http(503) if loading and b"/health" in request else engine(request)
+
+    async with serving(answer) as url, Probe(url, "nonce", 0.2) as probe:
+        assert await probe.look() is Sight.LOADING
+        asked.clear()
+        loading = False
+        assert await probe.look() is Sight.READY
+    assert asked == [b"/health"]
+
+
 async def test_nobody_on_the_port_is_seen_as_such() -> None:
     """The connection is refused at once."""
     async with serving(engine) as url:
