@@ -371,7 +371,7 @@ def test_a_class_that_is_no_child_is_told_with_the_others():
     """Its mistake has its place in the list, as any other has."""
 
     class Strange(candil.GenServer):
-        __signature__ = "nonsense"
+        __signature__ = 42
 
     found = mistakes_of(candil.supervisor_spec, [Strange, "x"], max_seconds=0)
     assert [mistake.split(":")[0] for mistake in found] == [

@@ -83,7 +83,7 @@ class NeedsArguments(candil.GenServer):
 class Strange(candil.GenServer):
     """Cannot even be asked for its arguments."""
 
-    __signature__ = "nonsense"
+    __signature__ = 42
 
 
 @pytest.mark.parametrize(
