@@ -99,7 +99,8 @@ class Author:
         sup: Node = {"strategy": "simple_one_for_one" if is_dynamic else self.pick(strategies)}
         if self.chance(0.9):
             sup |= {"intensity": self.pick(self.shape.intensities), "period": 1000}
-        if self.chance(0.25):
+        # Newer OTP refuses the combination that older ones, and candil, accept.
+        if not is_dynamic and self.chance(0.25):
             sup["auto_shutdown"] = self.pick(["any_significant", "all_significant"])
         family = Family(id, is_dynamic)
         self.families.append(family)
