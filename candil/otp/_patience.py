@@ -1,27 +1,29 @@
 """
 Deadlines of those who wait for a process: at most one timer a process, none a call.
 
-1. Who waits notes the deadline; that is all, unless it is earlier than the alarm of the process.
+1. Who waits notes the deadline; that is all, unless it is the earliest among the newcomers.
 2. The alarm looks through those who wait: in the mailbox, in the server's hands, among those that
    the process owes an answer. It keeps them in the order of their deadlines for the next time, so
    that ten thousand that run out one after the other are looked through once.
-3. The alarm ends with the process, which tells all who wait by itself.
+3. Newcomers are those who came after the last look. ``Process.alarm_at`` is the earliest deadline
+   among them; when it is over, all are looked through again.
+4. The alarm ends with the process, which tells all who wait by itself.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
+
+import attrs
 
 from candil.otp._request import Request
 
 if TYPE_CHECKING:
     from candil.otp._process import Process
-
-Waiting = deque[Request[Any]]
+    from candil.otp._timers import Timer
 
 
 def check_timeout(timeout: float) -> None:
@@ -47,35 +49,63 @@ def expire_after(process: Process, request: Request[Any], timeout: float) -> Non
         set_alarm(process, request.deadline)
 
 
-def set_alarm(process: Process, deadline: float, known: Waiting | None = None) -> None:
-    """Have those who wait for *process* looked at when *deadline* has come; not before."""
-    timers = process.node.timers
-    if process.alarm is not None:
-        process.alarm.cancel()
+def set_alarm(process: Process, deadline: float) -> None:
+    """Have those who wait for *process* looked at when *deadline* has come, a newcomer's."""
     process.alarm_at = deadline
-    process.alarm = timers.call_at(
-        deadline + timers.ahead, partial(_look, process, known or deque())
-    )
+    if process.alarm is None:
+        process.alarm = Alarm(process)
+    process.alarm.ring_at(deadline)
 
 
-def _look(process: Process, known: Waiting) -> None:
-    process.alarm = None
-    process.alarm_at = math.inf
-    _expire(process, known)
-    if not known:
-        known.extend(_waiting_for(process))
-        _expire(process, known)
-    if known and known[0].deadline < process.alarm_at and process.reason is None:
-        set_alarm(process, known[0].deadline, known)
+@final
+@attrs.define(eq=False)
+class Alarm:
+    """
+    Looks at those who wait for *process* when somebody's time is over.
 
+    Attributes:
+        process: For which they wait.
 
-def _expire(process: Process, known: Waiting) -> None:
-    """Take those out of *known* who are done, or late, and tell the late."""
-    now = process.node.timers.now()
-    while known and (known[0].done or known[0].deadline <= now):
-        request = known.popleft()
-        if not request.done:
-            request.expire()
+        known: Those who were there at the last look, the earliest deadline first.
+    """
+
+    process: Process
+    known: deque[Request[Any]] = attrs.field(factory=deque["Request[Any]"])
+    _timer: Timer | None = None
+    _rings_at: float = math.inf
+
+    def ring_at(self, deadline: float) -> None:
+        """Look when *deadline* has come, or before."""
+        if deadline < self._rings_at:
+            self.cancel()
+            self._rings_at = deadline
+            timers = self.process.node.timers
+            self._timer = timers.call_at(deadline + timers.ahead, self._ring)
+
+    def cancel(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _ring(self) -> None:
+        process = self.process
+        self._rings_at = math.inf
+        now = process.node.timers.now()
+        self._expire(now)
+        if not self.known or process.alarm_at <= now:
+            process.alarm_at = math.inf
+            self.known.clear()
+            self.known.extend(_waiting_for(process))
+            self._expire(now)
+        earliest = self.known[0].deadline if self.known else math.inf
+        self.ring_at(min(earliest, process.alarm_at))
+
+    def _expire(self, now: float) -> None:
+        """Take those out of the known who are done, or late, and tell the late."""
+        while self.known and (self.known[0].done or self.known[0].deadline <= now):
+            request = self.known.popleft()
+            if not request.done:
+                request.expire()
 
 
 def _waiting_for(process: Process) -> list[Request[Any]]:

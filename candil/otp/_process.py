@@ -47,6 +47,7 @@ from candil.otp._runtime import current_process
 if TYPE_CHECKING:
     from candil.otp._names import Server, Via
     from candil.otp._node import Node
+    from candil.otp._patience import Alarm
     from candil.otp._pid import Pid, Ref
     from candil.otp._runtime import Runtime
     from candil.otp._timers import Timer
@@ -91,7 +92,7 @@ class Process:
     joining: dict[Slot[bool], None] = attrs.field(factory=dict["Slot[bool]", None])
     settling: list[Slot[bool]] | None = None
     handling: Request[Any] | None = None  # what the server has taken and not settled yet
-    alarm: Timer | None = None  # for those who wait for it until then, see _patience.py
+    alarm: Alarm | None = None  # for those who wait for it until then, see _patience.py
     alarm_at: float = math.inf
     high_water: int = HIGH_WATER
     server: Any = None

@@ -3,6 +3,7 @@
 import gc
 import math
 import weakref
+from random import Random
 
 import pytest
 import trio
@@ -68,6 +69,24 @@ async def test_callers_who_come_while_others_wait_are_told_too(autojump_clock):
                 nursery.start_soon(give_up_at, log, pid, timeout, "after", 1000)
 
     assert log == [(1, 2), (5, 5), (5, 7), (9, 12)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_whenever_they_come_all_are_told_in_time(seed, autojump_clock):
+    """Many come while some have been told already and others still wait."""
+    log, due = [], []
+    random = Random(seed)
+    async with candil.open_node(log=False):
+        pid = await candil.start(Slow)
+        async with trio.open_nursery() as nursery:
+            for _ in range(30):
+                await trio.sleep(random.choice([0, 0.5, 1, 4]))
+                timeout = random.choice([1, 2, 3, 10, 30, 100])
+                due.append((timeout, trio.current_time() + timeout))
+                request = random.choice([("after", 1000), ("later",)])
+                nursery.start_soon(give_up_at, log, pid, timeout, *request)
+
+    assert sorted(log) == sorted(due)
 
 
 async def test_answers_that_are_owed_run_out_as_well(autojump_clock):
