@@ -173,8 +173,9 @@ def with_supervisor(
     spec: candil.ChildSpec[EngineServer], limits: candil.SupervisorSpec
 ) -> candil.ChildSpec[Any]:
     """Give an engine its own supervisor with *limits*, which ends with it and for good."""
+    # A permanent one never ends for good by itself, and so must not be significant.
     own = candil.supervisor_spec(
-        [attrs.evolve(spec, significant=True)],
+        [attrs.evolve(spec, significant=spec.restart != "permanent")],
         max_restarts=limits.max_restarts,
         max_seconds=limits.max_seconds,
         auto_shutdown="any_significant",

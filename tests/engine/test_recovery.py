@@ -152,6 +152,22 @@ async def test_a_stopped_child_stays_stopped_whatever_its_restart_type(
             assert await answer(await engine.await_ready("tiny", 30))
 
 
+async def test_a_permanent_engine_may_stand_under_the_engines_supervisor(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """It comes back from a regular end too, and `stop` alone ends it for good."""
+    spec = engine.engines_spec([engine.child_spec(llama, tiny, restart="permanent")])
+    async with opened(spec):
+        await engine.await_ready("tiny", 30)
+        await candil.stop(engine_named("tiny"))
+        assert await answer(await engine.await_ready("tiny", 30))
+
+        await engine.stop("tiny")
+        assert await candil.which_children(engine.SUPERVISOR) == []
+        with pytest.raises(engine.NotRunning):
+            await engine.await_ready("tiny", 30)
+
+
 async def test_a_crash_that_nobody_mends_is_raised(
     llama: engine.Engine, tiny: engine.Model, marked: str
 ) -> None:
