@@ -72,6 +72,7 @@ class GuardPost:
 
     def dismiss_nowait(self) -> None:
         """Have the guard end as soon as it guards nothing."""
+        self._guard = None  # the host hears of it later, and meanwhile nobody may take the guard
         if self._host is not None:
             candil.exit_nowait(self._host, candil.Shutdown())
 

@@ -94,6 +94,21 @@ async def test_a_guard_that_is_stopped_while_it_waits_is_woken(mark: str) -> Non
         assert not census.living(mark)
 
 
+async def test_a_guard_that_was_dismissed_is_not_taken_at_the_last_moment(mark: str) -> None:
+    """Else who dismissed it would wait for the end of a program that has only begun."""
+    post = GuardPost()
+    async with candil.open_node(log=False):
+        await post.run(shell("exit 0", mark))
+        (guard,) = guards(mark)
+        post.dismiss_nowait()
+        process = shell("echo $PPID", mark)
+        await post.run(process)
+
+        (parent,) = process.tail.lines()
+        assert int(parent) != guard
+        assert guards(mark) == {int(parent)}
+
+
 async def test_an_order_for_a_program_that_has_ended_does_not_reach_the_next(mark: str) -> None:
     """Somebody may be late with a kill."""
     post = GuardPost()
