@@ -100,8 +100,8 @@ class EngineServer(candil.GenServer):
 
     @candil.handle_call
     def base_url(self) -> str | None:
-        """Answer where the engine listens; ``None`` when it will not."""
-        if self.state in {EngineState.FAILED, EngineState.STOPPING}:
+        """Answer where the engine listens; ``None`` when it will not, or has no port yet."""
+        if self.state is EngineState.FAILED or self._lineage.lease.port is None:
             return None
         return self._url()
 
@@ -180,7 +180,7 @@ class EngineServer(candil.GenServer):
                 launch.process.kill()
             case _TryAgain() if self._is_starting():
                 self._try_to_start()
-            case candil.ExitSignal(reason=reason) if candil.is_abnormal(reason):
+            case candil.ExitSignal(reason=reason) if self._dies_of(message):
                 candil.stop(reason)
             case candil.ExitSignal(pid=pid, reason=candil.Shutdown() as reason):
                 if pid not in {self._keeper, self._watcher}:
@@ -379,7 +379,16 @@ class EngineServer(candil.GenServer):
 
     def _is_alive(self) -> bool:
         pid = self._os_pid()
-        return pid is not None and not is_dying(pid)
+    def _dies_of(self, signal: candil.ExitSignal) -> bool:
+        """Tell whether to end with it: without its helpers a server would wait in vain."""
+        is_helper = signal.pid is not None and signal.pid in {self._keeper, self._watcher}
+        is_normal = isinstance(signal.reason, candil.Normal)
+        return candil.is_abnormal(signal.reason) or (is_helper and not is_normal)
+
+        if pid is None or self._launch is None:
+            return False
+        return not is_dying(pid) and not is_dying(self._launch.process.guard_pid)
+        """Tell whether the engine lives, and its guard, with which it dies."""
 
     def _os_pid(self) -> int | None:
         if self._launch is None or not self._launch.process.is_running:
