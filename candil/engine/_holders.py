@@ -42,7 +42,7 @@ class Holder:
 
         supervisor: Who starts the next one; ``None`` if nobody does.
 
-        node: Where it runs.
+        node: Where it runs. A weak reference, as the next: the node's root has the spec.
 
         lineage: What outlives each server. A weak reference: when the supervisor is gone, and with
             it the spec, the port must be free again.
@@ -53,15 +53,24 @@ class Holder:
             ready, or was stopped.
 
         stopped: Whether `stop` was told to end it for good.
+
+        ending: Whether the last server ends or has ended: it answers nobody any more.
     """
 
     server: candil.Pid[Any]
     supervisor: candil.Pid[candil.Supervisor] | None
-    node: Node
+    node: weakref.ref[Node]
     lineage: weakref.ref[Lineage]
     arrived: trio.Event = attrs.field(factory=trio.Event)
     trouble: EngineError | None = None
     stopped: bool = False
+    ending: bool = False
+
+    @property
+    def closing(self) -> bool:
+        """Whether its node closes, or is closed."""
+        node = self.node()
+        return node is None or node.closing
 
     def address(self) -> str | None:
         """Tell which port is kept for the next server's engine; ``None`` if none is."""
@@ -93,11 +102,20 @@ class Holder:
         return None
 
     async def release(self) -> None:
-        """Give up what waits for the next start: the guard and the port."""
+        """
+        Give up what waits for the next start: the guard and the port.
+
+        If the supervisor has been told meanwhile to start the engine again, they are the next
+        server's, which may already use them.
+        """
         lineage = self.lineage()
-        if lineage is not None:
+        if lineage is not None and not self._has_successor():
             await lineage.post.dismiss()
-            lineage.lease.release()
+            if not self._has_successor():
+                lineage.lease.release()
+
+    def _has_successor(self) -> bool:
+        return self.arrived.is_set()
 
 
 def note_arrival(alias: str, lineage: Lineage) -> Holder:
@@ -109,7 +127,7 @@ def note_arrival(alias: str, lineage: Lineage) -> Holder:
     now = holders[alias] = Holder(
         candil.self(),
         parent if parent is not None and parent.label == _SUPERVISOR else None,
-        current_node(),
+        weakref.ref(current_node()),
         weakref.ref(lineage),
     )
     if before is not None:
@@ -121,7 +139,8 @@ def note_arrival(alias: str, lineage: Lineage) -> Holder:
 def holder_of(alias: str) -> Holder | None:
     """Find who holds *alias*, or held it last in a tree that is still open."""
     holder = _all().get(alias)
-    return None if holder is None or holder.node.closed else holder
+    node = None if holder is None else holder.node()
+    return None if node is None or node.closed else holder
 
 
 def _all() -> dict[str, Holder]:

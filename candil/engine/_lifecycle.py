@@ -13,6 +13,7 @@ below the root of the open tree: never under its caller, and never with another'
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -93,6 +94,8 @@ async def start(
 
         EngineStartError: There are too many open files, or the like.
 
+        NotRunning: It was stopped meanwhile, or the tree was closed.
+
         RuntimeError: No tree is open.
 
     Cancellation:
@@ -117,6 +120,9 @@ async def start(
             raise AlreadyRunning(model.alias) from error
         _refuse_stranger(model.alias)
         raise
+    except (candil.NoProc, candil.ServerExited):  # the tree closes
+        lineage.lease.release()
+        raise NotRunning(model.alias) from None
     pid = await _appears(model.alias, _RESTART_GAP)
     if pid is None:
         raise NotRunning(model.alias)
@@ -140,15 +146,16 @@ async def stop(alias: str) -> None:
         An engine that has begun to stop goes on stopping.
     """
     holder = holder_of(alias)
-    if holder is not None:
-        holder.stopped = True  # whoever waits for it learns that none is to come
     try:
         if await _is_ours(alias):
+            _note_stop(holder)
             await candil.terminate_child(SUPERVISOR, alias)
         elif holder is not None and (child_id := await _asked(holder)) is not None:
             assert holder.supervisor is not None
+            _note_stop(holder)
             await candil.terminate_child(holder.supervisor, child_id)
         elif (pid := _find(alias)) is not None:
+            _note_stop(holder)
             await candil.stop(pid)
         else:
             raise NotRunning(alias)
@@ -166,6 +173,9 @@ async def healthy(alias: str) -> bool:
         ``False`` for an engine that does not run, still loads, or is sick; it never raises because
         of one.
     """
+    if _is_ending(alias):
+        await trio.lowlevel.checkpoint()
+        return False
     try:
         return await EngineServer.health(_name(alias)) is EngineState.READY
     except candil.CallError:
@@ -180,12 +190,13 @@ async def base_url(alias: str) -> str | None:
         The address, the same over restarts, also while the model still loads, and between a crash
         and the restart; ``None`` when the engine is not running.
     """
-    try:
-        return await EngineServer.base_url(_name(alias))
-    except candil.CallError:  # it has no server, or has none just now
-        holder = holder_of(alias)
-        coming = holder is not None and not holder.stopped and await _asked(holder) is not None
-        return holder.address() if holder is not None and coming else None
+    if not _is_ending(alias):
+        with suppress(candil.CallError):
+            return await EngineServer.base_url(_name(alias))
+    await trio.lowlevel.checkpoint()
+    holder = holder_of(alias)  # it has no server, or none that answers just now
+    coming = holder is not None and not holder.stopped and await _asked(holder) is not None
+    return holder.address() if holder is not None and coming else None
 
 
 async def await_ready(alias: str, timeout: float = 600.0) -> str:  # noqa: ASYNC109 - as in OTP
@@ -236,6 +247,18 @@ async def await_ready(alias: str, timeout: float = 600.0) -> str:  # noqa: ASYNC
         return answer
 
 
+def _note_stop(holder: Holder | None) -> None:
+    """Let whoever waits for the engine learn that none is to come."""
+    if holder is not None:
+        holder.stopped = True
+
+
+def _is_ending(alias: str) -> bool:
+    """Tell whether the engine's server is busy ending, or has ended: nobody is to ask it."""
+    holder = holder_of(alias)
+    return holder is not None and holder.ending
+
+
 async def _engines_supervisor() -> candil.Pid[candil.Supervisor]:
     """Find the engines' supervisor; start it below the root if there is none yet."""
     while (found := candil.whereis(SUPERVISOR)) is None:
@@ -250,6 +273,9 @@ async def _engines_supervisor() -> candil.Pid[candil.Supervisor]:
             await candil.start_child(root, engines_spec())
         except candil.AlreadyStarted:  # somebody else was quicker
             await trio.lowlevel.checkpoint()
+        except candil.ChildAlreadyPresent:  # it was terminated by hand, and all engines with it
+            with suppress(candil.SupervisorError):
+                await candil.restart_child(root, SUPERVISOR.name)
     return found
 
 
@@ -338,7 +364,7 @@ async def _asked(holder: Holder) -> Hashable | None:
 
     It has none while it starts or stops children, of which the caller may be one.
     """
-    if not holder.node.closing:
+    if not holder.closing:
         with trio.move_on_after(_SUPERVISOR_SECONDS):
             return await holder.child_id()
     return None
@@ -346,4 +372,6 @@ async def _asked(holder: Holder) -> Hashable | None:
 
 def _out_of_time(alias: str, timeout: float) -> EngineError:  # noqa: ASYNC109 - of the caller
     holder = holder_of(alias)
-    return NotRunning(alias) if holder is None else ReadyTimeout(alias, timeout, holder.trouble)
+    if holder is None or (holder.stopped and _find(alias) is None):
+        return NotRunning(alias)
+    return ReadyTimeout(alias, timeout, holder.trouble)

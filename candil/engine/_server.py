@@ -193,6 +193,8 @@ class EngineServer(candil.GenServer):
         serving = self.state in {EngineState.READY, EngineState.UNHEALTHY}
         if self.state is not EngineState.FAILED and not self._has_crashed:
             self._enter(EngineState.STOPPING)
+        if self._holder is not None:
+            self._holder.ending = True
         launch = self._launch
         self._dismiss_watcher()
         if launch is not None:
@@ -377,18 +379,18 @@ class EngineServer(candil.GenServer):
     def _url(self) -> str:
         return url(self.engine.host, self._lineage.lease.acquire())
 
-    def _is_alive(self) -> bool:
-        pid = self._os_pid()
     def _dies_of(self, signal: candil.ExitSignal) -> bool:
         """Tell whether to end with it: without its helpers a server would wait in vain."""
         is_helper = signal.pid is not None and signal.pid in {self._keeper, self._watcher}
         is_normal = isinstance(signal.reason, candil.Normal)
         return candil.is_abnormal(signal.reason) or (is_helper and not is_normal)
 
+    def _is_alive(self) -> bool:
+        """Tell whether the engine lives, and its guard, with which it dies."""
+        pid = self._os_pid()
         if pid is None or self._launch is None:
             return False
         return not is_dying(pid) and not is_dying(self._launch.process.guard_pid)
-        """Tell whether the engine lives, and its guard, with which it dies."""
 
     def _os_pid(self) -> int | None:
         if self._launch is None or not self._launch.process.is_running:
