@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Self, final
 
 import trio
 
+from candil.engine._alive import is_dying
 from candil.engine._errors import EngineUnkillable
 from candil.engine._exit_status import ExitStatus
 from candil.engine._guard_process import GUARD_SECONDS, KERNEL_SECONDS, Guard, open_guard
@@ -108,6 +109,13 @@ class OsProcess:
     def is_running(self) -> bool:
         """Whether it has been started and something of it may be alive."""
         return self._run is not None and not self._run.over.is_set()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs and will still answer: it does not die, nor its guard before it."""
+        if self.pid is None or not self.is_running:
+            return False
+        return not is_dying(self.pid) and not is_dying(self.guard_pid)
 
     @property
     def is_gone(self) -> bool:

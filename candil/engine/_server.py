@@ -17,7 +17,6 @@ import attrs
 
 import candil
 from candil.engine import _tenders
-from candil.engine._alive import is_dying
 from candil.engine._drain import begin_of_end, drain
 from candil.engine._errors import EngineError, EngineExited, EngineStartError, PortUnavailable
 from candil.engine._failure import Cause, Failure, classify
@@ -176,8 +175,7 @@ class EngineServer(candil.GenServer):
         """Hear of the end of a linked process, and of a start that takes too long."""
         match message:
             case _Overdue(launch=launch) if launch is self._launch and self._is_starting():
-                launch.overdue = True
-                launch.process.kill()
+                self._end_overdue(launch)
             case _TryAgain() if self._is_starting():
                 self._try_to_start()
             case candil.ExitSignal(reason=reason) if self._dies_of(message):
@@ -254,8 +252,18 @@ class EngineServer(candil.GenServer):
         self._watcher = candil.spawn_link(
             _tenders.watch, me, launch, self._url(), timing.look, timing.answer
         )
-        if timing.ready < float("inf"):
-            self._timer = candil.send_after(me, _Overdue(launch), timing.ready)
+        self._limit(launch)
+
+    def _limit(self, launch: Launch) -> None:
+        if self._timing.ready < float("inf"):
+            self._timer = candil.send_after(candil.self(), _Overdue(launch), self._timing.ready)
+
+    def _end_overdue(self, launch: Launch) -> None:
+        if not launch.process.is_running:
+            self._limit(launch)  # it has no process yet
+            return
+        launch.overdue = True
+        launch.process.kill()
 
     def _start_failed(self, ended: Ended) -> None:
         """Decide what a start that ended before it was ready means."""
@@ -386,11 +394,7 @@ class EngineServer(candil.GenServer):
         return candil.is_abnormal(signal.reason) or (is_helper and not is_normal)
 
     def _is_alive(self) -> bool:
-        """Tell whether the engine lives, and its guard, with which it dies."""
-        pid = self._os_pid()
-        if pid is None or self._launch is None:
-            return False
-        return not is_dying(pid) and not is_dying(self._launch.process.guard_pid)
+        return self._launch is not None and self._launch.process.is_alive
 
     def _os_pid(self) -> int | None:
         if self._launch is None or not self._launch.process.is_running:

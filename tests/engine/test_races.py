@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -218,6 +219,27 @@ async def test_an_engine_can_be_started_after_the_engines_supervisor_was_termina
 
         await engine.start(llama, tiny)
         assert await answer(await engine.await_ready("tiny", 30))
+
+
+async def test_an_engine_that_had_to_wait_for_its_turn_has_no_less_time_but_no_more_either(
+    tiny: engine.Model, tmp_path: Path, marked: str
+) -> None:
+    """The time runs out before its program exists: then it begins anew with the program."""
+    program = tmp_path / "llama-server"
+    program.write_text("#!/bin/sh\nexec sleep 1000\n")
+    program.chmod(0o755)
+    hanging = engine.Engine(alias="hanging", binary_dir=tmp_path, port=0)
+    spec = engine.child_spec(hanging, tiny, timing=engine.Timing(ready=0.2))
+    async with spec.args[2].turn, opened(spec):
+        await trio.sleep(0.5)
+        assert await EngineServer.os_pid("tiny") is None
+        spec.args[2].turn.release()
+        try:
+            with pytest.raises(engine.EngineStartError, match=r"not ready within 0\.2 s"):
+                await engine.await_ready("tiny", 30)
+        finally:
+            await engine.stop("tiny")
+            await spec.args[2].turn.acquire()
 
 
 async def test_an_address_is_not_asked_of_an_engine_that_could_not_have_one(
