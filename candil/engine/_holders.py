@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _SUPERVISOR: Final = "Supervisor"  # the label of their pids: no other process may be asked
 
+_turns: trio.lowlevel.RunVar[weakref.WeakValueDictionary[str, trio.Lock]] = trio.lowlevel.RunVar(
+    "candil.engine.turns"
+)
 _known: trio.lowlevel.RunVar[dict[str, Holder]] = trio.lowlevel.RunVar("candil.engine.holders")
 
 
@@ -134,6 +137,19 @@ def note_arrival(alias: str, lineage: Lineage) -> Holder:
         now.trouble = before.trouble if before.lineage() is lineage else None
         before.arrived.set()
     return now
+
+
+def turn_of(alias: str) -> trio.Lock:
+    """
+    Give the lock that whoever starts an engine under *alias* holds.
+
+    Else one that replaces an engine that failed could stop what another has just started.
+    """
+    try:
+        turns = _turns.get()
+    except LookupError:
+        _turns.set(turns := weakref.WeakValueDictionary())
+    return turns.setdefault(alias, trio.Lock())
 
 
 def holder_of(alias: str) -> Holder | None:

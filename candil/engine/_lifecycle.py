@@ -27,7 +27,7 @@ from candil.engine._errors import (
     NotRunning,
     ReadyTimeout,
 )
-from candil.engine._holders import holder_of
+from candil.engine._holders import holder_of, turn_of
 from candil.engine._lineage import Lineage
 from candil.engine._ports import PortLease
 from candil.engine._server import FAMILY, EngineServer
@@ -94,7 +94,8 @@ async def start(
 
         EngineStartError: There are too many open files, or the like.
 
-        NotRunning: It was stopped meanwhile, or the tree was closed.
+        NotRunning: It was ended before it had begun, or the tree was closed; or another one had
+            the alias, and has ended meanwhile.
 
         RuntimeError: No tree is open.
 
@@ -105,28 +106,34 @@ async def start(
     lineage = Lineage(PortLease(engine.host, engine.port))
     try:
         await trio.to_thread.run_sync(look_before, engine, model, abandon_on_cancel=True)
-        await _make_room(model.alias)
-        lineage.lease.acquire()
+        async with turn_of(model.alias):
+            await _make_room(model.alias)
+            lineage.lease.acquire()
+            spec = spec_of(engine, model, lineage, timing or Timing(), log_path, {})
+            await _start_below(spec, model.alias, lineage)
     except OSError as error:
         raise EngineStartError(model.alias, f"{error.strerror or error}.") from error
-    spec = spec_of(engine, model, lineage, timing or Timing(), log_path, {})
+    pid = await _appears(model.alias, _RESTART_GAP)
+    if pid is None:
+        raise NotRunning(model.alias)
+    return pid
+
+
+async def _start_below(spec: candil.ChildSpec[EngineServer], alias: str, lineage: Lineage) -> None:
+    """Start an engine below the engines' supervisor; say in words of engines why it failed."""
     try:
         supervisor = await _engines_supervisor()
         limits = (await candil.sys.get_state(supervisor, timeout=math.inf)).spec
         await candil.start_child(supervisor, with_supervisor(spec, limits))
     except candil.StartError as error:
         lineage.lease.release()
-        if isinstance(error, candil.AlreadyStarted) or _find(model.alias) is not None:
-            raise AlreadyRunning(model.alias) from error
-        _refuse_stranger(model.alias)
-        raise
+        if isinstance(error, candil.AlreadyStarted) or _find(alias) is not None:
+            raise AlreadyRunning(alias) from error
+        _refuse_stranger(alias)
+        raise NotRunning(alias) from error
     except (candil.NoProc, candil.ServerExited):  # the tree closes
         lineage.lease.release()
-        raise NotRunning(model.alias) from None
-    pid = await _appears(model.alias, _RESTART_GAP)
-    if pid is None:
-        raise NotRunning(model.alias)
-    return pid
+        raise NotRunning(alias) from None
 
 
 async def stop(alias: str) -> None:

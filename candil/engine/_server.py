@@ -227,10 +227,7 @@ class EngineServer(candil.GenServer):
             self._put_off(error)
 
     def _put_off(self, shortage: OSError) -> None:
-        """
-        Try again later, as often as need be: no restart of the supervisor is spent on it, for it
-        would have to give up within the second.
-        """
+        """Try again later, as often as need be: a supervisor would give up within the second."""
         self._dismiss_watcher()
         self._shortages += 1
         pause = self._pause(self._shortages)
