@@ -185,6 +185,8 @@ class TimerRef:
         if timer is None or timer.callback is None:
             return None
         timer.cancel()
+        if type(self._target) is Pid and self._target.process is None:
+            return None
         return max(0.0, timer.deadline - trio.current_time())
 
     def _fire(self) -> None:
@@ -258,8 +260,8 @@ def cancel_timer(ref: TimerRef) -> float | None:
         ref: What ``send_after`` or ``start_interval`` returned.
 
     Returns:
-        The seconds that were left, or ``None`` if it had fired or was cancelled before. OTP:
-        ``erlang:cancel_timer``.
+        The seconds that were left, or ``None`` if it had fired, was cancelled before, or is for a
+        pid that has ended. OTP: ``erlang:cancel_timer``.
 
     Raises:
         TypeError: *ref* is something else.
