@@ -108,7 +108,7 @@ def monitor(target: Server[Any]) -> Ref:
     Watch a process: exactly one ``Down`` comes when it ends, at once if it has. Twice gives two.
 
     Args:
-        target: A pid or a name.
+        target: A pid or a name; this process itself is not watched, since nobody would be left.
 
     Returns:
         The reference that the ``Down`` will carry.
@@ -118,6 +118,8 @@ def monitor(target: Server[Any]) -> Ref:
     """
     own = own_process("monitor")
     process = target.process if is_pid(target) else own.runtime.names.get(name_key(target))
+    if process is own:
+        return own.runtime.new_ref()
     if process is not None and process.reason is None:
         return add_monitor(own, process, process.pid)
     ref = own.runtime.new_ref()

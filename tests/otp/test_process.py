@@ -358,14 +358,26 @@ async def test_monitoring_a_process_that_is_ending_gives_its_own_reason() -> Non
         assert Exit("boom") == await end_of(pid)
 
 
-async def test_a_monitor_of_oneself_is_harmless() -> None:
-    """Nobody is left to get the Down."""
-
-    async def watches_itself() -> None:
-        candil.monitor(candil.self())
-
+async def test_a_monitor_of_oneself_watches_nobody() -> None:
+    """Nobody would be left to get its Down, so there is only a reference."""
     async with candil.open_node():
-        assert Normal() == await end_of(candil.spawn(watches_itself))
+        ref = candil.monitor(candil.self())
+        info = candil.process_info(candil.self())
+        candil.demonitor(ref, flush=True)
+
+        assert info is not None
+        assert () == info.monitors == info.monitored_by
+
+
+async def test_a_monitor_of_ones_own_name_watches_nobody() -> None:
+    """It is the same process, however it is called."""
+    async with candil.open_node():
+        candil.register("me", candil.self())
+        candil.monitor("me")
+        info = candil.process_info("me")
+
+        assert info is not None
+        assert () == info.monitors == info.monitored_by
 
 
 # --- reasons
