@@ -5,7 +5,7 @@ Processes: a mailbox, an exit reason, and the signals between them.
    its cleanup raises, that reason stands. It has ended when ``reason`` is set; its task may take
    some checkpoints from the one to the other.
 2. At its end, in this order and without a checkpoint between: its names are free, subscribers see
-   ``ProcessExited``, its callers get their error, monitors their ``Down``, links their signal.
+   ``ProcessExited``, its callers get their error, links their signal, monitors their ``Down``.
 3. Signals never recurse: a signal only cancels or posts, so ten thousand linked processes die in
    ten thousand short steps.
 4. Whoever resumes a parked process clears ``parked`` first.
@@ -345,11 +345,8 @@ def finish(process: Process, reason: ExitReason) -> None:
     if process.alarm is not None:
         process.alarm.cancel()
     abandon_requests(process, reason)
+    _tell_links(process, reason)
     _tell_watchers(process, reason)
-    for linked in process.links:
-        linked.links.pop(process, None)
-        signal_link(linked, pid, reason)
-    process.links.clear()
     for slot in process.joining:
         slot.put(True)
     settle(process)
@@ -365,6 +362,13 @@ def abandon_requests(process: Process, reason: ExitReason) -> None:
         if isinstance(message, Request):
             message.server_exited(reason)
     process.mailbox.clear()
+
+
+def _tell_links(process: Process, reason: ExitReason) -> None:
+    for linked in process.links:
+        linked.links.pop(process, None)
+        signal_link(linked, process.pid, reason)
+    process.links.clear()
 
 
 def _tell_watchers(process: Process, reason: ExitReason) -> None:

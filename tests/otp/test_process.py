@@ -457,6 +457,22 @@ async def test_a_message_sent_before_the_death_comes_before_the_down() -> None:
         assert ref is (await candil.receive(Down)).ref
 
 
+async def test_the_exit_signal_of_a_link_comes_before_the_down_of_a_monitor() -> None:
+    """Whoever has both learns of a death in this order, whichever came first."""
+    async with candil.open_node():
+        candil.trap_exit(True)
+        pid, first = candil.spawn_monitor(wait_for_ever)
+        candil.link(pid)
+        second = candil.monitor(pid)
+        await candil.exit(pid, "boom")
+
+        assert [
+            ExitSignal(pid, Exit("boom")),
+            Down(first, pid, Exit("boom")),
+            Down(second, pid, Exit("boom")),
+        ] == [await candil.receive() for _ in range(3)]
+
+
 # --- names
 
 
