@@ -116,6 +116,8 @@ async def receive(match: Matcher = None, *, timeout: float = math.inf) -> Any:  
                 timer = process.node.timers.call_later(timeout, expire)
             process.seen = seen
             await park(process)
+            if process.exiting is not None:  # told so after it was woken
+                await trio.lowlevel.checkpoint_if_cancelled()
             seen = process.seen
     finally:
         if timer is not None:

@@ -185,6 +185,44 @@ async def test_a_process_that_is_told_to_end_while_it_receives_just_ends() -> No
         assert candil.Exit("boom") == await end_of(pid)
 
 
+async def test_a_message_that_came_just_before_the_exit_signal_is_not_received() -> None:
+    """A process that was told to end runs no more code of its own, only its cleanup."""
+    got: list[object] = []
+
+    async def takes_one() -> None:
+        got.append(await candil.receive())
+
+    async with candil.open_node():
+        pid = candil.spawn(takes_one)
+        await wait_all_tasks_blocked()
+        candil.send(pid, "hello")
+        await candil.exit(pid, "boom")
+
+        assert [] == got
+
+
+async def test_a_cleanup_may_still_receive() -> None:
+    """What is shielded from the end of its process is not told of it again."""
+    got: list[object] = []
+
+    async def takes_one_at_the_end() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                got.append(await candil.receive())
+
+    async with candil.open_node():
+        pid = candil.spawn(takes_one_at_the_end)
+        await wait_all_tasks_blocked()
+        candil.exit_nowait(pid, "boom")
+        await wait_all_tasks_blocked()
+        candil.send(pid, "hello")
+        await end_of(pid)
+
+        assert ["hello"] == got
+
+
 async def test_two_messages_in_one_step_wake_a_process_once() -> None:
     """Whoever wakes it clears the slot, so it is never woken twice."""
     async with candil.open_node():
