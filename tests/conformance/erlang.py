@@ -15,9 +15,14 @@ ORACLE = data.HERE / "oracle.escript"
 ESCRIPT = shutil.which("escript")
 
 
-def traces_by_otp(scenarios: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def traces_by_otp(scenarios: list[dict[str, Any]], oracle: Path = ORACLE) -> list[dict[str, Any]]:
     """
     Play *scenarios* on real OTP.
+
+    Args:
+        scenarios: What to play.
+
+        oracle: The script that plays them.
 
     Raises:
         FileNotFoundError: There is no ``escript`` here; install Erlang, for example erlang-base.
@@ -31,7 +36,7 @@ def traces_by_otp(scenarios: list[dict[str, Any]]) -> list[dict[str, Any]]:
         file = Path(folder) / "scenarios.jsonl"
         file.write_text("".join(f"{data.line_of(scenario)}\n" for scenario in scenarios))
         played = subprocess.run(
-            [ESCRIPT, str(ORACLE), str(file)],
+            [ESCRIPT, str(oracle), str(file)],
             check=True,
             capture_output=True,
             text=True,
