@@ -1,0 +1,1 @@
+"""Processes without any behaviour, compared with those of Erlang."""
