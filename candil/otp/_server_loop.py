@@ -60,7 +60,7 @@ class ServerLoop:
     """The loop of one server process."""
 
     process: Process
-    parent: Pid[Any] | None
+    parent: Pid[Any]  # whose exit signal it obeys even when it traps them
     instance: Any = None
     calls: Functions = attrs.field(factory=Functions)
     casts: Functions = attrs.field(factory=Functions)
@@ -360,9 +360,7 @@ class ServerLoop:
         return isinstance(message, SystemCall) or self._is_parents_exit(message)
 
     def _is_parents_exit(self, message: object) -> bool:
-        return (
-            type(message) is ExitSignal and self.parent is not None and message.pid is self.parent
-        )
+        return type(message) is ExitSignal and message.pid is self.parent
 
     def _own_reason(self, error: BaseException) -> ExitReason:
         """

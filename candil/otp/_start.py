@@ -112,13 +112,16 @@ async def start_monitor(
     """
     Start a server and monitor it. OTP: ``gen_server:start_monitor``.
 
-    As ``start`` otherwise.
+    As ``start`` otherwise; but this process is its parent: an exit signal that it sends ends the
+    server, by ``terminate`` with the same reason if it traps exits.
 
     Returns:
         Its pid, and the reference that its ``Down`` will carry.
     """
     own = own_process("start_monitor")
-    process = await start_process(cls, args, kwargs, name, timeout, parent=None)
+    process = await start_process(
+        cls, args, kwargs, name, timeout, parent=None, unlinked_parent=own
+    )
     if process.reason is None:
         return process.pid, add_monitor(own, process, process.pid)
     ref = own.runtime.new_ref()  # it was up, and ended before this task had its turn

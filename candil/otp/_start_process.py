@@ -160,8 +160,12 @@ async def start_process(  # one start, seen from inside
     timeout: float,
     *,
     parent: Process | None,
+    unlinked_parent: Process | None = None,
 ) -> Process:
-    """Start a server and wait until it is up; a *parent* is linked to it."""
+    """
+    Start a server and wait until it is up. A *parent* is linked to it; one without any parent is
+    its own, as in OTP.
+    """
     check_timeout(timeout)
     cls, args, name = _resolve_target(target, args, kwargs, name)
     node = parent.node if parent is not None else current_node()
@@ -175,7 +179,7 @@ async def start_process(  # one start, seen from inside
         check_name(name)
     process = node.new_process(cls.__name__, current_process.get())
     node.add(process)
-    process.server = ServerLoop(process, None if parent is None else parent.pid)
+    process.server = ServerLoop(process, (parent or unlinked_parent or process).pid)
     if name is not None:
         claim_name(process, name)
     if parent is not None:
