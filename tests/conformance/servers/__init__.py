@@ -1,0 +1,1 @@
+"""Servers that do what they are told, played on real Erlang and on candil."""
