@@ -88,6 +88,7 @@ class Author:
         self.may_wait = self.chance(0.4)
         self.takes_time = self.chance(0.25)
         self.is_named = self.chance(0.5)
+        self.answers_twice = self.chance(0.3)
         self.may_untrap = self.chance(0.3)
         self.calmness = self.pick([2, 6, 20])
         self.soon = False
@@ -148,7 +149,7 @@ class Author:
             case "signal":
                 return ["signal", self.pick([*_CALLERS, "parent", "parent"]), self.reason()]
             case "stop":
-                return ["stop", who, self.target(), self.reason(), self.timeout()]
+                return ["stop", who, self.target(), self.wanted(), self.timeout()]
             case "suspend" | "resume":
                 return ["sys", who, kind]
             case "sys":
@@ -172,7 +173,7 @@ class Author:
         target = self.pick(["unknown", "none", "dead", "dead"])
         match what := self.pick(["call", "cast", "send", "stop"]):
             case "stop":
-                return ["stop", who, target, self.reason(), "long"]
+                return ["stop", who, target, self.wanted(), "long"]
             case "call":
                 return ["call", who, target, {"tag": self.new_tag()}, "long"]
         target = "unknown" if target == "none" else target
@@ -207,9 +208,10 @@ class Author:
         """What one callback does."""
         script: Script = {"tag": self.new_tag()}
         if kind == "call":
-            self.calls.append(script["tag"])
             if self.chance(0.7):
                 script["reply"] = self.number()
+            if self.answers_twice or "reply" not in script:
+                self.calls.append(script["tag"])
         does = [self.effect(depth) for _ in range(self.pick([0, 0, 0, 1, 1, 2, 3]))]
         ends = [at for at, effect in enumerate(does) if effect[0] == "exit_self"]
         does = does[: ends[0] + 1] if ends else does
@@ -294,6 +296,10 @@ class Author:
     def reason(self) -> Any:
         """Why something ends."""
         return self.pick(_REASONS)
+
+    def wanted(self) -> Any:
+        """What ``stop`` asks for; not what it fails with where there is no server."""
+        return self.pick([reason for reason in _REASONS if reason != "noproc"])
 
     def number(self) -> int:
         """A value that is not like the others."""

@@ -18,6 +18,10 @@
 
 -define(LIMIT_MS, 20000).
 -define(LONG_MS, 60000).
+%% Each another time, so that what comes soon has an order.
+-define(SERVER_SOON_MS, 8).
+-define(START_SOON_MS, 14).
+-define(CALL_SOON_MS, 20).
 -define(SLEEP_MS, 45).
 -define(NAME, the_server).
 -define(NOBODY, nobody_has_this_name).
@@ -28,6 +32,7 @@
 main(Files) ->
     logger:set_primary_config(level, none),
     ok = io:setopts(standard_io, [{encoding, unicode}]),
+    ok = code:ensure_modules_loaded([gen, gen_server, proc_lib, sys]), % which takes its time
     lists:foreach(fun play_file/1, Files),
     halt(0).
 
@@ -148,7 +153,7 @@ client(Role, Server) ->
     receive
         {do, Step} -> do(Step, Server), ets:delete(stage, {busy, Role});
         {[alias | _], _} -> a_second_reply;
-        Message -> note([Role, message, message(Message)])
+        Message -> is_leftover(Message) orelse note([Role, message, message(Message)])
     end,
     client(Role, Server).
 
@@ -176,7 +181,8 @@ do([<<"stop">>, Role, Target, Reason, Timeout], _) ->
         ok -> note([Role, stopped])
     catch
         exit:{Wanted, {sys, terminate, _}} -> note([Role, stopped]); % by somebody else, but as wanted
-        exit:{Other, {sys, terminate, _}} -> note([Role, not_stopped, written(Other)]);
+        exit:{Other, {sys, terminate, _}} when Other =/= calling_self -> % which is the server's
+            note([Role, not_stopped, written(Other)]);
         exit:Other -> note([Role, not_stopped, written(Other)])
     end;
 do([<<"sys">>, Role, What | Argument], _) ->
@@ -201,25 +207,30 @@ do([<<"die">>, _, Reason], _) ->
     exit(reason(Reason)).
 
 %% Up to OTP 25 a failed start_link leaves an exit message at a parent that traps them; later not.
+is_leftover({'EXIT', Pid, _}) -> ets:member(stage, {failed, self(), Pid});
+is_leftover(_) -> false.
+
 start(Server) ->
     Started = gen(Server),
     case Started of
         {ok, {Pid, _}} when is_pid(Pid) -> <<"ok">>;
         {ok, Pid} when is_pid(Pid) -> <<"ok">>;
-        ignore -> flush_exit(), <<"ignore">>;
         {error, {already_started, Pid}} when is_pid(Pid) -> <<"already_started">>;
-        {error, Reason} -> flush_exit(), [<<"error">>, written(Reason)]
+        Failure ->
+            ets:insert(stage, {{failed, self(), latest(<<"server">>)}}),
+            case Failure of
+                ignore -> <<"ignore">>;
+                {error, Reason} -> [<<"error">>, written(Reason)]
+            end
     end.
 
 gen(#{<<"start">> := How} = Server) ->
-    Options = [{timeout, timeout(<<"soon">>)} || is_map_key(<<"start_timeout">>, Server)],
+    Options = [{timeout, ?START_SOON_MS} || is_map_key(<<"start_timeout">>, Server)],
     Module = ets:lookup_element(stage, module, 2),
     case is_map_key(<<"name">>, Server) of
         true -> apply(gen_server, binary_to_atom(How), [{local, ?NAME}, Module, Server, Options]);
         false -> apply(gen_server, binary_to_atom(How), [Module, Server, Options])
     end.
-
-flush_exit() -> receive {'EXIT', _, _} -> ok after 0 -> ok end.
 
 sys(<<"suspend">>, Pid, []) -> sys:suspend(Pid, ?LONG_MS);
 sys(<<"resume">>, Pid, []) -> sys:resume(Pid, ?LONG_MS);
@@ -246,9 +257,8 @@ target(<<"server">>) ->
     end;
 target(Role) -> latest(Role).
 
-timeout(<<"soon">>) -> 20;
-timeout(<<"long">>) -> ?LONG_MS;
-timeout(Milliseconds) -> Milliseconds.
+timeout(<<"soon">>) -> ?CALL_SOON_MS;
+timeout(<<"long">>) -> ?LONG_MS.
 
 reply(Tag, Value) ->
     [gen_server:reply(From, Value) || {_, From} <- ets:lookup(stage, {from, Tag})].
@@ -342,7 +352,7 @@ ended([<<"raise">>, Reason], _) -> erlang:error(reason(Reason));
 ended([<<"exit">>, Reason], _) -> exit(reason(Reason));
 ended([<<"bad">>, Value], _) -> Value.
 
-server_timeout(<<"soon">>) -> 8;
+server_timeout(<<"soon">>) -> ?SERVER_SOON_MS;
 server_timeout(<<"long">>) -> ?LONG_MS;
 server_timeout(Milliseconds) -> Milliseconds.
 

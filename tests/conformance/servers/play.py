@@ -24,7 +24,7 @@ from tests.conformance import data
 from tests.conformance.terms import Raised, reason_of
 
 from .scripted import STYLES, Scripted, class_of
-from .stage import CALL_SOON, LONG, NAME, SLEEP, Line, Stage, written
+from .stage import CALL_SOON, LONG, NAME, SLEEP, START_SOON, Line, Stage, written
 
 CLIENTS = {"parent": False, "a": True, "b": True, "c": False, "d": False}
 
@@ -103,7 +103,7 @@ class Client:
                 self.cls,
                 self.stage,
                 name=NAME if "name" in options else None,
-                timeout=CALL_SOON if "start_timeout" in options else float("inf"),
+                timeout=START_SOON if "start_timeout" in options else float("inf"),
             )
         except candil.AlreadyStarted:
             self.write("start", "already_started")
@@ -189,16 +189,9 @@ def marked(state: Scripted, mark: object) -> Scripted:
     return changed
 
 
-def seconds(timeout: object) -> float:
+def seconds(timeout: str) -> float:
     """How long a client waits."""
-    match timeout:
-        case "soon":
-            return CALL_SOON
-        case "long":
-            return LONG
-        case int():
-            return timeout / 1000
-    raise ValueError(f"a client cannot wait for {timeout!r}")
+    return {"soon": CALL_SOON, "long": LONG}[timeout]
 
 
 def outcome(error: candil.CallError) -> object:

@@ -69,7 +69,7 @@ class Scripted(candil.GenServer):
             await self.affect(effect)
         match script.get("then"):
             case ["timeout", after]:
-                candil.set_timeout(_seconds(after))
+                candil.set_timeout(_SECONDS[after])
             case ["continue", argument]:
                 candil.continue_with(argument)
             case ["stop", reason]:
@@ -130,15 +130,7 @@ class Scripted(candil.GenServer):
         candil.cast(candil.self(), script)
 
 
-def _seconds(after: object) -> float:
-    match after:
-        case "soon":
-            return SERVER_SOON
-        case "long":
-            return LONG
-        case int():
-            return after / 1000
-    raise ValueError(f"a script cannot wait for {after!r}")
+_SECONDS = {0: 0.0, "soon": SERVER_SOON, "long": LONG}
 
 
 def at_once(steps: Coroutine[Any, Any, Any]) -> Any:

@@ -17,8 +17,9 @@ Line = list[Any]
 Script = dict[str, Any]
 
 LONG = 60.0  # never comes
+SERVER_SOON = 0.008  # each another time, so that what comes soon has an order
+START_SOON = 0.014
 CALL_SOON = 0.020
-SERVER_SOON = 0.008
 SLEEP = 0.045
 
 NAME = "the server"
