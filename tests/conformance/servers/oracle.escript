@@ -60,9 +60,10 @@ play_apart(Program) ->
     end,
     #{<<"name">> => maps:get(<<"name">>, Program, null), <<"trace">> => Trace}.
 
-play(#{<<"server">> := Server, <<"timeline">> := Timeline}) ->
+play(#{<<"server">> := Server, <<"timeline">> := Timeline} = Program) ->
     stage = ets:new(stage, [named_table, public, ordered_set]),
-    ets:insert(stage, [{undertaker, spawn_link(fun undertaker/0)}, {module, module_of(Server)}]),
+    ets:insert(stage, [{undertaker, spawn_link(fun undertaker/0)}, {module, module_of(Server)},
+                       {slowness, maps:get(<<"slowness">>, Program, 1)}]),
     {Dead, Monitor} = spawn_monitor(fun() -> ok end),
     receive {'DOWN', Monitor, process, Dead, _} -> ets:insert(stage, {{latest, <<"dead">>}, Dead}) end,
     Clients = [{<<"parent">>, is_map_key(<<"parent_traps">>, Server)},
@@ -85,7 +86,7 @@ play_step([<<"open">>]) ->
     [Waiting ! open || {gate, Waiting} <- ets:take(stage, gate)],
     settle();
 play_step([<<"sleep">>]) ->
-    timer:sleep(?SLEEP_MS),
+    timer:sleep(slowly(?SLEEP_MS)),
     settle();
 play_step([_, Role | _] = Step) ->
     Client = latest(Role),
@@ -116,6 +117,9 @@ empty_the_stage() ->
     [exit(Pid, kill) || Pid <- Everybody],
     settle(),
     ets:delete(stage).
+
+%% All times can be longer, for a machine that stands still now and then.
+slowly(Milliseconds) -> Milliseconds * ets:lookup_element(stage, slowness, 2).
 
 note(Line) ->
     ets:insert(stage, {{line, erlang:unique_integer([monotonic])}, Line}).
@@ -225,7 +229,7 @@ start(Server) ->
     end.
 
 gen(#{<<"start">> := How} = Server) ->
-    Options = [{timeout, ?START_SOON_MS} || is_map_key(<<"start_timeout">>, Server)],
+    Options = [{timeout, slowly(?START_SOON_MS)} || is_map_key(<<"start_timeout">>, Server)],
     Module = ets:lookup_element(stage, module, 2),
     case is_map_key(<<"name">>, Server) of
         true -> apply(gen_server, binary_to_atom(How), [{local, ?NAME}, Module, Server, Options]);
@@ -257,7 +261,7 @@ target(<<"server">>) ->
     end;
 target(Role) -> latest(Role).
 
-timeout(<<"soon">>) -> ?CALL_SOON_MS;
+timeout(<<"soon">>) -> slowly(?CALL_SOON_MS);
 timeout(<<"long">>) -> ?LONG_MS.
 
 reply(Tag, Value) ->
@@ -352,7 +356,7 @@ ended([<<"raise">>, Reason], _) -> erlang:error(reason(Reason));
 ended([<<"exit">>, Reason], _) -> exit(reason(Reason));
 ended([<<"bad">>, Value], _) -> Value.
 
-server_timeout(<<"soon">>) -> ?SERVER_SOON_MS;
+server_timeout(<<"soon">>) -> slowly(?SERVER_SOON_MS);
 server_timeout(<<"long">>) -> ?LONG_MS;
 server_timeout(Milliseconds) -> Milliseconds.
 
