@@ -9,6 +9,14 @@ import trio
 import candil
 
 
+BOOM = candil.Exit("boom")
+
+
+def raise_(error: BaseException) -> Any:
+    """Raise, where Python wants an expression."""
+    raise error
+
+
 async def wait_for_ever() -> None:
     """Live until a signal comes."""
     await trio.sleep_forever()
