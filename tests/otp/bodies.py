@@ -8,7 +8,6 @@ import trio
 
 import candil
 
-
 BOOM = candil.Exit("boom")
 
 
