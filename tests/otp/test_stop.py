@@ -11,8 +11,7 @@ import trio.testing
 
 import candil
 from candil import sys
-
-BOOM = candil.Exit("boom")
+from tests.otp.bodies import BOOM, do_nothing, wait_for_ever
 
 
 class Server(candil.GenServer):
@@ -29,6 +28,10 @@ class Server(candil.GenServer):
 
     def handle_cast(self, message: object) -> None:
         self.log.append(message)
+
+    @candil.handle_cast
+    async def wait(self, event: trio.Event) -> None:
+        await event.wait()
 
     async def terminate(self, reason: candil.ExitReason) -> None:
         self.log.append(reason)
@@ -68,45 +71,45 @@ async def test_stop_keeps_its_place_in_the_queue() -> None:
     async with candil.open_node(log=False):
         pid = await candil.start(Server)
         log = (await sys.get_state(pid)).log
+        busy = trio.Event()
+        Server.wait(pid, busy)
         async with trio.open_nursery() as nursery:
             candil.cast(pid, "before")
             nursery.start_soon(candil.stop, pid)
             await trio.testing.wait_all_tasks_blocked()
             candil.cast(pid, "after")
+            busy.set()
         assert log == ["before", candil.Normal()]
 
 
-async def test_stop_ends_a_suspended_server() -> None:
-    """As in OTP, where it is a system message."""
+async def test_stop_waits_for_ever_by_default(autojump_clock: trio.testing.MockClock) -> None:
+    """However long terminate takes."""
     async with candil.open_node(log=False):
-        pid = await candil.start(Server)
-        await sys.suspend(pid)
-        candil.cast(pid, "never")
-        log = pid.process.server.instance.log  # type: ignore[union-attr]
+        pid = await candil.start(Server, 10_000)
         await candil.stop(pid)
-        assert log == [candil.Normal()]
+        await candil.stop(await candil.start(Server, 10), timeout=11)
 
 
-async def test_stop_of_a_dead_or_unknown_server_raises_noproc() -> None:
-    """And so does that of None, which whereis gives for an unknown name."""
+async def test_stop_of_another_server_from_within_a_callback() -> None:
+    """A pid or a name always means that server, also inside of another."""
     async with candil.open_node(log=False):
-        pid = await candil.start(Server)
+        one, ref = await candil.start_monitor(Server)
+        other = await candil.start(Server)
+        await Server.stop_me(other, one)
+        assert await candil.receive() == candil.Down(ref, one, candil.Normal())
+        assert candil.is_alive(other)
+
+
+async def test_the_end_of_a_linked_server_that_is_stopped_is_a_signal_to_its_parent() -> None:
+    """As any end is, for a parent that traps."""
+    async with candil.open_node(log=False):
+        candil.trap_exit(True)
+        pid = await candil.start_link(Server)
         await candil.stop(pid)
-        for target in (pid, "nobody", candil.Name[Server]("nobody"), candil.Via[Server]("a", 1)):
-            with trio.testing.assert_checkpoints(), pytest.raises(candil.NoProc) as caught:
-                await candil.stop(target)
-            assert (caught.value.target, caught.value.request) == (target, "stop")
-        with pytest.raises(candil.NoProc, match="whereis gives"):
-            candil.stop(candil.whereis("nobody"))  # type: ignore[arg-type]
+        assert await candil.receive() == candil.ExitSignal(pid, candil.Normal())
 
 
-async def test_stop_of_a_server_that_is_told_to_end_raises_noproc() -> None:
-    """It is as good as gone."""
-    async with candil.open_node(log=False):
-        pid = await candil.start(Server)
-        candil.exit_nowait(pid, "boom")
-        with pytest.raises(candil.NoProc):
-            await candil.stop(pid)
+# --- it ends otherwise
 
 
 @pytest.mark.parametrize("error", [candil.ProcessExit("other"), ValueError("other")])
@@ -129,14 +132,9 @@ async def test_stop_of_a_server_that_ends_otherwise_raises_its_reason(error: Exc
 
 async def test_stop_of_a_server_that_is_ended_first_raises_its_reason() -> None:
     """What comes while the request is in the queue may end it otherwise."""
-
-    class Busy(Server):
-        async def handle_cast(self, _message: object) -> None:
-            await trio.sleep_forever()
-
     async with candil.open_node(log=False), trio.open_nursery() as nursery:
-        pid = await candil.start(Busy)
-        candil.cast(pid, "be busy")
+        pid = await candil.start(Server)
+        Server.wait(pid, trio.Event())
 
         async def kill() -> None:
             await trio.testing.wait_all_tasks_blocked()
@@ -146,40 +144,6 @@ async def test_stop_of_a_server_that_is_ended_first_raises_its_reason() -> None:
         with pytest.raises(candil.ServerExited) as caught:
             await candil.stop(pid)
         assert caught.value.reason == candil.Killed()
-
-
-async def test_stop_times_out_and_the_server_goes_on_ending(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    """OTP: exit timeout, and the process keeps terminating."""
-    async with candil.open_node(log=False):
-        pid, ref = await candil.start_monitor(Server, 10)
-        started = trio.current_time()
-        with pytest.raises(candil.CallTimeout) as caught:
-            await candil.stop(pid, timeout=3)
-        assert trio.current_time() - started == 3
-        assert (caught.value.target, caught.value.request, caught.value.timeout) == (pid, "stop", 3)
-        assert str(caught.value).startswith(f"{pid} has not ended within 3 s of stop.")
-        assert candil.is_alive(pid)
-        assert await candil.receive() == candil.Down(ref, pid, candil.Normal())
-        assert trio.current_time() - started == 10
-
-
-async def test_stop_waits_for_ever_by_default(autojump_clock: trio.testing.MockClock) -> None:
-    """However long terminate takes."""
-    async with candil.open_node(log=False):
-        pid = await candil.start(Server, 10_000)
-        await candil.stop(pid)
-        await candil.stop(await candil.start(Server, 10), timeout=11)
-
-
-async def test_a_cancelled_stop_still_stops(autojump_clock: trio.testing.MockClock) -> None:
-    """Only the wait for the end ends."""
-    async with candil.open_node(log=False):
-        pid, ref = await candil.start_monitor(Server, 10)
-        with trio.move_on_after(1):
-            await candil.stop(pid)
-        assert await candil.receive() == candil.Down(ref, pid, candil.Normal())
 
 
 async def test_several_may_stop_a_server_at_once(autojump_clock: trio.testing.MockClock) -> None:
@@ -207,6 +171,42 @@ async def test_several_may_stop_a_server_at_once(autojump_clock: trio.testing.Mo
         ]
 
 
+# --- nobody to stop
+
+
+async def test_stop_of_a_dead_or_unknown_server_raises_noproc() -> None:
+    """And so does that of None, which whereis gives for an unknown name."""
+    async with candil.open_node(log=False):
+        pid = await candil.start(Server)
+        await candil.stop(pid)
+        for target in (pid, "nobody", candil.Name[Server]("nobody"), candil.Via[Server]("a", 1)):
+            with trio.testing.assert_checkpoints(), pytest.raises(candil.NoProc) as caught:
+                await candil.stop(target)
+            assert (caught.value.target, caught.value.request) == (target, "stop")
+        with pytest.raises(candil.NoProc, match="whereis gives"):
+            candil.stop(candil.whereis("nobody"))  # type: ignore[arg-type]
+
+
+async def test_stop_of_what_was_told_to_end_raises_noproc() -> None:
+    """A server, or a plain process: it is as good as gone."""
+    async with candil.open_node(log=False):
+        for pid in (await candil.start(Server), candil.spawn(wait_for_ever)):
+            await trio.testing.wait_all_tasks_blocked()
+            candil.exit_nowait(pid, "boom")
+            with pytest.raises(candil.NoProc):
+                await candil.stop(pid)
+
+
+async def test_stop_waits_for_a_plain_process_to_end_by_itself(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """It does not understand the request."""
+    async with candil.open_node(log=False):
+        await candil.stop(candil.spawn(do_nothing))
+        with pytest.raises(candil.CallTimeout):
+            await candil.stop(candil.spawn(wait_for_ever), timeout=1)
+
+
 @pytest.mark.parametrize("by", ["pid", "name"])
 async def test_a_server_that_waits_for_its_own_end_gets_calling_self(by: str) -> None:
     """As in OTP; stop(reason) is for that."""
@@ -224,6 +224,37 @@ async def test_stop_of_what_is_neither_server_nor_reason_says_what_it_takes(targ
         candil.stop(target)
 
 
+# --- how long
+
+
+async def test_stop_times_out_and_the_server_goes_on_ending(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """OTP: exit timeout, and the process keeps terminating."""
+    async with candil.open_node(log=False):
+        pid, ref = await candil.start_monitor(Server, 10)
+        started = trio.current_time()
+        with pytest.raises(candil.CallTimeout) as caught:
+            await candil.stop(pid, timeout=3)
+        assert trio.current_time() - started == 3
+        assert (caught.value.target, caught.value.request, caught.value.timeout) == (pid, "stop", 3)
+        assert str(caught.value).startswith(f"{pid} has not ended within 3 s of stop.")
+        assert candil.is_alive(pid)
+        assert await candil.receive() == candil.Down(ref, pid, candil.Normal())
+        assert trio.current_time() - started == 10
+
+
+async def test_a_cancelled_stop_still_stops(autojump_clock: trio.testing.MockClock) -> None:
+    """Only the wait for the end ends, whether it had begun or not."""
+    async with candil.open_node(log=False):
+        for seconds in (0, 1):
+            pid, ref = await candil.start_monitor(Server, 10)
+            with trio.move_on_after(seconds) as scope:
+                await candil.stop(pid)
+            assert scope.cancelled_caught
+            assert await candil.receive() == candil.Down(ref, pid, candil.Normal())
+
+
 @pytest.mark.parametrize("timeout", [-1, math.nan, None])
 async def test_stop_with_a_timeout_that_is_no_time_stops_nothing(timeout: Any) -> None:
     """It is a ValueError before anything is sent."""
@@ -232,16 +263,6 @@ async def test_stop_with_a_timeout_that_is_no_time_stops_nothing(timeout: Any) -
         with pytest.raises(ValueError, match="a timeout is"):
             candil.stop(pid, timeout=timeout)
         assert (await sys.get_state(pid)).log == []
-
-
-async def test_stop_of_another_server_from_within_a_callback() -> None:
-    """A pid or a name always means that server, also inside of another."""
-    async with candil.open_node(log=False):
-        one, ref = await candil.start_monitor(Server)
-        other = await candil.start(Server)
-        await Server.stop_me(other, one)
-        assert await candil.receive() == candil.Down(ref, one, candil.Normal())
-        assert candil.is_alive(other)
 
 
 async def test_stopping_many_leaves_no_timer_that_matters(
