@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import trio
@@ -49,3 +51,20 @@ async def end_of(pid: candil.Pid[Any]) -> candil.ExitReason:
         lambda message: isinstance(message, candil.Down) and message.ref is ref
     )
     return down.reason
+
+
+class Ends(dict[str, candil.ExitReason]):
+    """Who ended with what, by label and number, in order."""
+
+    def __call__(self, event: object) -> None:
+        if isinstance(event, candil.ProcessExited):
+            label = event.pid.label
+            self[label if label == "block" else f"{label} {event.pid.id}"] = event.reason
+
+
+@contextlib.contextmanager
+def noted_ends() -> Iterator[Ends]:
+    """Note every end of a process within the block."""
+    ends = Ends()
+    with candil.subscribe(ends):
+        yield ends

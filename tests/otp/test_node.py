@@ -1,11 +1,7 @@
-"""open_node: a block that hosts processes, and ends them all when it is left."""
+"""open_node: a block that hosts processes, is one itself, and ends them all when it is left."""
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-import time
 from typing import Any
 
 import pytest
@@ -16,40 +12,20 @@ import candil
 from candil import Exit, ExitSignal, Normal, Shutdown
 from candil.otp import _node
 from candil.otp._runtime import current_process, get_runtime
-from tests.otp.bodies import crash, do_nothing, end_of, leave, trap, wait_for_ever
+from tests.otp.bodies import crash, do_nothing, end_of, leave, noted_ends, trap, wait_for_ever
 
 # --- leaving
 
 
 async def test_leaving_the_block_ends_its_processes_with_shutdown() -> None:
     """Whether they are linked to it or not."""
-    with _ends() as ends:
+    with noted_ends() as ends:
         async with candil.open_node():
             candil.spawn(wait_for_ever)
             candil.spawn_link(wait_for_ever)
             await wait_all_tasks_blocked()
 
     assert [Shutdown(), Shutdown()] == [ends[label] for label in ends if label != "block"]
-
-
-class _Ends(dict[str, candil.ExitReason]):
-    """Who ended with what, by pid's label and number, in order."""
-
-    def __call__(self, event: object) -> None:
-        if isinstance(event, candil.ProcessExited):
-            label = event.pid.label
-            self[label if label == "block" else f"{label} {event.pid.id}"] = event.reason
-
-
-class _ends:  # noqa: N801  # reads as a function
-    def __enter__(self) -> _Ends:
-        self.ends = _Ends()
-        self.manager = candil.subscribe(self.ends)
-        self.manager.__enter__()
-        return self.ends
-
-    def __exit__(self, *error: object) -> None:
-        self.manager.__exit__(*error)
 
 
 async def test_processes_clean_up_before_the_block_is_left() -> None:
@@ -93,7 +69,7 @@ async def test_a_process_that_ignores_the_shutdown_is_killed_after_five_seconds(
     autojump_clock: MockClock,
 ) -> None:
     """The block cannot be held open by one that traps and does not listen."""
-    with _ends() as ends:
+    with noted_ends() as ends:
         async with candil.open_node():
             candil.spawn(trap, candil.self())
             await wait_all_tasks_blocked()
@@ -165,159 +141,79 @@ async def _uses_the_block_afterwards(proceed: trio.Event, spawn: Any) -> None:
         await spawn()
 
 
-# --- cancellation
-
-
-async def test_cancelling_from_outside_cancels_the_body_and_stops_the_processes_in_order() -> None:
-    """And only then does the cancellation go on."""
+async def test_servers_that_trap_and_have_no_parent_terminate_when_the_block_is_left() -> None:
+    """The block speaks for the parent that they do not have."""
     log = []
 
-    async def cleans_up() -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            with trio.CancelScope(shield=True):
-                for _ in range(5):
-                    await trio.lowlevel.checkpoint()
-            log.append("process")
+    class Traps(candil.GenServer):
+        def init(self) -> None:
+            candil.trap_exit(True)
 
-    with trio.CancelScope() as scope:
-        try:
-            async with candil.open_node():
-                candil.spawn(cleans_up)
-                await wait_all_tasks_blocked()
-                scope.cancel()
-                try:
-                    await trio.sleep_forever()
-                finally:
-                    log.append("body")
-        finally:
-            log.append("block")
+        def terminate(self, reason: candil.ExitReason) -> None:
+            log.append(reason)
 
-    assert scope.cancelled_caught
-    assert ["body", "process", "block"] == log
-
-
-async def test_a_process_does_not_notice_that_its_block_is_cancelled() -> None:
-    """It gets a shutdown signal and not a foreign cancellation, so it may trap it."""
-    got: list[object] = []
-
-    async def traps() -> None:
-        candil.trap_exit(True)
-        got.append(await candil.receive())
-
-    with trio.CancelScope() as scope:
-        async with candil.open_node():
-            candil.spawn_link(traps)
-            await wait_all_tasks_blocked()
-            scope.cancel()
+    async with candil.open_node():
+        await candil.start(Traps)
+        with trio.fail_after(20):
             await trio.lowlevel.checkpoint()
 
-    assert [Shutdown()] == [message.reason for message in got]
+    assert [Shutdown()] == log
 
 
-async def test_a_block_entered_in_a_cancelled_scope_is_left_at_the_first_checkpoint() -> None:
-    """It neither hangs nor swallows the cancellation."""
-    log = []
-    with trio.fail_after(5), trio.CancelScope() as scope:
-        scope.cancel()
-        async with candil.open_node():
-            log.append("entered")
-            await trio.lowlevel.checkpoint()
-            log.append("not here")
-
-    assert scope.cancelled_caught
-    assert ["entered"] == log
-
-
-async def test_a_block_that_is_cancelled_while_it_is_left_finishes_its_processes_first() -> None:
-    """Leaving is shielded."""
+async def test_supervisors_that_have_no_parent_stop_their_children_in_their_own_order() -> None:
+    """The block does not go over their heads."""
     log = []
 
-    async def cleans_up(scope: trio.CancelScope) -> None:
-        try:
-            await candil.receive()
-        finally:
-            scope.cancel()
-            with trio.CancelScope(shield=True):
-                for _ in range(5):
-                    await trio.lowlevel.checkpoint()
-            log.append("clean")
+    class Traps(candil.GenServer):
+        def __init__(self, name: str) -> None:
+            self.name = name
 
-    with trio.CancelScope() as scope:
-        async with candil.open_node():
-            pid = candil.spawn(cleans_up, scope)
-            while candil.process_info(pid).status != "waiting":
-                await trio.lowlevel.checkpoint()
-        log.append("left")
-        await trio.lowlevel.checkpoint()
+        def init(self) -> None:
+            candil.trap_exit(True)
 
-    assert ["clean", "left"] == log
-    assert scope.cancelled_caught
-
-
-@pytest.mark.parametrize("checkpoints", range(6))
-async def test_a_cancellation_at_any_checkpoint_of_a_busy_block_leaves_nothing(
-    checkpoints: int,
-) -> None:
-    """No process, no name, no link, whatever was half done."""
-
-    class Server(candil.GenServer):
-        async def init(self) -> None:
+        async def terminate(self, reason: candil.ExitReason) -> None:
             await trio.lowlevel.checkpoint()
+            log.append(self.name)
 
-        @candil.handle_call
-        async def ask(self) -> str:
-            await trio.lowlevel.checkpoint()
-            return "answer"
+    names = ["a", "b", "c"]
+    async with candil.open_node():
+        children = [candil.child_spec(Traps, name, id=name) for name in names]
+        await candil.start(candil.supervisor_spec(children))
 
-    async def countdown(scope: trio.CancelScope) -> None:
-        for _ in range(checkpoints):
-            await trio.lowlevel.cancel_shielded_checkpoint()
-        scope.cancel()
-
-    async with trio.open_nursery() as nursery:
-        with trio.CancelScope() as scope:
-            nursery.start_soon(countdown, scope)
-            async with candil.open_node() as node:
-                pid = await candil.start_link(Server, name="server")
-                await candil.call(pid, "ask")
-                candil.monitor(pid)
-                await candil.exit(pid, "shutdown")
-                await candil.receive(int)
-
-        assert scope.cancelled_caught
-        assert {} == node.processes == node.runtime.names == node.runtime.nodes
-        assert {} == node.block.links == node.block.monitors == node.block.watchers
+    assert names[::-1] == log
 
 
 # --- exceptions
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), SystemExit(3)])
-async def test_an_exception_of_the_body_leaves_the_block_as_itself(error: BaseException) -> None:
-    """The very object, in no group, after the processes have been stopped."""
-    with _ends() as ends, pytest.raises(type(error)) as raised:
-        await _raise_in_a_block(error)
+OPENERS = [candil.open_node, lambda: candil.open_supervisor([candil.child_spec(wait_for_ever)])]
+
+
+@pytest.mark.parametrize("opener", OPENERS, ids=["open_node", "open_supervisor"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("x"),
+        StopIteration(),
+        StopAsyncIteration(),
+        KeyboardInterrupt(),
+        SystemExit(3),
+        ExceptionGroup("mine", [ValueError(), KeyError()]),
+    ],
+    ids=repr,
+)
+async def test_an_exception_of_the_body_leaves_the_block_as_itself(
+    error: BaseException, opener: Any
+) -> None:
+    """The very object, in no group but its own, after the processes have been stopped."""
+    with noted_ends() as ends, pytest.raises(type(error)) as raised:
+        async with opener():
+            candil.spawn(wait_for_ever)
+            raise error
 
     assert error is raised.value
     assert error.__context__ is None
     assert Shutdown() in ends.values()
-
-
-async def _raise_in_a_block(error: BaseException) -> None:
-    async with candil.open_node():
-        candil.spawn(wait_for_ever)
-        raise error
-
-
-async def test_a_group_that_the_body_raises_is_not_wrapped_again() -> None:
-    """It is the exception that it is."""
-    group = ExceptionGroup("mine", [ValueError(), KeyError()])
-    with pytest.raises(ExceptionGroup) as raised:
-        await _raise_in_a_block(group)
-
-    assert group is raised.value
 
 
 async def test_a_crash_of_a_process_does_not_leave_the_block() -> None:
@@ -325,6 +221,22 @@ async def test_a_crash_of_a_process_does_not_leave_the_block() -> None:
     async with candil.open_node(log=False):
         pid = candil.spawn(crash, ValueError())
         await end_of(pid)
+
+
+async def test_a_failure_of_the_node_itself_is_not_hidden() -> None:
+    """A callback of a timer that raises is a mistake in candil, and everything is cancelled."""
+    ends: list[object] = []
+
+    async def block() -> None:
+        async with candil.open_node(log=False) as node:
+            candil.spawn(wait_for_ever)
+            await wait_all_tasks_blocked()
+            node.timers.call_later(0, lambda: ends[0])  # type: ignore[arg-type,return-value]
+            await trio.sleep_forever()
+
+    with trio.fail_after(5), pytest.raises(ExceptionGroup) as raised:
+        await block()
+    assert raised.group_contains(IndexError)
 
 
 # --- the block is a process
@@ -404,8 +316,8 @@ async def test_a_block_that_traps_exits_gets_messages_instead() -> None:
         assert ExitSignal(pid, Exit("boom")) == await candil.receive()
 
 
-@pytest.mark.parametrize(("reason", "seen"), [("kill", candil.Killed()), ("boom", Exit("boom"))])
-async def test_the_block_can_be_ended_by_exit(reason: str, seen: candil.ExitReason) -> None:
+@pytest.mark.parametrize("reason", ["kill", "boom", "shutdown", ("shutdown", "x")], ids=str)
+async def test_the_block_can_be_ended_by_exit(reason: object) -> None:
     """From one of its processes."""
 
     async def block() -> None:
@@ -416,7 +328,7 @@ async def test_the_block_can_be_ended_by_exit(reason: str, seen: candil.ExitReas
     with pytest.raises(candil.ProcessTerminated) as raised:
         await block()
 
-    assert seen == raised.value.reason
+    assert candil.as_exit_reason("killed" if reason == "kill" else reason) == raised.value.reason
 
 
 async def test_an_exception_of_a_body_that_was_told_to_end_is_what_leaves() -> None:
@@ -497,318 +409,3 @@ async def test_a_run_has_tables_of_its_own() -> None:
     there = [await trio.to_thread.run_sync(trio.run, incarnation) for _ in range(2)]
 
     assert 3 == len({here, *there})
-
-
-# --- processes that will not end
-
-
-async def test_a_killed_process_that_does_not_end_is_given_up_for_dead(
-    autojump_clock: MockClock,
-) -> None:
-    """After half a second links and monitors go on without it, and its names are free."""
-    events: list[object] = []
-    done = trio.Event()
-
-    async def stubborn() -> None:
-        with trio.CancelScope(shield=True):
-            await done.wait()
-
-    with candil.subscribe(events.append):
-        async with candil.open_node(log=False) as node:
-            pid = candil.spawn(stubborn, name="stubborn")
-            await wait_all_tasks_blocked()
-            started = trio.current_time()
-            ref = candil.monitor(pid)
-            candil.exit_nowait(pid, "kill")
-
-            assert candil.Down(ref, pid, candil.Killed()) == await candil.receive()
-            assert _node.ABANDON_SECONDS == pytest.approx(trio.current_time() - started)
-            candil.spawn(do_nothing, name="stubborn")
-            assert 1 == len(node.abandoned)
-            done.set()
-            await wait_all_tasks_blocked()
-            assert {} == node.abandoned
-    [report] = [event for event in events if isinstance(event, candil.ProcessLingers)]
-
-    assert report.abandoned
-    assert pid is report.pid
-    assert "await done.wait()" in report.stack
-    assert 1 == len([e for e in events if isinstance(e, candil.ProcessExited) and e.pid is pid])
-
-
-async def test_a_process_that_takes_long_to_clean_up_is_reported_and_waited_for(
-    autojump_clock: MockClock,
-) -> None:
-    """A signal other than kill lets the cleanup run to its end."""
-    events: list[object] = []
-
-    async def cleans_up() -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            with trio.CancelScope(shield=True):
-                await trio.sleep(3)
-
-    with candil.subscribe(events.append):
-        async with candil.open_node(log=False):
-            pid = candil.spawn(cleans_up)
-            await wait_all_tasks_blocked()
-            started = trio.current_time()
-            await candil.exit(pid, "boom")
-
-            assert 3 == pytest.approx(trio.current_time() - started)
-    [report] = [event for event in events if isinstance(event, candil.ProcessLingers)]
-
-    assert (pid, Exit("boom"), _node.LINGER_SECONDS, False) == (
-        report.pid,
-        report.reason,
-        report.seconds,
-        report.abandoned,
-    )
-    assert "await trio.sleep(3)" in report.stack
-
-
-async def test_calls_to_a_process_that_is_given_up_get_its_reason(
-    autojump_clock: MockClock,
-) -> None:
-    """The one in progress as well as those that wait behind it."""
-    done = trio.Event()
-
-    class Stubborn(candil.GenServer):
-        @candil.handle_call
-        async def ask(self) -> str:
-            with trio.CancelScope(shield=True):
-                await done.wait()
-            return "too late"
-
-    ends: list[object] = []
-
-    async def asks(pid: candil.Pid[Stubborn]) -> None:
-        try:
-            await candil.call(pid, "ask", timeout=60)
-        except candil.ServerExited as error:
-            ends.append(error.reason)
-
-    async with candil.open_node(log=False):
-        pid = await candil.start(Stubborn)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(asks, pid)
-            nursery.start_soon(asks, pid)
-            await wait_all_tasks_blocked()
-            candil.exit_nowait(pid, "kill")
-        assert [candil.Killed()] * 2 == ends
-        done.set()
-
-
-async def test_a_body_that_lingers_after_its_signal_is_reported_without_a_stack(
-    autojump_clock: MockClock,
-) -> None:
-    """Its task is not a process's own, and is the one that would have to tell."""
-    events: list[object] = []
-
-    async def block() -> None:
-        async with candil.open_node(log=False):
-            candil.exit_nowait(candil.self(), "boom")
-            with trio.CancelScope(shield=True):
-                await trio.sleep(1)
-
-    with candil.subscribe(events.append), pytest.raises(candil.ProcessTerminated):
-        await block()
-    [report] = [event for event in events if isinstance(event, candil.ProcessLingers)]
-
-    assert "block" == report.pid.label
-    assert "" == report.stack
-
-
-async def test_a_block_that_was_killed_and_lingers_is_given_up_and_still_left_in_order(
-    autojump_clock: MockClock,
-) -> None:
-    """Others learn that it is dead; its processes are ended when its body leaves."""
-    with _ends() as ends:
-
-        async def block() -> None:
-            async with candil.open_node(log=False) as node:
-                candil.spawn(wait_for_ever)
-                candil.exit_nowait(candil.self(), "kill")
-                with trio.CancelScope(shield=True):
-                    await trio.sleep(1)
-                assert candil.Killed() == node.block.reason
-
-        with pytest.raises(candil.ProcessTerminated):
-            await block()
-
-    assert {candil.Killed(), Shutdown()} == set(ends.values())
-
-
-@pytest.mark.parametrize("reason", ["boom", "kill"])
-async def test_a_block_whose_body_has_left_does_not_linger_however_long_its_root_takes(
-    reason: str, autojump_clock: MockClock
-) -> None:
-    """It waits for its tree to stop in order, and that is no fault of its body."""
-    events: list[object] = []
-
-    class Slow(candil.GenServer):
-        def init(self) -> None:
-            candil.trap_exit(True)
-
-        async def terminate(self, reason: candil.ExitReason) -> None:
-            await trio.sleep(3)
-
-    async def block() -> None:
-        async with candil.open_supervisor([candil.child_spec(Slow)], log=False):
-            candil.exit_nowait(candil.self(), reason)
-            await trio.sleep_forever()
-
-    with candil.subscribe(events.append), pytest.raises(candil.ProcessTerminated):
-        await block()
-
-    assert [] == [event for event in events if isinstance(event, candil.ProcessLingers)]
-
-
-async def test_a_program_may_choose_to_leave_without_a_task_that_will_not_end(
-    autojump_clock: MockClock,
-) -> None:
-    """What run does with it is its own affair; here it lets the task go."""
-    done = trio.Event()
-    log = []
-
-    async def stubborn() -> None:
-        with trio.CancelScope(shield=True):
-            await done.wait()
-
-    def stuck() -> None:
-        log.append(trio.current_time() - started)
-        done.set()
-
-    async with candil.open_node(log=False) as node:
-        node.stuck = stuck
-        pid = candil.spawn(stubborn)
-        await wait_all_tasks_blocked()
-        await candil.exit(pid, "kill")
-        started = trio.current_time()
-
-    assert [pytest.approx(_node.CLOSE_SECONDS)] == log
-
-
-async def test_a_task_that_ends_late_after_all_is_not_left_behind(
-    autojump_clock: MockClock,
-) -> None:
-    """Then there is nothing to be chosen."""
-    log = []
-
-    async def stubborn() -> None:
-        with trio.CancelScope(shield=True):
-            await trio.sleep(2)
-
-    async with candil.open_node(log=False) as node:
-        node.stuck = lambda: log.append("stuck")
-        pid = candil.spawn(stubborn)
-        await wait_all_tasks_blocked()
-        await candil.exit(pid, "kill")
-        started = trio.current_time()
-
-    assert [] == log
-    assert trio.current_time() - started <= 6
-
-
-async def test_a_failure_of_the_node_itself_is_not_hidden() -> None:
-    """A callback of a timer that raises is a mistake in candil, and everything is cancelled."""
-    ends: list[object] = []
-
-    async def block() -> None:
-        async with candil.open_node(log=False) as node:
-            candil.spawn(wait_for_ever)
-            await wait_all_tasks_blocked()
-            node.timers.call_later(0, lambda: ends[0])  # type: ignore[arg-type,return-value]
-            await trio.sleep_forever()
-
-    with trio.fail_after(5), pytest.raises(ExceptionGroup) as raised:
-        await block()
-    assert raised.group_contains(IndexError)
-
-
-# --- the root
-
-
-async def test_a_block_that_traps_exits_ends_with_its_root_all_the_same() -> None:
-    """There would be nothing left to run for."""
-
-    async def block() -> None:
-        async with candil.open_supervisor(
-            [candil.child_spec(leave, "boom")], max_restarts=0, log=False
-        ):
-            candil.trap_exit(True)
-            await trio.sleep_forever()
-
-    with trio.fail_after(20), pytest.raises(candil.RestartIntensityExceeded):
-        await block()
-
-
-async def test_servers_that_trap_and_have_no_parent_terminate_when_the_block_is_left() -> None:
-    """The block speaks for the parent that they do not have."""
-    log = []
-
-    class Traps(candil.GenServer):
-        def init(self) -> None:
-            candil.trap_exit(True)
-
-        def terminate(self, reason: candil.ExitReason) -> None:
-            log.append(reason)
-
-    async with candil.open_node():
-        await candil.start(Traps)
-        with trio.fail_after(20):
-            await trio.lowlevel.checkpoint()
-
-    assert [Shutdown()] == log
-
-
-async def test_supervisors_that_have_no_parent_stop_their_children_in_their_own_order() -> None:
-    """The block does not go over their heads."""
-    log = []
-
-    class Traps(candil.GenServer):
-        def __init__(self, name: str) -> None:
-            self.name = name
-
-        def init(self) -> None:
-            candil.trap_exit(True)
-
-        async def terminate(self, reason: candil.ExitReason) -> None:
-            await trio.lowlevel.checkpoint()
-            log.append(self.name)
-
-    names = ["a", "b", "c"]
-    async with candil.open_node():
-        children = [candil.child_spec(Traps, name, id=name) for name in names]
-        await candil.start(candil.supervisor_spec(children))
-
-    assert names[::-1] == log
-
-
-# --- Ctrl-C under a plain trio.run
-
-
-def test_a_ctrl_c_while_the_block_is_left_kills_what_still_runs() -> None:
-    """Nobody has to wait for a process that ignores its shutdown."""
-    left = threading.Event()
-
-    def interrupt() -> None:
-        left.wait(5)
-        time.sleep(0.05)  # until the loop waits
-        os.kill(os.getpid(), signal.SIGINT)
-
-    async def main() -> None:
-        async with candil.open_node(log=False):
-            candil.spawn(trap, candil.self())
-            await wait_all_tasks_blocked()
-            left.set()
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    started = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        trio.run(main)
-    thread.join()
-
-    assert time.monotonic() - started < _node.CLOSE_SECONDS

@@ -9,23 +9,8 @@ import trio.lowlevel
 
 import candil
 
-from .workers import (
-    Boom,
-    Journal,
-    Worker,
-    end,
-    is_gone,
-    kill,
-    pid_of,
-    worker,
-    workers,
-)
-
-
-def opened(specs, **options):
-    """Open a tree without a log."""
-    return candil.open_supervisor(specs, log=False, **options)
-
+from .bodies import leave
+from .workers import Boom, Journal, Worker, end, is_gone, kill, opened, pid_of, worker, workers
 
 # --- the root ends by itself ----------------------------------------------------------------------
 
@@ -119,36 +104,28 @@ async def test_a_root_that_is_killed_leaves_as_process_terminated():
     assert is_gone(child)
 
 
-@pytest.mark.parametrize("reason", ["boom", "shutdown", ("shutdown", "x")], ids=str)
-async def test_what_ends_the_block_itself_leaves_as_process_terminated(reason):
-    """By a signal of a child, of anybody at all; and the tree stops in order."""
+async def test_a_block_that_is_ended_by_exit_stops_its_tree_in_order():
+    """Whoever sent the signal."""
     journal = Journal()
-
-    async def signals(block):
-        candil.exit_nowait(block, reason)
-
     with pytest.raises(candil.ProcessTerminated) as caught:
         async with opened(workers("ab", journal)):
-            candil.spawn(signals, candil.self())
+            candil.spawn(candil.exit, candil.self(), "boom")
             await trio.sleep_forever()
 
-    assert caught.value.reason == candil.as_exit_reason(reason)
+    assert caught.value.reason == candil.Exit("boom")
     assert journal[2:] == ["terminate b shutdown", "terminate a shutdown"]
 
 
-async def test_a_block_that_traps_exits_is_told_by_a_message_and_cancelled_by_its_root():
-    """The root is what the block is there for."""
-    async with opened(workers("a", Journal()), max_restarts=5) as sup:
-        candil.trap_exit(True)
+async def test_a_block_that_traps_exits_ends_with_its_root_all_the_same():
+    """There would be nothing left to run for."""
 
-        async def linked(block):
-            candil.link(block)
-            raise candil.ProcessExit("boom")
+    async def block():
+        async with opened([candil.child_spec(leave, "boom")], max_restarts=0):
+            candil.trap_exit(True)
+            await trio.sleep_forever()
 
-        candil.spawn(linked, candil.self())
-        signal = await candil.receive(candil.ExitSignal)
-        assert signal.reason == candil.Exit("boom")
-        assert candil.is_alive(sup)
+    with trio.fail_after(20), pytest.raises(candil.RestartIntensityExceeded):
+        await block()
 
 
 # --- Ctrl-C ---------------------------------------------------------------------------------------

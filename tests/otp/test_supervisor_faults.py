@@ -14,17 +14,13 @@ from .workers import (
     end,
     is_gone,
     kill,
+    opened,
     pid_of,
     settle,
     shown,
     worker,
     workers,
 )
-
-
-def opened(specs, **options):
-    """Open a tree without a log."""
-    return candil.open_supervisor(specs, log=False, **options)
 
 
 async def test_names_are_free_after_a_failed_start():

@@ -1,5 +1,6 @@
 """A worker that writes down what happens to it, and a few ways to look at its supervisor."""
 
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import trio
@@ -108,6 +109,13 @@ def worker(
 def workers(labels: str, journal: Journal, **options: Any) -> list[candil.ChildSpec[Worker]]:
     """Give one worker for each letter."""
     return [worker(label, journal, **options) for label in labels]
+
+
+def opened(
+    specs: candil.SupervisorSpec | list[Any], **options: Any
+) -> AbstractAsyncContextManager[candil.Server[candil.Supervisor]]:
+    """Open a tree without a log."""
+    return candil.open_supervisor(specs, log=False, **options)
 
 
 settle = wait_all_tasks_blocked
