@@ -8,10 +8,9 @@ from hypothesis import given, strategies as st
 
 import candil
 from candil.otp._log import BURST, PER_SECOND, Allowance, EventLog
-from tests.otp.bodies import crash, do_nothing, end_of, leave
+from tests.otp.bodies import BOOM, crash, do_nothing, end_of, leave
 
 PID = candil.Pid("local", 1, 7, "worker")
-BOOM = candil.Exit("boom")
 
 
 @pytest.mark.parametrize(

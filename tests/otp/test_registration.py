@@ -9,7 +9,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 import candil
-from candil import RegistrationError
+from candil import Down, ExitSignal, RegistrationError
 from tests.otp.bodies import do_nothing, end_of, wait_for_ever
 
 
@@ -159,6 +159,32 @@ async def test_a_name_is_held_until_the_process_has_really_ended() -> None:
         done.set()
         await end_of(pid)
         candil.spawn(wait_for_ever, name="worker")
+
+
+@pytest.mark.parametrize("told_by", ["monitor", "link", "event"])
+async def test_a_name_is_free_before_anybody_learns_of_the_death(told_by: str) -> None:
+    """So a restart never finds its own name taken."""
+    seen: list[object] = []
+
+    def look(event: object) -> None:
+        if isinstance(event, candil.ProcessExited):
+            seen.append(candil.whereis("worker"))
+
+    async with candil.open_node():
+        candil.trap_exit(True)
+        spawn = candil.spawn_link if told_by == "link" else candil.spawn
+        pid = spawn(wait_for_ever, name="worker")
+        with candil.subscribe(look):
+            if told_by == "monitor":
+                candil.monitor(pid)
+            candil.exit_nowait(pid, "boom")
+            if told_by == "event":
+                await wait_all_tasks_blocked()
+            else:
+                await candil.receive((Down, ExitSignal))
+
+        assert [None] == seen
+        candil.register("worker", candil.spawn(wait_for_ever))
 
 
 async def test_all_names_are_free_after_a_death() -> None:

@@ -1,4 +1,4 @@
-"""exit, exit_nowait, trap_exit and their neighbours as a program uses them."""
+"""exit, exit_nowait and trap_exit as a program uses them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import candil
 from candil import Down, Exit, ExitSignal, Killed, NoProc
 from candil.otp._runtime import current_process
-from tests.otp.bodies import do_nothing, end_of, leave, trap, wait_for_ever
+from tests.otp.bodies import end_of, trap, wait_for_ever
 
 
 async def test_trap_exit_gives_what_it_was_before() -> None:
@@ -38,25 +38,6 @@ async def test_what_needs_a_process_says_so_in_a_task_that_is_none(name: str, ac
     """The error names the function and where to call it."""
     with pytest.raises(RuntimeError, match=rf"candil\.{name}\(\) needs a process.*open_node"):
         act()
-
-
-@pytest.mark.parametrize("function", [candil.link, candil.unlink])
-@pytest.mark.parametrize("wrong", [None, "worker", candil.Name("worker")], ids=repr)
-async def test_only_a_pid_can_be_linked(function: Any, wrong: Any) -> None:
-    """The error says how to find the pid of a name."""
-    async with candil.open_node():
-        with pytest.raises(
-            TypeError, match=rf"^{function.__name__} takes the pid.*whereis\(name\)"
-        ):
-            function(wrong)
-
-
-async def test_what_whereis_did_not_find_cannot_be_monitored() -> None:
-    """Its Down could name nobody; a name can be monitored, also one that nobody holds."""
-    nobody: Any = candil.whereis("nobody")
-    async with candil.open_node():
-        with pytest.raises(TypeError, match="got None, which whereis gives"):
-            candil.monitor(nobody)
 
 
 async def test_exit_returns_when_the_target_has_ended() -> None:
@@ -305,88 +286,3 @@ async def test_exit_returns_when_the_supervisor_gives_up() -> None:
 
     with trio.fail_after(20), pytest.raises(candil.RestartIntensityExceeded):
         await block()
-
-
-async def test_a_demonitor_of_an_unknown_reference_is_harmless() -> None:
-    """It may have been delivered or undone already."""
-    async with candil.open_node():
-        candil.demonitor(candil.Ref(0))
-        candil.demonitor(candil.Ref(0), flush=True)
-
-
-async def test_a_demonitor_leaves_nothing_at_the_watched_process() -> None:
-    """Nor at the watcher."""
-    async with candil.open_node():
-        pid = candil.spawn(wait_for_ever)
-        ref = candil.monitor(pid)
-
-        assert (candil.self(),) == candil.process_info(pid).monitored_by
-        candil.demonitor(ref)
-        assert () == candil.process_info(pid).monitored_by
-        assert () == candil.process_info(candil.self()).monitors
-
-
-async def test_a_watcher_that_ends_leaves_nothing_at_the_watched_process() -> None:
-    """A server that is asked a million times has no million watchers."""
-    async with candil.open_node():
-        watched = candil.spawn(wait_for_ever)
-
-        async def watches() -> None:
-            candil.monitor(watched)
-
-        await end_of(candil.spawn(watches))
-
-        assert () == candil.process_info(watched).monitored_by
-
-
-async def test_a_signal_in_flight_does_not_reach_a_process_that_unlinks_in_time() -> None:
-    """Signals take effect at once, so there is no flight."""
-
-    async def unlinks(other: candil.Pid[Any]) -> None:
-        candil.link(other)
-        candil.unlink(other)
-        candil.exit_nowait(other, "boom")
-        await trio.sleep_forever()
-
-    async with candil.open_node():
-        other = candil.spawn(wait_for_ever)
-        pid = candil.spawn(unlinks, other)
-        await end_of(other)
-        await wait_all_tasks_blocked()
-
-        assert candil.is_alive(pid)
-
-
-async def test_flushing_a_down_does_not_hide_messages_from_another_receive() -> None:
-    """A receive that waits in another task of the process still sees what comes next."""
-    async with candil.open_node():
-        pid, ref = candil.spawn_monitor(leave, "boom")
-        candil.send(candil.self(), "first")
-        await wait_all_tasks_blocked()
-        got = []
-
-        async def receives() -> None:
-            got.append(await candil.receive(int))
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(receives)
-            await wait_all_tasks_blocked()
-            candil.demonitor(ref, flush=True)
-            candil.send(candil.self(), 7)
-            with trio.move_on_after(1, shield=True):
-                await wait_all_tasks_blocked()
-            nursery.cancel_scope.cancel()
-
-        assert [7] == got
-        assert "first" == await candil.receive()
-        assert not candil.is_alive(pid)
-
-
-async def test_down_and_exit_signal_are_values() -> None:
-    """A test can compare them whole."""
-    async with candil.open_node():
-        pid = candil.spawn(do_nothing)
-        ref = candil.monitor(pid)
-
-        assert Down(ref, pid, candil.Normal()) == await candil.receive()
-        assert Down(ref, pid, candil.Normal()) != Down(candil.Ref(1), pid, candil.Normal())

@@ -1,0 +1,166 @@
+"""Messages that are sent later: once, or at intervals, until they are called off."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+import candil
+from tests.otp.bodies import do_nothing, wait_for_ever
+
+
+async def test_send_after_sends_at_its_time(autojump_clock: MockClock) -> None:
+    """Seconds, on trio's clock."""
+    async with candil.open_node():
+        started = trio.current_time()
+        candil.send_after(candil.self(), "second", 2.5)
+        candil.send_after(candil.self(), "first", 1)
+
+        assert "first" == await candil.receive()
+        assert 1 == pytest.approx(trio.current_time() - started)
+        assert "second" == await candil.receive()
+        assert 2.5 == pytest.approx(trio.current_time() - started)
+
+
+async def test_a_name_is_looked_up_when_the_time_comes(autojump_clock: MockClock) -> None:
+    """So a timer follows a restarted process."""
+    async with candil.open_node():
+        candil.send_after("worker", "tick", 1)
+        candil.register("worker", candil.self())
+
+        assert "tick" == await candil.receive()
+
+
+async def test_a_timer_for_nobody_is_dropped(autojump_clock: MockClock) -> None:
+    """Neither a dead pid nor an unknown name is an error by then."""
+    async with candil.open_node():
+        pid = candil.spawn(do_nothing)
+        candil.send_after(pid, "tick", 1)
+        candil.send_after("nobody", "tick", 1)
+        await trio.sleep(2)
+
+
+async def test_a_cancelled_timer_sends_nothing_and_tells_what_was_left(
+    autojump_clock: MockClock,
+) -> None:
+    """And a second time there is nothing to cancel."""
+    async with candil.open_node():
+        ref = candil.send_after(candil.self(), "tick", 5)
+        await trio.sleep(2)
+
+        assert 3 == pytest.approx(candil.cancel_timer(ref))
+        assert candil.cancel_timer(ref) is None
+        await trio.sleep(10)
+        assert 0 == candil.process_info(candil.self()).message_queue_len
+
+
+async def test_a_timer_that_has_fired_cannot_be_cancelled(autojump_clock: MockClock) -> None:
+    """Its message stays in the mailbox."""
+    async with candil.open_node():
+        ref = candil.send_after(candil.self(), "tick", 1)
+        await trio.sleep(2)
+
+        assert candil.cancel_timer(ref) is None
+        assert "tick" == await candil.receive(timeout=0)
+
+
+async def test_an_interval_sends_until_it_is_cancelled(autojump_clock: MockClock) -> None:
+    """The first one interval from now, then one each."""
+    async with candil.open_node():
+        started = trio.current_time()
+        ref = candil.start_interval(candil.self(), "tick", 2)
+        times = []
+        for _ in range(3):
+            await candil.receive()
+            times.append(trio.current_time() - started)
+
+        assert [2, 4, 6] == pytest.approx(times)
+        await trio.sleep(0.5)
+        assert 1.5 == pytest.approx(candil.cancel_timer(ref))
+        await trio.sleep(10)
+        assert 0 == candil.process_info(candil.self()).message_queue_len
+
+
+async def test_an_interval_to_a_pid_ends_with_its_process(autojump_clock: MockClock) -> None:
+    """A pid never comes back."""
+    async with candil.open_node() as node:
+        pid = candil.spawn(wait_for_ever)
+        ref = candil.start_interval(pid, "tick", 1)
+        await trio.sleep(1.5)
+        await candil.exit(pid, "boom")
+        await trio.sleep(1)
+
+        assert candil.cancel_timer(ref) is None
+        assert not any(timer.callback for timer in node.timers._heap if timer.deadline < 100)
+
+
+async def test_an_interval_to_a_name_outlives_its_holder(autojump_clock: MockClock) -> None:
+    """The next holder gets its ticks."""
+    async with candil.open_node():
+        candil.start_interval("worker", "tick", 1)
+        await trio.sleep(2.5)
+        candil.register("worker", candil.self())
+
+        assert "tick" == await candil.receive(timeout=0.6)
+
+
+async def test_an_interval_below_the_clocks_resolution_does_not_stop_the_world(
+    autojump_clock: MockClock,
+) -> None:
+    """Everybody else still gets a turn between two ticks."""
+    async with candil.open_node(log=False):
+        ref = candil.start_interval(candil.self(), "tick", 1e-20)
+        for _ in range(10):
+            assert "tick" == await candil.receive()
+        candil.cancel_timer(ref)
+
+
+@pytest.mark.parametrize("wrong", [None, "tick"])
+async def test_only_a_timer_can_be_cancelled(wrong: Any) -> None:
+    """The error says where one comes from."""
+    with pytest.raises(TypeError, match="cancel_timer takes what send_after or start_interval"):
+        candil.cancel_timer(wrong)
+
+
+async def test_a_timer_says_for_whom_it_is_and_not_what_it_sends() -> None:
+    """Nor the whole heap of timers that it is in."""
+    async with candil.open_node():
+        own = candil.self()
+        assert repr(candil.send_after(own, "secret", 5)) == f"<TimerRef to {own!r}>"
+        interval = candil.start_interval("worker", "secret", 0.5)
+        assert repr(interval) == "<TimerRef to 'worker', every 0.5 s>"
+
+
+@pytest.mark.parametrize("seconds", [-1, math.inf, math.nan, None, "5"])
+async def test_a_timer_needs_a_finite_time_to_come(seconds: Any) -> None:
+    """What would never fire is a mistake."""
+    async with candil.open_node():
+        with pytest.raises(ValueError, match="finite number of seconds"):
+            candil.send_after(candil.self(), "tick", seconds)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, math.inf, math.nan, None])
+async def test_an_interval_needs_a_finite_length(seconds: Any) -> None:
+    """One of zero would never end."""
+    async with candil.open_node():
+        with pytest.raises(ValueError, match="seconds"):
+            candil.start_interval(candil.self(), "tick", seconds)
+
+
+@pytest.mark.parametrize("timer", [candil.send_after, candil.start_interval])
+async def test_a_timer_for_what_is_no_name_is_refused_when_it_is_made(timer: Any) -> None:
+    """Raised later, it would hit everybody's timers."""
+    async with candil.open_node():
+        for wrong in (7, None, candil.Via("workers", [])):
+            with pytest.raises(TypeError):
+                timer(wrong, "tick", 1)
+
+
+async def test_a_timer_outside_every_tree_is_refused() -> None:
+    """Nobody would be there to fire it."""
+    with pytest.raises(RuntimeError, match="no tree is open"):
+        candil.send_after("worker", "tick", 1)
