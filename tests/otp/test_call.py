@@ -222,6 +222,22 @@ async def test_casts_are_handled_in_the_order_they_were_sent() -> None:
         assert ask.instance.log == [("note", 1), ("cast", ("other", 2)), ("note", 3), ("note", 4)]
 
 
+async def test_arguments_of_a_cast_that_no_handler_takes_are_not_lost_in_silence():
+    """Only a handler of that name could take them; ``handle_cast`` gets the bare message."""
+
+    class Taking(candil.GenServer):
+        def handle_cast(self, message: object) -> None:
+            raise AssertionError(message)
+
+    async with candil.open_node(log=False):
+        pid = await candil.start(Taking)
+        ref = candil.monitor(pid)
+        candil.cast(pid, "note", 1)
+        down = await candil.receive(candil.Down)
+        assert down.ref is ref
+        assert isinstance(down.reason.exception, candil.UndefinedCallback)
+
+
 # --- cost
 
 

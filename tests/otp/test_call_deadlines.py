@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import math
-import weakref
 from typing import Any
 
 import pytest
@@ -157,27 +155,3 @@ async def test_a_call_for_what_is_no_time_is_a_value_error(timeout: Any) -> None
             Bench.echo.within(timeout)
         assert ask.instance.log == []
         assert await candil.call(ask.pid, "echo", 1, timeout=5) == 1
-
-
-async def test_answered_calls_are_soon_forgotten(autojump_clock: trio.testing.MockClock) -> None:
-    """
-    Few of the answered calls are kept until later ones sweep them, and none beyond its deadline.
-    """
-
-    class Cargo:
-        """What a call carries."""
-
-    async def carry() -> weakref.ref[Cargo]:
-        cargo = Cargo()
-        await AsyncBench.act(ask.pid, lambda _: cargo)
-        return weakref.ref(cargo)
-
-    async with candil.open_node(log=False):
-        ask = await bench("async")
-        carried = [await carry() for _ in range(2000)]
-        gc.collect()
-        assert sum(cargo() is not None for cargo in carried) <= 300
-        await trio.sleep(6)
-        await AsyncBench.echo(ask.pid)  # a server holds on to its last message until the next
-        gc.collect()
-        assert sum(cargo() is not None for cargo in carried) == 0

@@ -238,6 +238,60 @@ async def test_a_crash_in_place_leaves_the_caller_as_it_was() -> None:
         assert candil.is_alive(candil.self())
 
 
+async def test_who_called_a_server_that_was_shut_down_ends_in_order_too():
+    """OTP: the caller exits with ``{shutdown, {gen_server, call, ...}}``: no transient restarts."""
+    starts = []
+
+    class Server(candil.GenServer):
+        @candil.handle_call
+        async def wait(self) -> None:
+            await trio.sleep_forever()
+
+    async def client():
+        starts.append(candil.self())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(Server.wait, "server")
+
+    async with candil.open_supervisor(
+        [
+            candil.child_spec(Server, name="server", restart="temporary"),
+            candil.child_spec(client, id="client", restart="transient"),
+        ],
+        log=False,
+    ) as sup:
+        await trio.testing.wait_all_tasks_blocked()
+        ref = candil.monitor(starts[0])
+        await candil.exit("server", "shutdown")
+        down = await candil.receive(candil.Down)
+        assert down.ref is ref
+        assert down.reason == candil.Shutdown(("call", "server", "wait"))
+        assert isinstance(down.reason.cause, candil.ServerExited)
+        await trio.testing.wait_all_tasks_blocked()
+        assert [info.child for info in await candil.which_children(sup)] == [None]
+    assert len(starts) == 1
+
+
+@pytest.mark.parametrize("reason", ["normal", "boom", ("shutdown", "x")])
+async def test_who_called_a_server_that_ended_otherwise_crashes(reason):
+    """OTP: ``{Reason, {gen_server, call, ...}}`` is an orderly end for the bare shutdown only."""
+
+    class Server(candil.GenServer):
+        @candil.handle_call
+        async def end(self) -> candil.Deferred[None]:
+            candil.stop(candil.as_exit_reason(reason))
+            return candil.Deferred()
+
+    async def client(server):
+        await Server.end(server)
+
+    async with candil.open_node(log=False):
+        server = await candil.start(Server)
+        candil.spawn_monitor(client, server)
+        down = await candil.receive(candil.Down)
+    assert isinstance(down.reason, candil.Crashed)
+    assert isinstance(down.reason.exception, candil.ServerExited)
+
+
 async def wreck(pid: candil.Pid[Any], random: Random) -> None:
     """Do something to a server that its callers will notice."""
     match random.choice(["kill", "boom", "stop", "suspend", "reply", "crash"]):

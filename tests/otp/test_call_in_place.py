@@ -49,9 +49,16 @@ async def test_a_process_spawned_by_a_handler_in_place_is_the_servers_child() ->
         assert (info.parent, info.links) == (ask.pid, (ask.pid,))
 
 
+class Odd(BaseException):
+    """No ``Exception``."""
+
+
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "error", [ValueError("boom"), Odd(), GeneratorExit(), SystemExit(1)], ids=repr
+)
 async def test_a_crashing_handler_runs_terminate_and_takes_down_links_however_it_runs(
-    way: str,
+    error: BaseException, way: str
 ) -> None:
     """
     The crash is the server's: terminate gets the reason, links get the signal, the caller only its
@@ -62,7 +69,8 @@ async def test_a_crashing_handler_runs_terminate_and_takes_down_links_however_it
         ask = await bench(way, link=True)
         pid = ask.pid
         with pytest.raises(candil.ServerExited) as caught:
-            await candil.call(pid, "act", lambda _: raise_(ValueError("boom")))
+            await candil.call(pid, "act", lambda _: raise_(error))
+        assert caught.value.reason == candil.Crashed(error)
         assert ask.instance.log[-1] == ("terminate", caught.value.reason)
         assert await candil.receive(candil.ExitSignal) == candil.ExitSignal(
             pid, caught.value.reason

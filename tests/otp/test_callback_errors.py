@@ -40,10 +40,14 @@ async def test_a_value_where_none_is_due_crashes_the_server(callback: str, act: 
 
 
 @every_callback
-@pytest.mark.parametrize("error", [ValueError("x"), ExceptionGroup("two", [OSError(), KeyError()])])
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("x"), GeneratorExit(), ExceptionGroup("two", [OSError(), KeyError()])],
+    ids=repr,
+)
 @pytest.mark.parametrize("kind", [Diary, Trapper])
 async def test_what_a_callback_raises_is_the_servers_end(
-    kind: type[Diary], error: Exception, act: Any
+    kind: type[Diary], error: BaseException, act: Any
 ) -> None:
     """The very exception, in terminate and in the exit reason; what is queued is never handled."""
     log: list[Any] = []
@@ -124,20 +128,6 @@ async def test_a_cancelled_that_a_handler_stored_is_a_crash(way: str) -> None:
         assert log == [("terminate", reason)]
 
 
-@pytest.mark.parametrize("way", ["message", "async"])
-async def test_a_generator_exit_in_a_handler_ends_only_its_server(way: str) -> None:
-    """The interpreter's own signal to coroutines is a crash here, of which everybody learns."""
-    error = GeneratorExit()
-    async with candil.open_node(log=False):
-        pid, _ = await candil.start_monitor(Diary)
-        if way == "message":
-            candil.send(pid, lambda: raise_(error))
-        else:
-            with pytest.raises(candil.ServerExited):
-                await Diary.act(pid, lambda: raise_(error))
-        assert (await candil.receive(candil.Down)).reason == candil.Crashed(error)
-
-
 async def test_a_cancelled_in_a_group_is_a_crash_with_that_group() -> None:
     """A stored Cancelled among other errors is no cancellation either."""
     log: list[Any] = []
@@ -179,3 +169,33 @@ async def test_keyboard_interrupt_in_a_handler_ends_the_block_with_it(way: str) 
     with pytest.raises(KeyboardInterrupt):
         await block()
     assert [what for what, _ in log] == ["terminate"]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0])
+async def test_a_server_that_ctrl_c_finds_at_work_cleans_up_too(seconds, autojump_clock):
+    """It is the one that has something to save; then everything stops in order."""
+    log = []
+
+    class Working(candil.GenServer):
+        def init(self) -> None:
+            candil.trap_exit(True)
+
+        @candil.handle_cast
+        def work(self) -> None:
+            raise KeyboardInterrupt
+
+        async def terminate(self, reason: candil.ExitReason) -> None:
+            crashed = isinstance(reason, candil.Crashed)
+            await trio.sleep(seconds if crashed else 0)
+            log.append(type(reason).__name__)
+
+    with pytest.raises(KeyboardInterrupt):
+        async with candil.open_supervisor(
+            [candil.child_spec(Working, id=number) for number in range(3)], log=False
+        ) as sup:
+            children = await candil.which_children(sup)
+            Working.work(children[-1].child)  # the first to start is the last to be stopped
+            await trio.sleep_forever()
+
+    assert sorted(log) == ["Crashed", "Shutdown", "Shutdown"]
+    assert trio.current_time() <= 3 * seconds + 1

@@ -174,6 +174,31 @@ async def test_exit_kill_is_seen_as_killed() -> None:
         assert Killed() == await end_of(pid)
 
 
+@pytest.mark.parametrize(
+    ("reasons", "ended"),
+    [(["normal"], candil.Normal()), (["boom"], candil.Exit("boom")), (["a", "b"], None)],
+)
+async def test_the_exit_of_a_task_of_a_process_is_the_exit_of_the_process(reasons, ended):
+    """If it is the only one: its nursery puts it into a group, which is no reason of its own."""
+
+    async def leave(reason):
+        raise candil.ProcessExit(reason)
+
+    async def body():
+        async with trio.open_nursery() as outer, trio.open_nursery() as nursery:
+            outer.start_soon(trio.lowlevel.checkpoint)
+            for reason in reasons:
+                nursery.start_soon(leave, reason)
+
+    async with candil.open_node(log=False):
+        candil.spawn_monitor(body)
+        down = await candil.receive(candil.Down)
+    if ended is None:
+        assert isinstance(down.reason, candil.Crashed)
+    else:
+        assert down.reason == ended
+
+
 # --- how a process ends
 
 

@@ -224,6 +224,21 @@ async def test_stop_of_what_is_neither_server_nor_reason_says_what_it_takes(targ
         candil.stop(target)
 
 
+async def test_stop_within_a_callback_tells_how_it_speaks_of_a_name():
+    """``candil.stop("boom")`` without ``await`` would do nothing at all."""
+
+    class Confused(candil.GenServer):
+        @candil.handle_call
+        def end(self) -> None:
+            candil.stop("boom")
+
+    async with candil.open_node(log=False):
+        with pytest.raises(candil.ServerExited) as raised:
+            await Confused.end(await candil.start(Confused))
+        (note,) = raised.value.__cause__.__notes__
+        assert "candil.stop(candil.as_exit_reason('boom'))" in note
+
+
 # --- how long
 
 

@@ -95,6 +95,24 @@ async def test_what_terminate_raises_replaces_the_reason(
         assert (await candil.receive(candil.Down)).reason == expected
 
 
+async def test_an_error_in_terminate_does_not_hide_the_crash_before_it():
+    """OTP ends with the new reason; the old one is its context."""
+
+    class Twice(candil.GenServer):
+        @candil.handle_call
+        def fail(self) -> None:
+            raise ValueError("first")
+
+        def terminate(self, reason: candil.ExitReason) -> None:
+            raise TypeError("second")
+
+    async with candil.open_node(log=False):
+        with pytest.raises(candil.ServerExited) as raised:
+            await Twice.fail(await candil.start(Twice))
+    assert isinstance(raised.value.__cause__, TypeError)
+    assert isinstance(raised.value.__cause__.__context__, ValueError)
+
+
 @pytest.mark.parametrize("way", ["in place", "mailbox", "async", "callback"])
 @pytest.mark.parametrize("fails", [False, True])
 async def test_the_caller_of_a_call_that_stops_gets_its_reply_after_terminate(
