@@ -44,6 +44,29 @@ async def trap(tell: candil.Pid[Any]) -> None:
         candil.send(tell, await candil.receive())
 
 
+async def be_linked(other: candil.Pid[Any]) -> None:
+    """Link to another, and live until a signal comes."""
+    candil.link(other)
+    await trio.sleep_forever()
+
+
+async def linger(done: trio.Event) -> None:
+    """Heed no signal until something is done."""
+    with trio.CancelScope(shield=True):
+        await done.wait()
+
+
+async def clean_up(log: list[str], word: str = "clean") -> None:
+    """Take a few checkpoints, when a signal has come, before saying a word."""
+    try:
+        await trio.sleep_forever()
+    finally:
+        with trio.CancelScope(shield=True):
+            for _ in range(5):
+                await trio.lowlevel.checkpoint()
+        log.append(word)
+
+
 async def end_of(pid: candil.Pid[Any]) -> candil.ExitReason:
     """Wait until a process has ended, and give its reason. It must not have ended already."""
     ref = candil.monitor(pid)

@@ -14,7 +14,7 @@ import trio.testing
 import candil
 from candil import sys
 from tests.otp.bench import WAYS, AsyncBench, Bench, Outcome, bench, own_record
-from tests.otp.bodies import BOOM, raise_
+from tests.otp.bodies import BOOM, linger, raise_
 
 ENDS: dict[str, tuple[Any, Any]] = {
     "stops normal": (lambda _: candil.stop() or candil.NO_REPLY, candil.Normal()),
@@ -127,31 +127,35 @@ async def test_a_crash_reaches_every_waiting_caller_chained_to_its_exception() -
         assert isinstance(errors[0] and errors[0].__cause__, AttributeError)
 
 
-async def test_a_caller_is_told_even_if_the_killed_handler_ignores_its_cancellation(
+class Stubborn(candil.GenServer):
+    """Heeds no signal while it works."""
+
+    @candil.handle_call
+    async def work(self, done: trio.Event) -> str:
+        await linger(done)
+        return "too late"
+
+
+async def test_callers_are_told_even_if_the_killed_handler_ignores_its_cancellation(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """
-    When a killed process is given up after half a second, its caller is not left waiting for ever.
+    When a killed process is given up after half a second, neither who is being served nor who
+    stands in the queue is left waiting for ever.
     """
-
-    class Deaf(candil.GenServer):
-        @candil.handle_call
-        async def listen(self, until: trio.Event) -> str:
-            with trio.CancelScope(shield=True):
-                await until.wait()
-            return "never heard"
-
     async with candil.open_node(log=False):
-        pid = await candil.start(Deaf)
-        release = trio.Event()
-        outcome = Outcome()
+        pid = await candil.start(Stubborn)
+        done = trio.Event()
+        outcomes = [Outcome(), Outcome()]
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(outcome.of, Deaf.listen.within(math.inf), pid, release)
+            for outcome in outcomes:
+                nursery.start_soon(outcome.of, Stubborn.work.within(math.inf), pid, done)
             await trio.testing.wait_all_tasks_blocked()
             candil.exit_nowait(pid, "kill")
-        release.set()
-        assert outcome.error is not None
-        assert outcome.error.reason == candil.Killed()
+        done.set()
+        for outcome in outcomes:
+            assert outcome.error is not None
+            assert outcome.error.reason == candil.Killed()
 
 
 async def test_a_value_returned_after_the_signal_that_ends_the_server_is_no_answer() -> None:
@@ -159,23 +163,15 @@ async def test_a_value_returned_after_the_signal_that_ends_the_server_is_no_answ
     A process that was told to end says nothing more, though its handler was shielded long enough to
     return.
     """
-
-    class Stubborn(candil.GenServer):
-        @candil.handle_call
-        async def work(self, go: trio.Event) -> str:
-            with trio.CancelScope(shield=True):
-                await go.wait()
-            return "done"
-
     async with candil.open_node(log=False):
         pid = await candil.start(Stubborn)
-        go = trio.Event()
+        done = trio.Event()
         outcome = Outcome()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(outcome.of, Stubborn.work, pid, go)
+            nursery.start_soon(outcome.of, Stubborn.work, pid, done)
             await trio.testing.wait_all_tasks_blocked()
             candil.exit_nowait(pid, "boom")
-            go.set()
+            done.set()
         assert outcome.error is not None
         assert outcome.error.reason == BOOM
 

@@ -8,7 +8,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import candil
 from candil import Crashed, Down, Exit, ExitSignal, Killed, NoProc, Normal, Shutdown
-from tests.otp.bodies import crash, do_nothing, end_of, leave, trap, wait_for_ever
+from tests.otp.bodies import be_linked, crash, do_nothing, end_of, leave, trap, wait_for_ever
 
 # --- signals
 
@@ -95,11 +95,7 @@ async def test_killed_of_a_linked_process_ends_one_that_does_not_trap_with_kille
     async with candil.open_node():
         first = candil.spawn(wait_for_ever)
 
-        async def linked() -> None:
-            candil.link(first)
-            await trio.sleep_forever()
-
-        second = candil.spawn(linked)
+        second = candil.spawn(be_linked, first)
         await wait_all_tasks_blocked()
         candil.exit_nowait(first, "kill")
 
@@ -339,11 +335,7 @@ async def test_links_of_a_process_that_is_ending_do_not_reach_it_again() -> None
     async with candil.open_node():
         one = candil.spawn(wait_for_ever)
 
-        async def linked() -> None:
-            candil.link(one)
-            await trio.sleep_forever()
-
-        two = candil.spawn(linked)
+        two = candil.spawn(be_linked, one)
         await wait_all_tasks_blocked()
         refs = {candil.monitor(one): Exit("one"), candil.monitor(two): Exit("two")}
         candil.exit_nowait(one, "one")

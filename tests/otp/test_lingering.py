@@ -9,7 +9,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import candil
 from candil import Exit, Shutdown
 from candil.otp import _node
-from tests.otp.bodies import do_nothing, noted_ends, wait_for_ever
+from tests.otp.bodies import do_nothing, linger, noted_ends, wait_for_ever
 
 
 async def test_a_killed_process_that_does_not_end_is_given_up_for_dead(
@@ -19,13 +19,9 @@ async def test_a_killed_process_that_does_not_end_is_given_up_for_dead(
     events: list[object] = []
     done = trio.Event()
 
-    async def stubborn() -> None:
-        with trio.CancelScope(shield=True):
-            await done.wait()
-
     with candil.subscribe(events.append):
         async with candil.open_node(log=False) as node:
-            pid = candil.spawn(stubborn, name="stubborn")
+            pid = candil.spawn(linger, done, name="stubborn")
             await wait_all_tasks_blocked()
             started = trio.current_time()
             ref = candil.monitor(pid)
@@ -76,38 +72,6 @@ async def test_a_process_that_takes_long_to_clean_up_is_reported_and_waited_for(
         report.abandoned,
     )
     assert "await trio.sleep(3)" in report.stack
-
-
-async def test_calls_to_a_process_that_is_given_up_get_its_reason(
-    autojump_clock: MockClock,
-) -> None:
-    """The one in progress as well as those that wait behind it."""
-    done = trio.Event()
-
-    class Stubborn(candil.GenServer):
-        @candil.handle_call
-        async def ask(self) -> str:
-            with trio.CancelScope(shield=True):
-                await done.wait()
-            return "too late"
-
-    ends: list[object] = []
-
-    async def asks(pid: candil.Pid[Stubborn]) -> None:
-        try:
-            await candil.call(pid, "ask", timeout=60)
-        except candil.ServerExited as error:
-            ends.append(error.reason)
-
-    async with candil.open_node(log=False):
-        pid = await candil.start(Stubborn)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(asks, pid)
-            nursery.start_soon(asks, pid)
-            await wait_all_tasks_blocked()
-            candil.exit_nowait(pid, "kill")
-        assert [candil.Killed()] * 2 == ends
-        done.set()
 
 
 async def test_a_body_that_lingers_after_its_signal_is_reported_without_a_stack(
@@ -182,17 +146,13 @@ async def test_a_program_may_choose_to_leave_without_a_task_that_will_not_end(
     done = trio.Event()
     log = []
 
-    async def stubborn() -> None:
-        with trio.CancelScope(shield=True):
-            await done.wait()
-
     def stuck() -> None:
         log.append(trio.current_time() - started)
         done.set()
 
     async with candil.open_node(log=False) as node:
         node.stuck = stuck
-        pid = candil.spawn(stubborn)
+        pid = candil.spawn(linger, done)
         await wait_all_tasks_blocked()
         await candil.exit(pid, "kill")
         started = trio.current_time()

@@ -10,7 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 
 import candil
 from candil import Exit, ExitSignal, NoProc, Normal
-from tests.otp.bodies import do_nothing, end_of, wait_for_ever
+from tests.otp.bodies import be_linked, do_nothing, end_of, wait_for_ever
 
 
 @pytest.mark.parametrize("first_dies", [True, False])
@@ -19,11 +19,7 @@ async def test_a_link_works_in_both_directions(first_dies: bool) -> None:
     async with candil.open_node():
         other = candil.spawn(wait_for_ever)
 
-        async def linked() -> None:
-            candil.link(other)
-            await trio.sleep_forever()
-
-        one = candil.spawn(linked)
+        one = candil.spawn(be_linked, other)
         await wait_all_tasks_blocked()
         dies, follows = (one, other) if first_dies else (other, one)
         candil.exit_nowait(dies, "boom")

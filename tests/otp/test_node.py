@@ -12,7 +12,16 @@ import candil
 from candil import Exit, ExitSignal, Normal, Shutdown
 from candil.otp import _node
 from candil.otp._runtime import current_process, get_runtime
-from tests.otp.bodies import crash, do_nothing, end_of, leave, noted_ends, trap, wait_for_ever
+from tests.otp.bodies import (
+    clean_up,
+    crash,
+    do_nothing,
+    end_of,
+    leave,
+    noted_ends,
+    trap,
+    wait_for_ever,
+)
 
 # --- leaving
 
@@ -32,17 +41,8 @@ async def test_processes_clean_up_before_the_block_is_left() -> None:
     """Shielded cleanup takes the time that it needs."""
     log = []
 
-    async def cleans_up() -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            with trio.CancelScope(shield=True):
-                for _ in range(5):
-                    await trio.lowlevel.checkpoint()
-            log.append("clean")
-
     async with candil.open_node():
-        candil.spawn(cleans_up)
+        candil.spawn(clean_up, log)
         await wait_all_tasks_blocked()
         log.append("body")
 

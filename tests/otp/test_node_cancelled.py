@@ -14,26 +14,17 @@ from trio.testing import wait_all_tasks_blocked
 import candil
 from candil import Shutdown
 from candil.otp import _node
-from tests.otp.bodies import trap
+from tests.otp.bodies import clean_up, trap
 
 
 async def test_cancelling_from_outside_cancels_the_body_and_stops_the_processes_in_order() -> None:
     """And only then does the cancellation go on."""
     log = []
 
-    async def cleans_up() -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            with trio.CancelScope(shield=True):
-                for _ in range(5):
-                    await trio.lowlevel.checkpoint()
-            log.append("process")
-
     with trio.CancelScope() as scope:
         try:
             async with candil.open_node():
-                candil.spawn(cleans_up)
+                candil.spawn(clean_up, log, "process")
                 await wait_all_tasks_blocked()
                 scope.cancel()
                 try:

@@ -10,7 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 
 import candil
 from candil import Down, ExitSignal, RegistrationError
-from tests.otp.bodies import do_nothing, end_of, wait_for_ever
+from tests.otp.bodies import do_nothing, end_of, linger, wait_for_ever
 
 
 @pytest.mark.parametrize("name", ["worker", candil.Name("worker"), candil.Via("workers", 7)])
@@ -142,14 +142,9 @@ async def test_a_pid_is_no_name() -> None:
 
 async def test_a_name_is_held_until_the_process_has_really_ended() -> None:
     """One that is ending is not found, but its name is not free either."""
-
-    async def lingers(done: trio.Event) -> None:
-        with trio.CancelScope(shield=True):
-            await done.wait()
-
     async with candil.open_node():
         done = trio.Event()
-        pid = candil.spawn(lingers, done, name="worker")
+        pid = candil.spawn(linger, done, name="worker")
         await wait_all_tasks_blocked()
         candil.exit_nowait(pid, "boom")
 

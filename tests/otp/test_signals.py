@@ -11,7 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import candil
 from candil import Down, Exit, ExitSignal, Killed, NoProc
 from candil.otp._runtime import current_process
-from tests.otp.bodies import end_of, trap, wait_for_ever
+from tests.otp.bodies import clean_up, end_of, linger, trap, wait_for_ever
 
 
 async def test_trap_exit_gives_what_it_was_before() -> None:
@@ -44,17 +44,8 @@ async def test_exit_returns_when_the_target_has_ended() -> None:
     """Its cleanup has run."""
     log = []
 
-    async def cleans_up() -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            with trio.CancelScope(shield=True):
-                for _ in range(5):
-                    await trio.lowlevel.checkpoint()
-            log.append("clean")
-
     async with candil.open_node():
-        pid = candil.spawn(cleans_up)
+        pid = candil.spawn(clean_up, log)
         await wait_all_tasks_blocked()
         await candil.exit(pid, "boom")
 
@@ -149,14 +140,9 @@ async def test_exit_of_oneself_while_trapping_is_a_message() -> None:
 
 async def test_a_cancelled_exit_has_sent_its_signal() -> None:
     """Only the wait ends, and leaves no trace at the target."""
-
-    async def lingers(done: trio.Event) -> None:
-        with trio.CancelScope(shield=True):
-            await done.wait()
-
     async with candil.open_node():
         done = trio.Event()
-        pid = candil.spawn(lingers, done)
+        pid = candil.spawn(linger, done)
         await wait_all_tasks_blocked()
         record = pid.process
         with trio.move_on_after(0) as scope:

@@ -13,7 +13,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import candil
 from candil import Crashed, Down, Exit, ExitSignal, Normal
 from candil.otp._runtime import current_process
-from tests.otp.bodies import crash, do_nothing, end_of, leave, wait_for_ever
+from tests.otp.bodies import crash, do_nothing, end_of, leave, linger, wait_for_ever
 
 
 async def test_a_spawned_function_gets_its_arguments_and_runs_as_a_process_of_its_own() -> None:
@@ -212,14 +212,9 @@ async def test_process_info_shows_a_process_as_it_is(
 
 async def test_the_status_of_a_process_is_running_waiting_or_exiting() -> None:
     """Waiting means for a message."""
-
-    async def lingers(done: trio.Event) -> None:
-        with trio.CancelScope(shield=True):
-            await done.wait()
-
     async with candil.open_node():
         done = trio.Event()
-        pid = candil.spawn(lingers, done)
+        pid = candil.spawn(linger, done)
         assert "running" == candil.process_info(candil.self()).status
         await wait_all_tasks_blocked()
         assert "running" == candil.process_info(pid).status
