@@ -164,6 +164,39 @@ async def kill_and_revive(sup):
     await candil.restart_child(sup, "a")
 
 
+async def test_a_delay_that_was_called_off_does_not_cut_the_next_one_short(autojump_clock):
+    """Each crash waits for its own."""
+    async with candil.open_supervisor(
+        [worker("a", Journal(), backoff=SECOND)], max_restarts=99, log=False
+    ) as sup:
+        await kill(sup, "a")
+        await candil.terminate_child(sup, "a")
+        await candil.restart_child(sup, "a")
+        await kill(sup, "a")
+        await trio.sleep(1.5)
+        assert await shown(sup) == {"a": "restarting"}
+
+        await trio.sleep(1.0)
+        await settle()
+        assert await shown(sup) == {"a": "up"}
+
+
+async def test_calling_off_a_delayed_restart_reports_nothing(autojump_clock):
+    """The child was dead when it was asked to stop, and that had been told already."""
+    reports = []
+
+    def listen(event):
+        if isinstance(event, candil.SupervisorReport):
+            reports.append(event)
+
+    async with candil.open_supervisor([worker("a", Journal(), backoff=SECOND)], log=False) as sup:
+        await kill(sup, "a")
+        with candil.subscribe(listen):
+            await candil.terminate_child(sup, "a")
+
+    assert reports == []
+
+
 @pytest.mark.parametrize(("strategy", "stopped"), [("one_for_all", "ca"), ("rest_for_one", "c")])
 async def test_those_that_go_with_it_are_stopped_now_and_started_later(
     strategy, stopped, autojump_clock

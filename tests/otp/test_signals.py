@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 import candil
 from candil import Down, Exit, ExitSignal, Killed, NoProc
@@ -67,6 +67,17 @@ async def test_exit_returns_at_once_when_the_signal_does_not_end_the_target(
 
         assert candil.is_alive(plain)
         assert candil.is_alive(trapping)
+
+
+async def test_exit_is_a_checkpoint_even_if_it_need_not_wait() -> None:
+    """A request or an exit signal that is there already ends the wait, but others have a turn."""
+    async with candil.open_node():
+        candil.trap_exit(True)
+        first, second = candil.spawn_link(wait_for_ever), candil.spawn(wait_for_ever)
+        await candil.exit(first, "boom")
+        assert 1 == candil.process_info(candil.self()).message_queue_len
+        with assert_checkpoints():
+            await candil.exit(second, "boom")
 
 
 async def test_exit_works_in_a_task_that_is_no_process(
