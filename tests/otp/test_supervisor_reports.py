@@ -183,18 +183,19 @@ async def test_starts_are_told_as_events_too():
     ]
 
 
-async def test_a_sibling_that_is_found_dead_tells_why(reports, note):
-    """Its own reason, out of the exit signal that waits; it was told to end too late."""
+async def test_siblings_that_are_found_dead_tell_why(reports, note):
+    """Their own reason, out of the exit signals that wait; they were told to end too late."""
     with candil.subscribe(note):
         async with candil.open_supervisor(
-            workers("abc", Journal()), strategy="one_for_all", log=False
+            workers("abcd", Journal()), strategy="one_for_all", log=False
         ) as sup:
-            await end_all(sup, "a", "c")
+            await end_all(sup, "a", "b", "d")
 
     told = [(report.context, report.offender["id"], report.reason) for report in reports]
     assert told == [
         ("child_terminated", "a", candil.Exit("boom")),
-        ("shutdown_error", "c", candil.Exit("boom")),
+        ("shutdown_error", "d", candil.Exit("boom")),
+        ("shutdown_error", "b", candil.Exit("boom")),
     ]
 
 
