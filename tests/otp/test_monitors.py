@@ -9,7 +9,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 import candil
-from candil import Down, Exit, NoProc, Normal
+from candil import Down, Exit, ExitSignal, NoProc
 from tests.otp.bodies import do_nothing, end_of, leave, wait_for_ever
 
 # --- monitor
@@ -68,14 +68,26 @@ async def test_monitoring_a_process_that_is_ending_gives_its_own_reason() -> Non
         assert Exit("boom") == await end_of(pid)
 
 
-async def test_a_monitor_of_oneself_is_harmless() -> None:
-    """Nobody is left to get the Down."""
-
-    async def watches_itself() -> None:
-        candil.monitor(candil.self())
-
+async def test_a_monitor_of_oneself_watches_nobody() -> None:
+    """Nobody would be left to get its Down, so there is only a reference."""
     async with candil.open_node():
-        assert Normal() == await end_of(candil.spawn(watches_itself))
+        ref = candil.monitor(candil.self())
+        info = candil.process_info(candil.self())
+        candil.demonitor(ref, flush=True)
+
+        assert info is not None
+        assert () == info.monitors == info.monitored_by
+
+
+async def test_a_monitor_of_ones_own_name_watches_nobody() -> None:
+    """It is the same process, however it is called."""
+    async with candil.open_node():
+        candil.register("me", candil.self())
+        candil.monitor("me")
+        info = candil.process_info("me")
+
+        assert info is not None
+        assert () == info.monitors == info.monitored_by
 
 
 async def test_a_message_sent_before_the_death_comes_before_the_down() -> None:
@@ -206,3 +218,19 @@ async def test_flushing_a_down_does_not_hide_messages_from_another_receive() -> 
         assert [7] == got
         assert "first" == await candil.receive()
         assert not candil.is_alive(pid)
+
+
+async def test_the_exit_signal_of_a_link_comes_before_the_down_of_a_monitor() -> None:
+    """Whoever has both learns of a death in this order, whichever came first."""
+    async with candil.open_node():
+        candil.trap_exit(True)
+        pid, first = candil.spawn_monitor(wait_for_ever)
+        candil.link(pid)
+        second = candil.monitor(pid)
+        await candil.exit(pid, "boom")
+
+        assert [
+            ExitSignal(pid, Exit("boom")),
+            Down(first, pid, Exit("boom")),
+            Down(second, pid, Exit("boom")),
+        ] == [await candil.receive() for _ in range(3)]

@@ -68,6 +68,20 @@ async def test_a_timer_that_has_fired_cannot_be_cancelled(autojump_clock: MockCl
         assert "tick" == await candil.receive(timeout=0)
 
 
+async def test_a_timer_for_a_process_that_has_ended_has_nothing_left_to_cancel() -> None:
+    """Its message would reach nobody; one for a name waits for whoever holds it by then."""
+    async with candil.open_node():
+        pid = candil.spawn(wait_for_ever, name="worker")
+        by_pid = candil.send_after(pid, "tick", 5)
+        by_name = candil.send_after("worker", "tick", 5)
+        await candil.exit(pid, "boom")
+        afterwards = candil.send_after(pid, "tick", 5)
+
+        assert candil.cancel_timer(by_pid) is None
+        assert candil.cancel_timer(afterwards) is None
+        assert candil.cancel_timer(by_name) is not None
+
+
 async def test_an_interval_sends_until_it_is_cancelled(autojump_clock: MockClock) -> None:
     """The first one interval from now, then one each."""
     async with candil.open_node():

@@ -145,6 +145,45 @@ async def test_a_server_that_was_started_without_a_link_has_no_parent(
         await candil.stop(pid)
 
 
+@pytest.mark.parametrize("reason", [candil.Normal(), candil.Shutdown(), BOOM], ids=repr)
+async def test_the_signal_of_who_monitors_a_server_from_its_start_is_its_parents(
+    reason: candil.ExitReason,
+) -> None:
+    """OTP's start_monitor makes its caller the parent, as start_link does, only without a link."""
+    log: list[Any] = []
+    async with candil.open_node(log=False):
+        pid, ref = await candil.start_monitor(Trapper, log)
+        candil.exit_nowait(pid, reason)
+        assert await candil.receive() == candil.Down(ref, pid, reason)
+    assert log == [("terminate", reason)]
+
+
+async def test_the_end_of_who_monitors_a_server_from_its_start_is_nothing_to_it() -> None:
+    """There is no link: the parent's signal counts, its death does not."""
+
+    async def parent(tell: candil.Pid[Any]) -> None:
+        candil.send(tell, (await candil.start_monitor(Trapper))[0])
+
+    async with candil.open_node(log=False):
+        adult = candil.spawn(parent, candil.self())
+        child = await candil.receive(candil.Pid)
+        await end_of(adult)
+        assert await all_handled(child) == []
+        await candil.stop(child)
+
+
+@pytest.mark.parametrize("reason", [candil.Normal(), candil.Shutdown(), BOOM], ids=repr)
+async def test_a_server_without_a_parent_is_its_own(reason: candil.ExitReason) -> None:
+    """OTP's start: an exit signal that a trapping server sends itself ends it by terminate."""
+    log: list[Any] = []
+    async with candil.open_node(log=False):
+        pid = await candil.start(Trapper, log)
+        candil.monitor(pid)
+        await Diary.act_at_once(pid, lambda: candil.exit_nowait(pid, reason))
+        assert (await candil.receive(candil.Down)).reason == reason
+    assert log == [("terminate", reason)]
+
+
 @pytest.mark.parametrize("kind", [Diary, Trapper])
 async def test_a_handler_that_links_takes_part_in_the_others_end(kind: type[Diary]) -> None:
     """Without trapping the server dies of it, without terminate; trapping, it gets a message."""
