@@ -2,8 +2,8 @@
 Compare what OTP did with what candil did.
 
 Two traces agree if, step by step, everybody wrote the same lines in the same order. Between two who
-do not wait for each other OTP fixes no order, and none is asked for; nor is it between the exit
-signal and the ``DOWN`` of the same death.
+do not wait for each other OTP fixes no order, and none is asked for; nor is it between what tells
+of the deaths of two. Of one death the exit signal comes before the ``DOWN``.
 """
 
 from __future__ import annotations
@@ -48,8 +48,10 @@ def _comparable(step: list[Line]) -> list[str]:
     by_actor = sorted(_without_last_words(step), key=lambda line: (line[0] != "step", line[0]))
     comparable: list[str] = []
     for is_death, lines in itertools.groupby(by_actor, _is_death):
-        texts = [json.dumps(line) for line in lines]
-        comparable += sorted(texts) if is_death else texts
+        run = list(lines)
+        if is_death:
+            run.sort(key=_who_died)
+        comparable += [json.dumps(line) for line in run]
     return comparable
 
 
@@ -61,6 +63,10 @@ def _without_last_words(step: list[Line]) -> list[Line]:
 
 def _is_death(line: Line) -> bool:
     return isinstance(line[-1], list) and line[-1][:1] in (["EXIT"], ["DOWN"])
+
+
+def _who_died(line: Line) -> str:
+    return str(line[-1][1])
 
 
 def disagreements(programs: list[Program]) -> list[Disagreement]:

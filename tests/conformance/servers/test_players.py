@@ -39,11 +39,13 @@ def test_the_order_of_each_actors_own_lines_is_asked_for():
     assert compare.disagreement("p", left, [left[0], left[1], left[3], left[2]]) is not None
 
 
-def test_signal_and_down_of_one_death_come_in_any_order():
-    """OTP promises nothing about which of them is first."""
-    left = [["a", "message", ["EXIT", "server", "boom"]], ["a", "message", ["DOWN", "b", "boom"]]]
+def test_two_deaths_are_told_in_any_order_and_one_by_its_signal_first():
+    """OTP promises nothing about which of two is first."""
+    of_two = [["a", "message", ["EXIT", "server", "boom"]], ["a", "message", ["DOWN", "b", "boom"]]]
+    of_one = [["a", "message", ["EXIT", "b", "boom"]], ["a", "message", ["DOWN", "b", "boom"]]]
 
-    assert compare.disagreement("p", left, left[::-1]) is None
+    assert compare.disagreement("p", of_two, of_two[::-1]) is None
+    assert compare.disagreement("p", of_one, of_one[::-1]) is not None
 
 
 def test_what_a_client_got_in_the_step_of_its_death_is_left_out():
