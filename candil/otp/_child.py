@@ -11,12 +11,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 import attrs
+import trio
 
 from candil.otp._child_spec import ChildSpec, StartFunction
-from candil.otp._errors import ProcessExit, RegistrationError
 from candil.otp._exit import (
     SHUTDOWN,
-    Crashed,
     Exit,
     ExitReason,
     Killed,
@@ -26,7 +25,16 @@ from candil.otp._exit import (
 )
 from candil.otp._names import name_key
 from candil.otp._pid import Pid, is_pid
-from candil.otp._process import Process, join, kill, link_processes, send_exit, unlink_processes
+from candil.otp._process import (
+    Process,
+    join,
+    keyboard_interrupt_in,
+    kill,
+    link_processes,
+    reason_of,
+    send_exit,
+    unlink_processes,
+)
 from candil.otp._registration import claim_name
 from candil.otp._start_process import IGNORE, Startable, start_process
 from candil.otp._supervisor_errors import AlreadyStarted, StartError, StartIgnored
@@ -136,18 +144,28 @@ async def _run_start_function(
         result: object = await start.function(*args, **kwargs)
     except StartError:
         raise
-    except RegistrationError as error:
-        raise StartError(Exit(("EXIT", Crashed(error)))) from error
-    except ProcessExit as error:
-        raise StartError(Exit(("EXIT", as_exit_reason(error.reason)))) from error
-    except (Exception, SystemExit) as error:
-        raise StartError(Exit(("EXIT", Crashed(error)))) from error
+    except BaseException as error:
+        if not _is_its_own(error):
+            raise
+        raise StartError(Exit(("EXIT", reason_of(error)))) from error
     if result is IGNORE:
         return None
     first = result[0] if is_pair(result) else result
     if is_pid(first):
         return first
     raise StartError(as_exit_reason(result))
+
+
+def _is_its_own(error: BaseException) -> bool:
+    """
+    Tell whether a start function failed with *error*; otherwise it is the end of the supervisor
+    that runs it, or of the program.
+    """
+    if isinstance(error, Exception | SystemExit):
+        return True
+    if isinstance(error, GeneratorExit) or keyboard_interrupt_in(error) is not None:
+        return False
+    return trio.current_effective_deadline() != -math.inf
 
 
 async def stop_child_process(own: Process, child: Child) -> ExitReason | None:

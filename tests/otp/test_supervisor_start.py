@@ -1,8 +1,12 @@
 """What a child's start may give: a process, nothing, or a failure."""
 
+import types
+
 import pytest
+import trio
 
 import candil
+from candil.otp._child import Child, start_child_process
 
 from .workers import Boom, Journal, Worker, end, kill, pid_of, shown, worker
 
@@ -87,6 +91,92 @@ async def test_a_system_exit_in_a_start_function_does_not_end_the_supervisor():
             await candil.start_child(sup, starting(leaves))
 
         assert candil.is_alive(sup)
+
+
+class Odd(BaseException):
+    """As ``asyncio.CancelledError``, or what ``pytest.fail`` raises."""
+
+
+async def leak_a_cancellation():
+    """Raise a ``Cancelled`` where nothing is cancelled."""
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        try:
+            await trio.lowlevel.checkpoint()
+        except trio.Cancelled as cancelled:
+            leaked = cancelled
+    raise leaked
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (Odd("o"), candil.Crashed),
+        (BaseExceptionGroup("g", [Odd("o"), Boom("b")]), candil.Crashed),
+        (BaseExceptionGroup("g", [SystemExit(1)]), candil.Crashed),
+        (ExceptionGroup("g", [candil.ProcessExit("why")]), candil.Exit),
+        (None, candil.Crashed),
+    ],
+    ids=["bare", "group", "group of SystemExit", "group of ProcessExit", "leaked"],
+)
+async def test_whatever_a_start_function_raises_is_a_failed_start(error, reason):
+    """No exception of its makes the supervisor crash; it is tried again, as after any other."""
+    starts = 0
+
+    async def function():
+        nonlocal starts
+        starts += 1
+        if starts == 2:
+            if error is None:
+                await leak_a_cancellation()
+            raise error
+        return await candil.start_link(Worker, "f", Journal(), [], True, 0.0, "")
+
+    reports = []
+    async with candil.open_supervisor([starting(function)], log=False) as sup:
+        with candil.subscribe(reports.append):
+            await kill(sup, "f")
+        assert await shown(sup) == {"f": "up"}
+
+    failed = reports[2].reason.term  # after the two that tell of the end
+    assert failed[0] == "EXIT"
+    assert isinstance(failed[1], reason)
+    assert starts == 3
+
+
+@pytest.mark.parametrize("around", [lambda error: error, lambda e: BaseExceptionGroup("g", [e])])
+async def test_a_ctrl_c_in_a_start_function_stops_the_tree(around):
+    """It is the program's end, and no failed start."""
+
+    async def function():
+        raise around(KeyboardInterrupt())
+
+    journal = Journal()
+    with pytest.raises(KeyboardInterrupt):
+        async with candil.open_supervisor([worker("a", journal)], log=False) as sup:
+            await candil.start_child(sup, starting(function))
+
+    assert journal == ["start a", "terminate a shutdown"]
+
+
+@types.coroutine
+def wait_for_ever():
+    """Wait for what no scheduler knows."""
+    yield
+
+
+def test_a_start_function_that_is_dropped_has_not_failed():
+    """The GeneratorExit goes on to whoever drops it."""
+
+    async def function():
+        await wait_for_ever()
+
+    child = Child(starting(function))
+    start = start_child_process(None, child)
+    start.send(None)
+    start.close()
+
+    assert start.cr_frame is None
 
 
 async def test_a_start_function_that_ignores_has_nothing_to_run():
