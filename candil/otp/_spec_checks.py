@@ -5,6 +5,7 @@ What may be wrong with a value in a spec: each function gives sentences, and non
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any, cast
 
 from candil.otp._errors import brief
@@ -31,8 +32,10 @@ def name_mistakes(name: Any) -> list[str]:
 
 
 def is_number(value: Any) -> bool:
-    """Tell whether *value* is a number to count with."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+    """Tell whether *value* is a number to count with, of seconds that a clock can add to its own."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) <= sys.float_info.max
+    return isinstance(value, float) and not math.isnan(value)
 
 
 def choice_mistakes(what: str, forms: tuple[str, ...], got: object) -> list[str]:
