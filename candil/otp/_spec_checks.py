@@ -32,7 +32,7 @@ def name_mistakes(name: Any) -> list[str]:
 
 
 def is_number(value: Any) -> bool:
-    """Tell whether *value* is a number to count with, of seconds that a clock can add to its own."""
+    """Tell whether *value* is a number of seconds that a clock can add to its own."""
     if isinstance(value, int) and not isinstance(value, bool):
         return abs(value) <= sys.float_info.max
     return isinstance(value, float) and not math.isnan(value)
