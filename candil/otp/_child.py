@@ -85,6 +85,24 @@ class Child:
         }
 
 
+@final
+@attrs.define(eq=False)
+class TryAgain:
+    """
+    A supervisor's message to itself: start this child again. With a *timer* when it was put off;
+    that crash was counted already.
+    """
+
+    child: Child
+    timer: Timer | None = None
+
+    @property
+    def called_off(self) -> bool:
+        """Whether the child was stopped or started since, or is put off anew."""
+        put_off = self.timer is not None
+        return not self.child.restarting or (put_off and self.timer is not self.child.timer)
+
+
 async def start_child_process(own: Process, child: Child) -> Pid[Any] | None:
     """
     Start what the child's spec says, linked to its supervisor *own*. Gives ``None`` if it wants to

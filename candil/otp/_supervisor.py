@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, final
 import attrs
 import trio
 
-from candil.otp._child import Child
+from candil.otp._child import Child, TryAgain
 from candil.otp._child_spec import ChildSpec, StartFunction, instance_mistakes
 from candil.otp._children import ChildCounts, ChildInfo, Children
 from candil.otp._errors import CandilError, brief
@@ -53,18 +53,6 @@ if TYPE_CHECKING:
     from candil.otp._names import ServerName
 
 HISTORY = 10
-
-
-@final
-@attrs.define(eq=False)
-class TryAgain:
-    """
-    A supervisor's message to itself: start this child again. ``counted`` when that crash was
-    counted already.
-    """
-
-    child: Child
-    counted: bool
 
 
 @final
@@ -129,9 +117,9 @@ class Supervisor(GenServer):
             kind = type(message).__name__
             hint = f"a supervisor got a {kind} message, which is not for it: it was dropped"
             self.own.runtime.emit(Hint(self.own.pid, hint))
-        elif message.child.restarting:
+        elif not message.called_off:
             message.child.cancel_timer()
-            if message.counted:
+            if message.timer is not None:
                 await self._restart_now(message.child)
             else:
                 await self._restart(message.child, message.child.failure)
@@ -224,8 +212,9 @@ class Supervisor(GenServer):
         self.children.mark_restarting(child)
         others = [other for other in self._group_of(child) if other is not child]
         await self.children.stop_all(others)
-        child.timer = self.own.node.timers.call_later(
-            delay, lambda: post(self.own, TryAgain(child, counted=True))
+        again = TryAgain(child)
+        again.timer = child.timer = self.own.node.timers.call_later(
+            delay, lambda: post(self.own, again)
         )
 
     async def _restart_now(self, child: Child) -> None:
@@ -255,7 +244,7 @@ class Supervisor(GenServer):
     def _try_again(self, child: Child, error: StartError) -> None:
         self.children.mark_restarting(child)
         child.failure = error.reason
-        post(self.own, TryAgain(child, counted=False))
+        post(self.own, TryAgain(child))
 
     def _group_of(self, child: Child) -> list[Child]:
         if self.spec.strategy in ("one_for_one", "simple_one_for_one"):
@@ -356,7 +345,11 @@ class Supervisor(GenServer):
             return found if isinstance(found, Refusal) else self.spec.children[0]
         if self.simple:
             template = self.spec.children[0]
-            return template if child_id == template.id else Refusal(ChildNotFound(child_id))
+            return (
+                template
+                if child_id == template.id
+                else Refusal(ChildNotFound(child_id))
+            )
         by_pid = self.children.by_pid.get(child_id) if is_pid(child_id) else None
         child = by_pid or self.children.get(child_id)
         return Refusal(ChildNotFound(child_id)) if child is None else child.spec

@@ -181,6 +181,28 @@ async def test_a_delay_that_was_called_off_does_not_cut_the_next_one_short(autoj
         assert await shown(sup) == {"a": "up"}
 
 
+async def test_a_delay_that_is_over_while_its_supervisor_is_busy_may_be_called_off(autojump_clock):
+    """A sibling's crash came before it, and the start that failed with that waits for its own."""
+    journal = Journal()
+    delayed = worker("b", journal, script=["ok", "e1"], backoff=SECOND)
+    specs = [worker("a", journal), delayed]
+    async with candil.open_supervisor(specs, strategy="rest_for_one", log=False) as sup:
+        first = await pid_of(sup, "a")
+        await kill(sup, "b")
+        await candil.sys.suspend(sup)
+        candil.exit_nowait(first, "kill")
+        await trio.sleep(1.5)
+        journal.take()
+        await candil.sys.resume(sup)
+        await settle()
+        assert journal.take() == ["start a", "fail b"]
+        assert await shown(sup) == {"b": "restarting", "a": "up"}
+
+        await trio.sleep(2.0)
+        await settle()
+        assert journal == ["start b"]
+
+
 async def test_calling_off_a_delayed_restart_reports_nothing(autojump_clock):
     """The child was dead when it was asked to stop, and that had been told already."""
     reports = []
