@@ -239,6 +239,8 @@ class Children:
 
     async def stop_at_once(self, budget: float | Literal["brutal_kill"]) -> None:
         """Signal all children of a template together, and give them one time to end."""
+        for child in self:
+            child.cancel_timer()
         found = {child: child.pid.process for child in self if child.pid is not None}
         running = {child: process for child, process in found.items() if process is not None}
         for process in running.values():

@@ -366,6 +366,21 @@ async def test_a_stop_forgets_restarts_that_are_put_off(autojump_clock):
     assert journal == ["start a", "start b", "terminate b shutdown"]
 
 
+async def test_a_stop_leaves_no_timers_of_restarts_that_were_put_off():
+    """A delay may be long, and nobody waits for it any more."""
+    spec = template(Journal(), backoff=candil.Backoff(initial=1e6, maximum=1e6))
+    async with candil.open_node(log=False) as node:
+        sup = await candil.start(
+            candil.supervisor_spec([spec], strategy="simple_one_for_one", max_restarts=9)
+        )
+        for label in "abc":
+            await candil.exit(await candil.start_child(sup, [label]), "kill")
+        await candil.stop(sup)
+
+        long = trio.current_time() + 1e5
+        assert not any(timer.callback and timer.deadline > long for timer in node.timers._heap)
+
+
 async def test_a_process_that_has_ended_is_not_waited_for():
     """Its exit lies in the mailbox when the stop begins."""
     journal = Journal()
