@@ -30,6 +30,7 @@ from candil.otp._exit import KILLED, SHUTDOWN, Exit, ExitReason, Shutdown, cause
 from candil.otp._gen_server import GenServer, stop_self
 from candil.otp._handlers import handle_call
 from candil.otp._messages import ExitSignal
+from candil.otp._names import typed_key
 from candil.otp._pid import Pid, is_pid
 from candil.otp._process import post
 from candil.otp._signals import trap_exit
@@ -347,7 +348,7 @@ class Supervisor(GenServer):
             template = self.spec.children[0]
             return (
                 template
-                if child_id == template.id
+                if typed_key(child_id) == typed_key(template.id)
                 else Refusal(ChildNotFound(child_id))
             )
         by_pid = self.children.by_pid.get(child_id) if is_pid(child_id) else None

@@ -2,6 +2,7 @@
 
 import math
 
+import attrs
 import pytest
 import trio
 
@@ -171,6 +172,15 @@ async def test_the_spec_of_every_child_is_the_template():
         for unknown in ("zz", [], candil.self()):
             with pytest.raises(candil.ChildNotFound):
                 await candil.get_childspec(sup, unknown)
+
+
+@pytest.mark.parametrize("other", [True, 1.0])
+async def test_the_id_of_the_template_is_told_by_type_as_well(other):
+    """As under every other strategy, ``1`` is neither ``True`` nor ``1.0``."""
+    async with dynamic(attrs.evolve(template(Journal()), id=1)) as sup:
+        assert (await candil.get_childspec(sup, 1)).id == 1
+        with pytest.raises(candil.ChildNotFound):
+            await candil.get_childspec(sup, other)
 
 
 @pytest.mark.parametrize("extra", ["ab", 5, None, {"a": 1}, candil.GenServer], ids=str)
