@@ -166,8 +166,14 @@ class Supervisor(GenServer):
     def _shuts_down_with(self, child: Child) -> bool:
         if self.spec.auto_shutdown != "all_significant":
             return self.spec.auto_shutdown == "any_significant"
-        others = (other for other in self.children if other is not child and other.spec.significant)
-        return not any(other.pid is not None or other.restarting for other in others)
+        if any(other.spec.significant for other in self.children.by_pid.values()):
+            return False
+        coming = (other for late in self.children if late.restarting for other in self._with(late))
+        return not any(other is not child and other.spec.significant for other in coming)
+
+    def _with(self, late: Child) -> list[Child]:
+        """Give those that start together with a child that is being restarted."""
+        return self._group_of(late) if late.spec.backoff is not None else [late]
 
     async def _restart(self, child: Child, reason: ExitReason) -> None:
         """Count a restart, and do it, put it off, or give up."""

@@ -1,6 +1,7 @@
 """Significant children, and supervisors that end with them."""
 
 import pytest
+import trio
 
 import candil
 
@@ -102,6 +103,36 @@ async def test_a_significant_child_that_is_being_restarted_is_not_gone(node, aut
     await end(sup, "b", "normal")
 
     assert await shown(sup) == {"b": "stopped", "a": "restarting"}
+
+
+async def test_a_significant_child_that_waits_for_a_siblings_restart_is_not_gone(
+    node, autojump_clock
+):
+    """It was stopped with the sibling, and will be started with it; its own end counts then."""
+    delayed = worker("a", Journal(), backoff=candil.Backoff(initial=1.0))
+    first, last = significant("first", Journal()), significant("last", Journal())
+    sup = await started([first, delayed, last], "all_significant", strategy="rest_for_one")
+    await kill(sup, "a")
+    await end(sup, "first", "normal")
+    assert await shown(sup) == {"last": "stopped", "a": "restarting", "first": "stopped"}
+
+    await trio.sleep(2.0)
+    await end(sup, "last", "normal")
+    assert not candil.is_alive(sup)
+
+
+async def test_a_significant_child_that_ends_is_gone_though_a_sibling_would_revive_it(
+    node, autojump_clock
+):
+    """That the restart of another is put off keeps nobody alive who ended by itself."""
+    delayed = worker("a", Journal(), backoff=candil.Backoff(initial=1.0))
+    specs = [delayed, significant("s", Journal())]
+    sup = await started(specs, "all_significant", strategy="one_for_all")
+    await kill(sup, "a")
+    await candil.restart_child(sup, "s")
+    await end(sup, "s", "normal")
+
+    assert not candil.is_alive(sup)
 
 
 @pytest.mark.parametrize("auto_shutdown", ["any_significant", "all_significant"])
