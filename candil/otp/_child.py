@@ -165,7 +165,7 @@ async def _run_start_function(
     except BaseException as error:
         if not _is_its_own(error):
             raise
-        raise StartError(Exit(("EXIT", reason_of(error)))) from error
+        raise StartError(Exit(("EXIT", reason_of(error)))) from error  # noqa: ASYNC104  # a leaked one
     if result is IGNORE:
         return None
     first = result[0] if is_pair(result) else result
