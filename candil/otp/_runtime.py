@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -53,6 +54,7 @@ class Runtime:
     watched: int = 0
     while_blocked: Callable[[float], None] | None = None  # called in the watch's thread
     hinted: set[object] = attrs.field(factory=set[object])
+    called_off: deque[Callable[[], None]] = attrs.field(factory=deque["Callable[[], None]"])
     _failures: Allowance = attrs.field(factory=Allowance)
     _serial: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
 

@@ -134,14 +134,25 @@ class Starting(Request[bool]):
         """
         Let a cancellation end the wait, and the half-started process with it: nobody else knows of
         it.
+
+        That process may wait for a start of its own, and so on: they take their turns here, since a
+        chain of calls would be as deep as the tree.
         """
+        turns = self.process.runtime.called_off
+        turns.append(self._call_off)
+        if len(turns) == 1:
+            while turns:
+                turns[0]()
+                turns.popleft()
+        return super().abort(raise_cancel)
+
+    def _call_off(self) -> None:
         if self.in_order and self.process.exiting is None:
             self._unlink()
             self.process.exiting = SHUTDOWN
             self.process.scope.cancel()
         else:
             self._give_up()
-        return super().abort(raise_cancel)
 
     def _give_up(self) -> None:
         self._unlink()

@@ -396,6 +396,30 @@ async def test_a_start_by_no_process_can_time_out_and_be_cancelled(
         await assert_nothing_is_left()
 
 
+class _Nested(candil.GenServer):
+    """Starts the next within its own start; the last never comes up."""
+
+    def __init__(self, depth: int) -> None:
+        self.depth = depth
+
+    async def init(self) -> None:
+        if self.depth:
+            await candil.start_link(_Nested, self.depth - 1)
+        else:
+            await trio.sleep_forever()
+
+
+@hosted
+async def test_a_start_that_is_cancelled_may_be_hundreds_of_starts_deep() -> None:
+    """What each of them gives up is no recursion: that would end the whole program."""
+    with trio.CancelScope() as scope:
+        candil.spawn(_cancel_soon, scope)
+        await candil.start_link(_Nested, 500)
+
+    assert scope.cancelled_caught
+    await assert_nothing_is_left()
+
+
 @both
 @hosted
 async def test_a_start_in_a_cancelled_scope_starts_nothing(cls: type[Plain]) -> None:
