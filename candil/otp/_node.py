@@ -90,7 +90,8 @@ class Node:
     def new_process(self, label: str, parent: Process | None) -> Process:
         """Make the record of a process; nothing runs yet."""
         pid = self.runtime.new_pid(self.name, label)
-        process = Process(pid, self, self.runtime, parent, trio.CancelScope())
+        made_by = None if parent is None else parent.pid
+        process = Process(pid, self, self.runtime, made_by, trio.CancelScope())
         pid.process = process
         return process
 
@@ -107,8 +108,7 @@ class Node:
             raise RuntimeError(f"the tree of {self.block.pid} has ended; it hosts no new processes")
         self.processes[process] = None
         if self.runtime.subscribers:
-            parent = process.parent
-            self.runtime.emit(ProcessStarted(process.pid, parent.pid if parent else None))
+            self.runtime.emit(ProcessStarted(process.pid, process.parent))
 
     def run(self, process: Process, body: Body, *args: object) -> None:
         """Let a process run, from the next checkpoint on."""
@@ -216,8 +216,8 @@ class Node:
 
 def _is_owned(process: Process) -> bool:
     """Tell whether a living process will end it: its supervisor, in its own order."""
-    parent = process.parent
-    return parent is not None and parent.reason is None and parent in process.links
+    parent = None if process.parent is None else process.parent.process
+    return parent is not None and parent in process.links
 
 
 def _stack(process: Process) -> str:

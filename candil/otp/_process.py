@@ -67,7 +67,7 @@ class Process:
     pid: Pid[Any]
     node: Node
     runtime: Runtime
-    parent: Process | None
+    parent: Pid[Any] | None  # not its record, which would keep that of its parent, and so on
     scope: trio.CancelScope
     task: Task | None = None
     mailbox: deque[object] = attrs.field(factory=deque[object])

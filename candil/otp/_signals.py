@@ -214,7 +214,7 @@ async def exit(target: Server[Any] | None, reason: object) -> None:  # OTP's nam
         await _wait_unless_wanted(ended)
     finally:
         process.joining.pop(ended, None)
-    supervisor = process.parent
+    supervisor = None if process.parent is None else process.parent.process
     if ended.done and supervisor is not None and supervisor.server is not None:
         await _wait_unless_wanted(_settled(supervisor))
 

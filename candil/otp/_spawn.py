@@ -192,7 +192,7 @@ def process_info(target: Server[Any]) -> ProcessInfo | None:
         pid=process.pid,
         registered_name=process.registered,
         via=tuple(process.via),
-        parent=process.parent.pid if process.parent else None,
+        parent=process.parent,
         links=tuple(linked.pid for linked in process.links),
         monitors=tuple(target.pid for target in process.monitors.values()),
         monitored_by=tuple(watcher.pid for watcher, _ in process.watchers.values()),

@@ -159,8 +159,9 @@ class Starting(Request[bool]):
         kill(self.process)
 
     def _unlink(self) -> None:
-        if self.process.parent is not None:
-            unlink_processes(self.process.parent, self.process)
+        parent = None if self.process.parent is None else self.process.parent.process
+        if parent is not None:
+            unlink_processes(parent, self.process)
 
 
 async def start_process(  # one start, seen from inside

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import random
+import weakref
 from typing import Any
 
 import pytest
@@ -40,6 +42,28 @@ async def test_messages_from_one_process_to_another_arrive_in_order() -> None:
                 got[message[0]].append(message[1])
 
         assert [[*range(50), "exit"]] * 3 == list(got.values())
+
+
+# --- records
+
+
+async def test_a_process_that_lives_keeps_nothing_of_those_before_it() -> None:
+    """Who hands over to the next and ends may be the thousandth; only its parent's pid is known."""
+    tasks: list[weakref.ref[Any]] = []
+
+    async def hand_over(left: int) -> None:
+        tasks.append(weakref.ref(trio.lowlevel.current_task()))
+        if left:
+            candil.spawn(hand_over, left - 1)
+        else:
+            await trio.sleep_forever()
+
+    async with candil.open_node():
+        candil.spawn(hand_over, 20)
+        await wait_all_tasks_blocked()
+        gc.collect()
+
+        assert 1 == sum(task() is not None for task in tasks)
 
 
 # --- many
