@@ -100,12 +100,12 @@ async def receive(match: Matcher = None, *, timeout: float = math.inf) -> Any:  
         wake(process)
 
     timer = None
-    seen = 0
+    seen, taken = 0, process.taken
     try:
         while True:
             found, seen = _find(process.mailbox, matches, seen)
             if found is not _NOTHING:
-                process.seen = 0
+                process.taken += 1
                 _note_debt(process, found)
                 await trio.lowlevel.cancel_shielded_checkpoint()
                 return found
@@ -114,11 +114,11 @@ async def receive(match: Matcher = None, *, timeout: float = math.inf) -> Any:  
                 raise ReceiveTimeout(timeout)
             if timer is None and timeout != math.inf:
                 timer = process.node.timers.call_later(timeout, expire)
-            process.seen = seen
             await park(process)
             if process.exiting is not None:  # told so after it was woken
                 await trio.lowlevel.checkpoint_if_cancelled()
-            seen = process.seen
+            if taken != process.taken:
+                seen, taken = 0, process.taken
     finally:
         if timer is not None:
             timer.cancel()
@@ -152,14 +152,14 @@ def _matcher(match: Matcher) -> Callable[[Any], bool]:
 
 def _find(mailbox: deque[object], matches: Callable[[Any], bool], seen: int) -> tuple[object, int]:
     """Take out the first match behind the *seen* messages that were looked at before."""
-    if seen == 0 and mailbox and matches(mailbox[0]):
-        return mailbox.popleft(), 0
-    for index in range(seen, len(mailbox)):
-        if matches(mailbox[index]):
-            found = mailbox[index]
+    index = seen
+    while index < len(mailbox):  # not a range: it may grow meanwhile
+        message = mailbox[index]
+        if matches(message):
             del mailbox[index]
-            return found, 0
-    return _NOTHING, len(mailbox)
+            return message, index
+        index += 1
+    return _NOTHING, index
 
 
 @final

@@ -25,11 +25,7 @@ from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
 
 from candil.otp._call import NO_ANSWERS, NO_REPLY, Call, Cast, Deferred
 from candil.otp._directives import Directive, SystemCall
-from candil.otp._errors import (
-    BadReturnValue,
-    ProcessExit,
-    UndefinedCallback,
-)
+from candil.otp._errors import BadReturnValue, ProcessExit, UndefinedCallback
 from candil.otp._events import Hint
 from candil.otp._exit import Crashed, ExitReason
 from candil.otp._handlers import Functions, completed
@@ -337,8 +333,10 @@ class ServerLoop:
         in order.
         """
         mailbox = self.process.mailbox
-        seen = 0
+        seen = taken = 0
         while self.suspended and self.directive is None:
+            if taken != self.process.taken:
+                seen, taken = 0, self.process.taken
             urgent = next(
                 (i for i in range(seen, len(mailbox)) if self._is_urgent(mailbox[i])), None
             )

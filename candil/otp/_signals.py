@@ -147,7 +147,7 @@ def remove_messages(process: Process, unwanted: Callable[[object], bool]) -> Non
     kept: Iterable[object] = [message for message in process.mailbox if not unwanted(message)]
     process.mailbox.clear()
     process.mailbox.extend(kept)
-    process.seen = 0
+    process.taken += 1
 
 
 def exit_nowait(target: Server[Any] | None, reason: object) -> None:

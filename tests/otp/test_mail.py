@@ -14,6 +14,44 @@ import candil
 from candil import ReceiveTimeout
 from tests.otp.bodies import do_nothing, end_of, wait_for_ever
 
+# --- several tasks, and matchers that send
+
+
+async def test_a_receive_finds_what_woke_it_though_another_looked_at_it_first() -> None:
+    """Each task of a process knows what it has seen itself, not what another has passed over."""
+
+    async with candil.open_node():
+        got: list[str] = []
+
+        async def take() -> None:
+            got.append(await candil.receive(str))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(take)
+            await wait_all_tasks_blocked()
+            candil.send(candil.self(), "for the other")
+            with trio.CancelScope() as scope:  # cancelled where it waits, before the other's turn
+                await candil.receive(lambda _: scope.cancel())
+            nursery.cancel_scope.deadline = trio.current_time() + 1
+
+        assert ["for the other"] == got
+
+
+async def test_a_matcher_may_send_to_its_own_process() -> None:
+    """What it sends is looked at like all else."""
+    async with candil.open_node():
+        for number in range(2):
+            candil.send(candil.self(), number)
+
+        def wants_its_own(message: object) -> bool:
+            if message == 1:
+                candil.send(candil.self(), "its own")
+            return message == "its own"
+
+        with trio.fail_after(1):
+            assert "its own" == await candil.receive(wants_its_own)
+
+
 # --- send
 
 

@@ -18,6 +18,33 @@ from tests.otp.workers import Boom
 # --- messages wait
 
 
+class Sifting(candil.GenServer):
+    """Takes what it finds in its mailbox when its code is changed."""
+
+    async def code_change(self, _old_version: object, _extra: object) -> None:
+        for _ in range(3):
+            await candil.receive(str, timeout=0)
+        await wait_all_tasks_blocked()
+
+    def handle_info(self, message: object) -> None:
+        """Take whatever comes."""
+
+
+@hosted
+async def test_a_resume_is_found_though_messages_before_it_were_taken_out() -> None:
+    """A callback that receives moves all that is behind, and nothing of it is passed over."""
+    pid = await candil.start(Sifting)
+    await sys.suspend(pid)
+    for _ in range(3):
+        candil.send(pid, "taken out")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sys.change_code, pid)
+        await trio.lowlevel.checkpoint()
+        await sys.resume(pid, timeout=1)
+
+    assert not (await sys.statistics(pid)).suspended
+
+
 @hosted
 async def test_a_suspended_server_handles_nothing_until_it_is_resumed() -> None:
     """Then everything in its order: casts, messages, calls."""
