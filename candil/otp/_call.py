@@ -245,6 +245,7 @@ async def perform(
     timeout: float,
 ) -> Any:
     """Do what ``call`` says. One function, since each await in it is paid for by every call."""
+    server: ServerLoop
     process = target.process if type(target) is Pid else resolve(target)
     if process is None or process.exiting is not None:
         await checkpoint()
@@ -252,14 +253,13 @@ async def perform(
     if (
         process.ready
         and type(request) is str
-        and (function := process.server.plain.get(request)) is not None
+        and (function := (plain := (server := process.server).plain).get(request)) is not None
     ):
         runtime = process.runtime
         await runtime.give_way()
         if not process.alive:  # ended while others ran; its name may have a new holder by now
             return await perform(target, request, args, kwargs, timeout)
-        if process.ready:
-            server: ServerLoop = process.server
+        if server.plain is plain and process.ready:  # else its state was replaced meanwhile
             started = perf_counter()
             value: Any
             try:

@@ -36,6 +36,39 @@ async def test_a_handler_sees_the_servers_context_and_pid_however_it_runs(way: s
         assert await ask("act", lambda _: seen_by_server.get()) == "changed by a handler"
 
 
+class _Before(candil.GenServer):
+    """Answers as it did before its state was replaced."""
+
+    @candil.handle_call
+    def version(self) -> str:
+        return "before"
+
+
+class _After(_Before):
+    """The same server, with the handler that it has afterwards."""
+
+    @candil.handle_call
+    def version(self) -> str:
+        return "after"
+
+
+async def test_a_state_replaced_while_a_caller_gives_way_answers_with_its_own_handler(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A handler that was looked up before is that of another class by then."""
+    async with candil.open_node(log=False):
+        pid = await candil.start(_Before)
+        await trio.testing.wait_all_tasks_blocked()
+
+        async def replace_meanwhile(_: object) -> None:
+            await candil.sys.replace_state(pid, lambda _: _After())
+            await trio.testing.wait_all_tasks_blocked()
+
+        monkeypatch.setattr(_runtime.Runtime, "give_way", replace_meanwhile)
+
+        assert "after" == await _Before.version(pid)
+
+
 async def test_a_process_spawned_by_a_handler_in_place_is_the_servers_child() -> None:
     """What a handler spawns belongs to the server, not to the caller whose task it ran in."""
 
