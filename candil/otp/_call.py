@@ -104,7 +104,7 @@ class Call(Request[Any]):
         self.kwargs = kwargs
         self.timeout = timeout
         self.deadline = math.inf
-        self.debtor = None
+        self.debtors = ()
 
     @property
     def pid(self) -> Pid[Any] | None:
@@ -289,7 +289,7 @@ async def perform(
     message.args = args
     message.kwargs = kwargs
     message.timeout = timeout
-    message.debtor = None
+    message.debtors = ()
     message.deadline = deadline = process.node.timers.now() + timeout
     if deadline < process.alarm_at:  # as expire_after does
         set_alarm(process, deadline)

@@ -27,12 +27,12 @@ class Request(Slot[T], Generic[T]):
     Somebody waits for an answer to this; if the process that owes it ends first, they are told.
     """
 
-    __slots__ = ("deadline", "debtor")
+    __slots__ = ("deadline", "debtors")
 
     def __init__(self) -> None:
         super().__init__()
         self.deadline = math.inf
-        self.debtor: Process | None = None
+        self.debtors: tuple[Process, ...] = ()  # more than one when it was passed on
 
     def expire(self) -> None:
         """Tell whoever waits that it took too long; those that have a deadline say how."""
@@ -40,7 +40,7 @@ class Request(Slot[T], Generic[T]):
     def owed_by(self, process: Process) -> None:
         """Have whoever waits told when *process* ends without an answer."""
         if not self.done:
-            self.debtor = process
+            self.debtors = (*self.debtors, process)
             process.owed[self] = None
 
     def reply(self, value: T) -> None:
@@ -76,6 +76,6 @@ class Request(Slot[T], Generic[T]):
         return super().abort(raise_cancel)
 
     def _settle_debt(self) -> None:
-        debtor, self.debtor = self.debtor, None
-        if debtor is not None:
+        debtors, self.debtors = self.debtors, ()
+        for debtor in debtors:
             debtor.owed.pop(self, None)

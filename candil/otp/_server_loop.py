@@ -125,7 +125,7 @@ class ServerLoop:
             self._parting = (call, value)
             call.owed_by(self.process)
         else:
-            call.put(value)
+            call.reply(value)
 
     async def _loop(self) -> NoReturn:  # noqa: C901, PLR0912, PLR0915  # each await costs every message
         process = self.process
@@ -187,6 +187,7 @@ class ServerLoop:
                     self.directive is None  # type: ignore[redundant-expr]  # the handler sets it
                     and type(value) not in NO_ANSWERS
                     and process.exiting is None
+                    and not call.debtors
                 ):
                     call.put(value)
                 else:

@@ -70,6 +70,44 @@ async def test_a_plain_process_can_answer_calls_and_owes_nothing_afterwards() ->
         assert {} == pid.process.owed
 
 
+class _PassesOn(candil.GenServer):
+    """Leaves every request to another process."""
+
+    def __init__(self, to: candil.Pid[Any]) -> None:
+        self.to = to
+
+    def handle_call(self, _request: object, caller: candil.Call) -> object:
+        candil.send(self.to, caller)
+        return candil.NO_REPLY
+
+
+class _Answers(candil.GenServer):
+    """Answers a request with itself."""
+
+    def handle_call(self, request: object, _caller: candil.Call) -> object:
+        return request
+
+
+@pytest.mark.parametrize("by_server", [True, False])
+async def test_a_call_that_was_passed_on_is_owed_by_nobody_once_it_is_answered(
+    by_server: bool,
+) -> None:
+    """Neither by who took it first, whoever gave the answer."""
+
+    async def answers() -> None:
+        while True:
+            call = await candil.receive(candil.Call)
+            call.reply(call.request)
+
+    async with candil.open_node():
+        to: candil.Pid[Any] = await candil.start(_Answers) if by_server else candil.spawn(answers)
+        first = await candil.start(_PassesOn, to)
+        for number in range(3):
+            assert number == await candil.call(first, number)
+
+        assert [{}, {}] == [first.process.owed, to.process.owed]
+
+
 async def test_a_caller_that_gave_up_is_not_owed_an_answer() -> None:
     """Its cancellation settles the debt."""
     async with candil.open_node():
