@@ -117,13 +117,15 @@ class Process:
 
 def post(process: Process, message: object) -> None:
     """Put *message* into the mailbox and wake the process if it waits for one."""
-    process.mailbox.append(message)
     task = process.parked
     if task is not None:
         reschedule(task, WAKE)  # first: in a foreign thread it raises, and nothing has changed
         process.parked = None
         process.ready = False
-    elif len(process.mailbox) > process.high_water:
+        process.mailbox.append(message)
+        return
+    process.mailbox.append(message)
+    if len(process.mailbox) > process.high_water:
         process.high_water *= 2
         process.runtime.emit(MailboxHigh(process.pid, len(process.mailbox)))
 
