@@ -35,10 +35,10 @@ def check_timeout(timeout: float) -> None:
 
 
 def is_time(seconds: Any) -> bool:
-    """Tell whether this is a number of seconds, from 0 on: no NaN, and nothing else."""
+    """Tell whether this is a number of seconds, from 0 on, that can be added to a clock's."""
     try:
-        return bool(seconds >= 0)
-    except TypeError:
+        return bool(0.0 + seconds >= 0)
+    except (TypeError, OverflowError):  # a Decimal; an int beyond all floats
         return False
 
 

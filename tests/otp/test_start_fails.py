@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -342,10 +343,13 @@ async def test_an_init_within_its_time_is_left_alone(autojump_clock: MockClock) 
 
 
 @both
-@pytest.mark.parametrize("timeout", [-1, math.nan, None])
+@pytest.mark.parametrize(
+    "timeout",
+    [-1, math.nan, None, Decimal(1), pytest.param(10**400, id="beyond all floats")],
+)
 @hosted
 async def test_a_timeout_is_a_number_of_seconds(cls: type[Plain], timeout: Any) -> None:
-    """Anything else starts nothing."""
+    """Anything else, also what no clock can add, starts nothing."""
     with pytest.raises(ValueError, match="a timeout is"):
         await candil.start_link(cls, timeout=timeout)
 
