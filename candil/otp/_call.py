@@ -146,13 +146,14 @@ class Deferred(Generic[T]):
     is returned to several callers answers them all.
     """
 
-    __slots__ = ("_calls", "_replied", "_value")
+    __slots__ = ("_calls", "_replied", "_sweep_at", "_value")
 
     if TYPE_CHECKING:  # what tells it from any other answer, see Immediate
         __reduce__: None  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __init__(self) -> None:
         self._calls: list[Call] = []
+        self._sweep_at = 1  # so many are kept before those who gave up are looked for
         self._replied = False
         self._value: T | None = None
 
@@ -181,8 +182,10 @@ class Deferred(Generic[T]):
         if self._replied:
             call.reply(self._value)
         else:
-            self._calls = [waiting for waiting in self._calls if not waiting.done]
             self._calls.append(call)
+            if len(self._calls) > self._sweep_at:
+                self._calls = [waiting for waiting in self._calls if not waiting.done]
+                self._sweep_at = 2 * len(self._calls) + 1
             call.owed_by(server)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
 import trio.testing
 
 import candil
+from candil.otp._process import Process
 from tests.otp.bench import WAYS, Bench, bench, own_record, record
 from tests.otp.bodies import BOOM
 
@@ -36,6 +37,29 @@ async def test_a_deferred_answer_reaches_the_caller_when_it_is_given(way: str) -
         assert answers == ["at last"]
         assert ask.instance.kept[0].abandoned
         assert not ask.process.owed
+
+
+class _Waiting:
+    """Stands for a call; counts how often somebody looks whether it is done."""
+
+    looks = 0
+
+    @property
+    def done(self) -> bool:
+        type(self).looks += 1
+        return False
+
+    def owed_by(self, _process: object) -> None:
+        """Do nothing."""
+
+
+def test_thousands_may_wait_for_one_deferred() -> None:
+    """Who comes does not have all looked through that wait already."""
+    deferred, process = candil.Deferred[None](), cast("Process", None)
+    for _ in range(1000):
+        deferred.answers(cast("candil.Call", _Waiting()), process)
+
+    assert _Waiting.looks < 3000
 
 
 @pytest.mark.parametrize("way", WAYS)
