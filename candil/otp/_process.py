@@ -72,7 +72,9 @@ class Process:
     task: Task | None = None
     mailbox: deque[object] = attrs.field(factory=deque[object])
     parked: Task | None = None
-    taken: int = 0  # grows when messages are taken by choice: who counts those it has seen looks anew
+    taken: int = (
+        0  # grows when messages are taken by choice: who counts those it has seen looks anew
+    )
     ready: bool = (
         False  # parked between two messages of a server: a plain-def handler may run at once
     )

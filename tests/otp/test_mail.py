@@ -19,7 +19,6 @@ from tests.otp.bodies import do_nothing, end_of, wait_for_ever
 
 async def test_a_receive_finds_what_woke_it_though_another_looked_at_it_first() -> None:
     """Each task of a process knows what it has seen itself, not what another has passed over."""
-
     async with candil.open_node():
         got: list[str] = []
 
