@@ -72,9 +72,7 @@ class Process:
     task: Task | None = None
     mailbox: deque[object] = attrs.field(factory=deque[object])
     parked: Task | None = None
-    taken: int = (
-        0  # grows when messages are taken by choice: who counts those it has seen looks anew
-    )
+    taken: int = 0  # grows with each message taken by choice: who counts the seen looks anew
     ready: bool = (
         False  # parked between two messages of a server: a plain-def handler may run at once
     )

@@ -19,12 +19,15 @@ from tests.otp.workers import Boom
 
 
 class Sifting(candil.GenServer):
-    """Takes what it finds in its mailbox when its code is changed."""
+    """Takes what it finds in its mailbox when its code is changed, and then waits."""
+
+    def __init__(self, go_on: trio.Event) -> None:
+        self.go_on = go_on
 
     async def code_change(self, _old_version: object, _extra: object) -> None:
         for _ in range(3):
             await candil.receive(str, timeout=0)
-        await wait_all_tasks_blocked()
+        await self.go_on.wait()
 
     def handle_info(self, message: object) -> None:
         """Take whatever comes."""
@@ -33,14 +36,18 @@ class Sifting(candil.GenServer):
 @hosted
 async def test_a_resume_is_found_though_messages_before_it_were_taken_out() -> None:
     """A callback that receives moves all that is behind, and nothing of it is passed over."""
-    pid = await candil.start(Sifting)
+    go_on = trio.Event()
+    pid = await candil.start(Sifting, go_on)
     await sys.suspend(pid)
     for _ in range(3):
         candil.send(pid, "taken out")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(sys.change_code, pid)
-        await trio.lowlevel.checkpoint()
-        await sys.resume(pid, timeout=1)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(sys.resume, pid)
+        await wait_all_tasks_blocked()
+        go_on.set()
+        nursery.cancel_scope.deadline = trio.current_time() + 1
 
     assert not (await sys.statistics(pid)).suspended
 
