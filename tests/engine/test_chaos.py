@@ -129,7 +129,8 @@ class Chaos:
     def wake_all(self) -> None:
         """Let those go on who were put to sleep."""
         for target in self.asleep & census.living(self.mark):
-            os.kill(target, signal.SIGCONT)
+            with suppress(ProcessLookupError):
+                os.kill(target, signal.SIGCONT)
         self.asleep.clear()
 
 
