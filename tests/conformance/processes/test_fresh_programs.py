@@ -2,10 +2,12 @@
 
 import os
 import random
+from typing import Any
 
 import pytest
 
 from tests.conformance import erlang
+from tests.conformance.compare import Disagreement
 
 from . import compare, generate, play
 
@@ -29,9 +31,17 @@ def test_fresh_programs_go_as_they_go_in_erlang(portion, capsys):
         print(f"\nfresh programs of the seeds {first} to {first + PORTION - 1} ", end="")
     programs = [generate.program(seed) for seed in range(first, first + PORTION)]
 
-    by_erlang = erlang.traces_by_otp(programs, compare.ORACLE)
-    by_candil = [play.trace_of(program) for program in programs]
-    found = compare.disagreements(programs, by_erlang, by_candil)
+    found = disagreements(programs)
+    if found:  # Erlang's schedulers may once show an order that is open; a rule holds each time
+        suspects = {one.name for one in found}
+        found = disagreements([program for program in programs if program["name"] in suspects])
 
     if found:
         pytest.fail("\n".join(map(str, found)), pytrace=False)
+
+
+def disagreements(programs: list[dict[str, Any]]) -> list[Disagreement]:
+    """Play *programs* on both; give those whose traces differ."""
+    by_erlang = erlang.traces_by_otp(programs, compare.ORACLE)
+    by_candil = [play.trace_of(program) for program in programs]
+    return compare.disagreements(programs, by_erlang, by_candil)
