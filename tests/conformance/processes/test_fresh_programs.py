@@ -1,35 +1,25 @@
 """Programs that nobody has seen before are played on real Erlang and on candil."""
 
-import os
-import random
 from typing import Any
 
 import pytest
 
-from tests.conformance import erlang
+from tests.conformance import erlang, fresh
 from tests.conformance.compare import Disagreement
 
 from . import compare, generate, play
 
 COUNT = 300
 PORTION = 100
-# The same seeds again: CANDIL_CONFORMANCE_SEED=12345 pytest -m erlang
-SEED = int(os.environ.get("CANDIL_CONFORMANCE_SEED") or random.SystemRandom().randrange(10**9))
 
-pytestmark = [
-    pytest.mark.erlang,
-    pytest.mark.slow,
-    pytest.mark.skipif(erlang.ESCRIPT is None, reason="needs escript: install erlang-base"),
-]
+pytestmark = fresh.MARKS
 
 
 @pytest.mark.parametrize("portion", range(COUNT // PORTION))
 def test_fresh_programs_go_as_they_go_in_erlang(portion, capsys):
     """Processes of candil do what those of Erlang do, in programs made a moment ago."""
-    first = SEED + portion * PORTION
-    with capsys.disabled():
-        print(f"\nfresh programs of the seeds {first} to {first + PORTION - 1} ", end="")
-    programs = [generate.program(seed) for seed in range(first, first + PORTION)]
+    seeds = fresh.seeds_of(portion, PORTION, "programs", capsys)
+    programs = [generate.program(seed) for seed in seeds]
 
     found = disagreements(programs)
     if found:  # Erlang's schedulers may once show an order that is open; a rule holds each time
