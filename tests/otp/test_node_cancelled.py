@@ -14,7 +14,7 @@ from trio.testing import wait_all_tasks_blocked
 import candil
 from candil import Shutdown
 from candil.otp import _node
-from tests.otp.bodies import clean_up, trap
+from tests.otp.bodies import clean_up
 
 
 async def test_cancelling_from_outside_cancels_the_body_and_stops_the_processes_in_order() -> None:
@@ -131,20 +131,28 @@ async def test_a_cancellation_at_any_checkpoint_of_a_busy_block_leaves_nothing(
         assert {} == node.block.links == node.block.monitors == node.block.watchers
 
 
-def test_a_ctrl_c_while_the_block_is_left_kills_what_still_runs() -> None:
+def test_a_ctrl_c_while_the_block_is_left_kills_what_still_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Nobody has to wait for a process that ignores its shutdown."""
+    monkeypatch.setattr(_node, "CLOSE_SECONDS", 30.0)
     left = threading.Event()
 
+    async def ignores_its_shutdown() -> None:
+        candil.trap_exit(True)
+        await candil.receive()
+        left.set()
+        await trio.sleep_forever()
+
     def interrupt() -> None:
-        left.wait(5)
+        left.wait(20)
         time.sleep(0.05)  # until the loop waits
         os.kill(os.getpid(), signal.SIGINT)
 
     async def main() -> None:
         async with candil.open_node(log=False):
-            candil.spawn(trap, candil.self())
+            candil.spawn(ignores_its_shutdown)
             await wait_all_tasks_blocked()
-            left.set()
 
     thread = threading.Thread(target=interrupt)
     thread.start()
