@@ -13,6 +13,7 @@ What candil raises.
      ├─ RegistrationError (.name)               a name is taken, unknown or not allowed
      ├─ ReceiveTimeout (.timeout)
      ├─ LeakedCancellation                      a process let another scope's Cancelled out
+     ├─ NurseryLeftOpen                         a callback returned from within one (.label)
      ├─ BadReturnValue · UndefinedCallback      a callback broke its contract
      └─ those of ``_supervisor_errors.py``
     ProcessExit (.reason)                       not an error: OTP's exit/1
@@ -283,6 +284,29 @@ class LeakedCancellation(CandilError):
         return (
             "a trio.Cancelled of another scope left this process; never store and "
             "re-raise Cancelled"
+        )
+
+
+@final
+class NurseryLeftOpen(CandilError):
+    """
+    The code of a process returned while a nursery that it had opened was still open.
+
+    Nobody would leave it when the process is killed or crashes.
+
+    Attributes:
+        label: What the process runs: the name of its class, or of its function.
+    """
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        super().__init__(label)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.label} left a nursery open: one that a callback opens must be closed when it "
+            "returns. Run work that goes on as a process of its own (candil.spawn_link), or write "
+            "the child as an async function, which may stay inside of `async with` all its life"
         )
 
 

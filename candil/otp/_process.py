@@ -40,6 +40,7 @@ from candil.otp._exit import (
     is_abnormal,
 )
 from candil.otp._messages import Down, ExitSignal
+from candil.otp._nurseries import leave_nurseries
 from candil.otp._parking import WAKE, Slot
 from candil.otp._request import Request
 from candil.otp._runtime import current_process
@@ -256,6 +257,7 @@ async def run_process(process: Process, body: Body, args: tuple[object, ...]) ->
     current_process.set(process)
     process.task = current_task()
     error: BaseException | None = None
+    left: BaseException | None = None
     try:
         if process.exiting is None:
             with process.scope:
@@ -266,8 +268,13 @@ async def run_process(process: Process, body: Body, args: tuple[object, ...]) ->
                     if interrupt is None:
                         raise
                     await _hold_interrupt(process, interrupt)  # noqa: ASYNC102  # shielded, or the wait of a live caller
+                finally:
+                    if process.task.child_nurseries:
+                        left = await leave_nurseries(process, process.task)  # noqa: ASYNC102  # their tasks are cancelled
     except BaseException as raised:  # noqa: ASYNC103, BLE001  # whatever it is, it is this process's reason to end
         error = raised
+    if left is not None and not _is_failure(error, process.verdict):
+        error = left
     if process.reason is None:
         verdict = process.verdict if error is None else None
         finish(process, process.exiting or verdict or reason_of(error))
@@ -275,6 +282,13 @@ async def run_process(process: Process, body: Body, args: tuple[object, ...]) ->
         process.node.ended_after_all(process)
     if isinstance(error, trio.Cancelled) and trio.current_effective_deadline() == -float("inf"):
         raise error  # the whole node is being cancelled, which only its own failure does
+
+
+def _is_failure(error: BaseException | None, verdict: ExitReason | None) -> bool:
+    """Tell whether the process ends with a fault of its own, worse than a nursery left open."""
+    if error is None:
+        return verdict is not None and is_abnormal(verdict)
+    return not isinstance(error, trio.Cancelled)
 
 
 async def _hold_interrupt(process: Process, interrupt: KeyboardInterrupt) -> None:

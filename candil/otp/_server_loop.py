@@ -30,6 +30,7 @@ from candil.otp._events import Hint
 from candil.otp._exit import Crashed, ExitReason
 from candil.otp._handlers import Functions, completed
 from candil.otp._messages import ExitSignal, Timeout
+from candil.otp._nurseries import open_nurseries, refuse_open_nursery
 from candil.otp._process import (
     Process,
     abandon_requests,
@@ -139,8 +140,11 @@ class ServerLoop:
         value: Any
         turns = counted = 0
         until = math.inf
+        nurseries = open_nurseries(current_task())
         try:
             while True:
+                if nurseries:
+                    refuse_open_nursery(process)
                 if process.exiting is not None:
                     await checkpoint()
                 if self.directive is not None:

@@ -16,7 +16,7 @@ from functools import singledispatch
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final, get_origin
 
 import trio
-from trio.lowlevel import checkpoint
+from trio.lowlevel import checkpoint, current_task
 
 from candil.otp._errors import BadReturnValue, ProcessExit
 from candil.otp._events import Hint
@@ -25,6 +25,7 @@ from candil.otp._gen_server import GenServer
 from candil.otp._handlers import completed, is_async
 from candil.otp._names import ServerName, name_key
 from candil.otp._node import current_node
+from candil.otp._nurseries import open_nurseries, refuse_open_nursery
 from candil.otp._patience import check_timeout, expire_after
 from candil.otp._process import (
     Process,
@@ -284,6 +285,8 @@ async def _run_server(
     try:
         result = await completed(_build(loop, cls, args, kwargs)())
         starting.ignored = _judge_init(loop, result)
+        if open_nurseries(current_task()):
+            refuse_open_nursery(process)
         if process.exiting is not None:  # as if it had noticed: it is not up
             await checkpoint()
     except BaseException:
