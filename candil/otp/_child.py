@@ -201,8 +201,9 @@ async def stop_child_process(own: Process, child: Child) -> ExitReason | None:
         kill(process)
     else:
         send_exit(process, own.pid, SHUTDOWN)
-        if not await join(process, budget):
-            kill(process)
+        if await join(process, budget):
+            return process.reason
+        kill(process)
     await join(process, math.inf)
     return process.reason
 

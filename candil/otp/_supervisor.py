@@ -96,17 +96,23 @@ class Supervisor(GenServer):
         """
         trap_exit(True)
         try:
+            await self._start_all_or_none()
+            if self.own.exiting is not None:  # its start was called off just when all were up
+                await trio.lowlevel.checkpoint()
+        except trio.Cancelled:
+            if self.own.exiting != KILLED:  # its start was called off
+                with trio.CancelScope(shield=True):  # each child has its own time
+                    await self.children.stop_all(self.children)  # noqa: ASYNC102
+            raise
+
+    async def _start_all_or_none(self) -> None:
+        try:
             await self.children.start_all(self.children)
         except StartError as error:
             await self.children.stop_all(self.children)
             stop_self(
                 Shutdown(("failed_to_start_child", error.child_id, error.reason), cause=error)
             )
-        except trio.Cancelled:
-            if self.own.exiting != KILLED:  # its start was called off
-                with trio.CancelScope(shield=True):  # each child has its own time
-                    await self.children.stop_all(self.children)  # noqa: ASYNC102
-            raise
 
     async def handle_info(self, message: object) -> None:
         """Deal with a child's exit, or try again to start one; anything else is dropped."""

@@ -251,6 +251,50 @@ async def test_cancelled_while_a_nested_tree_starts_it_stops_from_the_bottom(aut
     assert trio.current_time() - before == pytest.approx(3.0)
 
 
+async def test_cancelled_just_when_the_last_child_is_up_a_tree_stops_in_order(autojump_clock):
+    """The supervisor has no start left to wait for, and no body has begun."""
+    journal = Journal()
+
+    with trio.CancelScope() as scope:
+
+        class Last(candil.GenServer):
+            async def init(self):
+                candil.continue_with()
+
+            def handle_continue(self, _):
+                scope.cancel()
+
+        async with opened([*workers("ab", journal, hang=2.0), Last]):
+            await trio.lowlevel.checkpoint()
+            pytest.fail("it must not go on")
+
+    assert scope.cancelled_caught
+    assert journal[2:] == ["terminate b shutdown", "done b", "terminate a shutdown", "done a"]
+
+
+async def test_cancelled_while_a_failed_start_is_undone_a_tree_stops_in_order(autojump_clock):
+    """Those that were up have their time, whichever of the two came first."""
+    journal = Journal()
+    reports = []
+
+    def note(event):
+        if isinstance(event, candil.SupervisorReport):
+            reports.append(event.context)
+
+    specs = [*workers("ab", journal, hang=2.0), worker("c", journal, script=["raise"])]
+    with candil.subscribe(note), trio.move_on_after(1.0) as scope:
+        async with opened(specs):
+            pytest.fail("it must not open")
+
+    assert scope.cancelled_caught
+    assert journal[2:] == [
+        "fail c",
+        *("terminate b shutdown", "done b"),
+        *("terminate a shutdown", "done a"),
+    ]
+    assert reports == ["start_error"]
+
+
 async def test_killed_while_it_starts_a_supervisor_stops_nothing_in_order():
     """A kill is a kill; those that run get it by their links."""
     journal = Journal()
