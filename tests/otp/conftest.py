@@ -1,7 +1,26 @@
 """What all tests of the processes share."""
 
+import signal
+
+import pytest
 from hypothesis import settings
+
+from candil.otp import _watch
 
 # A shared machine may pause for long in the middle of an example, which proves nothing.
 settings.register_profile("otp", deadline=None, max_examples=100)
 settings.load_profile("otp")
+
+# A shell ignores these two for what it runs in the background, and all programs inherit that.
+for number, usual in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGQUIT, signal.SIG_DFL),
+):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
+
+
+@pytest.fixture(autouse=True)
+def _no_news_of_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that pauses is reported as a blocked loop: one event more than a test expects."""
+    monkeypatch.setattr(_watch, "PATIENCE", 3600.0)
