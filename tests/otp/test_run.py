@@ -176,8 +176,9 @@ def leave(monkeypatch):
     return leave
 
 
-def test_a_second_signal_ends_everything_at_once(capsys, leave):
+def test_a_second_signal_ends_everything_at_once(capsys, leave, monkeypatch):
     """A terminate that hangs is killed; what ended by itself has the code of the first signal."""
+    monkeypatch.setattr(_run, "SECOND_SIGNAL_SECONDS", 60.0)
     journal = Journal()
     tree = [
         worker("h", journal, hang=60.0, shutdown=math.inf, trap=True),
@@ -216,11 +217,17 @@ def test_a_task_that_will_not_end_is_70(leave, capsys):
 
 def test_a_task_that_ends_late_is_waited_for(leave, monkeypatch):
     """Given up is not forgotten: when it ends after all, the code is the ordinary one."""
-    monkeypatch.setattr(_node, "CLOSE_SECONDS", 0.3)
+    monkeypatch.setattr(_node, "CLOSE_SECONDS", 60.0)
+    given_up = trio.Event()
+
+    def listen(event):
+        if isinstance(event, candil.ProcessLingers) and event.abandoned:
+            given_up.set()
 
     async def late():
-        with trio.CancelScope(shield=True):
-            await trio.sleep(0.2)
+        with candil.subscribe(listen), trio.CancelScope(shield=True):
+            await given_up.wait()
+            await settle()
 
     tree = [
         candil.child_spec(late, shutdown="brutal_kill"),
@@ -270,8 +277,9 @@ def test_a_second_signal_while_a_child_starts_kills(leave):
     assert "done a" not in journal
 
 
-def test_signals_before_there_is_a_node_end_the_program_all_the_same(leave, capsys):
+def test_signals_before_there_is_a_node_end_the_program_all_the_same(leave, capsys, monkeypatch):
     """The second begins the countdown, the third does not begin another."""
+    monkeypatch.setattr(_run, "SECOND_SIGNAL_SECONDS", 60.0)
     program = _run._Program(trio.CancelScope())
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         program.stop(number)

@@ -17,7 +17,9 @@ PRELUDE = """
 import atexit, math, sys
 import trio
 import candil
-from candil.otp import _node, _run
+from candil.otp import _node, _run, _watch
+
+_run.SECOND_SIGNAL_SECONDS = 60.0  # what has to happen before is not a matter of time
 
 def say(text):
     print(text, flush=True)
@@ -94,7 +96,10 @@ def program():
 )
 def test_a_signal_stops_the_program_in_order(program, number, code):
     """Children in reverse, exit handlers after them, nothing on stderr."""
-    it = program('candil.run([child("a"), child("b"), candil.child_spec(ready)])')
+    it = program("""
+        _watch.PATIENCE = 3600.0  # a machine that pauses says nothing, either
+        candil.run([child("a"), child("b"), candil.child_spec(ready)])
+    """)
     it.read_until("ready")
     it.popen.send_signal(number)
 
@@ -217,6 +222,7 @@ def test_a_program_whose_work_is_done_ends_with_0(program):
         async def work():
             say("work")
 
+        _watch.PATIENCE = 3600.0  # a machine that pauses says nothing, either
         job = candil.child_spec(work, restart="transient", significant=True)
         candil.run([child("a"), job], auto_shutdown="any_significant")
         say("after")
