@@ -8,6 +8,7 @@ for each child a line ``exit-code starts stops``.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
@@ -20,6 +21,7 @@ import candil
 
 STARTED, STOPPED = b"+", b"-"
 LATEST = 0.02  # seconds after the first start
+LONG = 30  # seconds until a child that ignored its signal is ended, which shows in its code
 
 
 class Traps(candil.GenServer):
@@ -53,15 +55,15 @@ async def computes() -> None:
 
 
 def tree(pipe: int) -> candil.SupervisorSpec:
-    """Nested supervisors, servers that trap, and work."""
+    """Nested supervisors, servers that trap and have all their time, and work."""
     inner = candil.supervisor_spec(
-        [candil.child_spec(Traps, pipe, id=number) for number in range(3)]
+        [candil.child_spec(Traps, pipe, id=number, shutdown=math.inf) for number in range(3)]
         + [candil.child_spec(crashes)],
         id="inner",
         max_restarts=1_000_000,
     )
     return candil.supervisor_spec(
-        [candil.child_spec(Traps, pipe), inner, candil.child_spec(computes)]
+        [candil.child_spec(Traps, pipe, shutdown=math.inf), inner, candil.child_spec(computes)]
     )
 
 
@@ -89,6 +91,7 @@ def interrupt_one(mode: str, instant: float) -> str:
     child = os.fork()
     if child == 0:
         os.close(reader)
+        signal.alarm(LONG)
         code = 0
         try:
             run(mode, writer)

@@ -334,7 +334,7 @@ def test_s12_a_real_sigint_at_any_instant_is_an_orderly_stop_with_exit_130(mode:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
     lines = run.stdout.splitlines()
@@ -513,6 +513,7 @@ def test_s19_a_loop_that_is_blocked_is_told_on_stderr_while_it_is() -> None:
     program = (
         "import time, trio, candil\n"
         "async def dead():\n"
+        "    for _ in range(10): await trio.lowlevel.checkpoint()\n"
         "    while True: time.sleep(0.01)\n"
         "candil.run([candil.child_spec(dead, name='dead')])\n"
     )
@@ -520,8 +521,11 @@ def test_s19_a_loop_that_is_blocked_is_told_on_stderr_while_it_is() -> None:
         [sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
-            told = process.stderr.readline()
+            told = any(
+                "dead> has kept the event loop from running" in line
+                for line in process.stderr  # which may tell of a machine that paused before
+            )
         finally:
             process.kill()
 
-    assert "dead> has kept the event loop from running" in told
+    assert told
