@@ -93,7 +93,7 @@ class Bare(candil.GenServer):
 
 async def all_handled(pid: candil.Pid[Any]) -> list[Any]:
     """Wait until a server has handled what was sent so far, and give what it noted."""
-    return (await sys.get_state(pid)).log
+    return (await sys.get_state(pid, timeout=60)).log
 
 
 def _continue(pid: candil.Pid[Any], action: Any) -> None:

@@ -211,7 +211,7 @@ async def test_flushing_a_down_does_not_hide_messages_from_another_receive() -> 
             await wait_all_tasks_blocked()
             candil.demonitor(ref, flush=True)
             candil.send(candil.self(), 7)
-            with trio.move_on_after(1, shield=True):
+            with trio.move_on_after(20, shield=True):
                 await wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
 

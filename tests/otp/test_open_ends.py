@@ -41,7 +41,7 @@ async def test_a_root_that_gives_up_cancels_the_body_and_says_why():
 async def test_the_history_holds_the_last_ten_crashes():
     """However many there were."""
     with pytest.raises(candil.RestartIntensityExceeded) as caught:
-        async with opened(workers("a", Journal()), max_restarts=14) as sup:
+        async with opened(workers("a", Journal()), max_restarts=14, max_seconds=60.0) as sup:
             for number in range(15):
                 await end(sup, "a", number)
 

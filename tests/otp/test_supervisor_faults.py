@@ -216,7 +216,7 @@ async def test_a_restart_loop_does_not_starve_others():
 
     specs = [candil.child_spec(other), candil.child_spec(short)]
     with pytest.raises(candil.RestartIntensityExceeded):
-        async with opened(specs, max_restarts=200):
+        async with opened(specs, max_restarts=200, max_seconds=3600.0):
             await trio.sleep_forever()
 
     assert len(turns) > 100
