@@ -53,7 +53,7 @@ async def deserted(collector: Collector) -> None:
 
 
 async def _pause(attempt: int) -> None:
-    # Most trees need only a few turns of the scheduler; a child that hangs needs real time.
+    # Most trees need only a few turns of the scheduler; a child that hangs needs time.
     await trio.sleep(0 if attempt < _IMPATIENT_ATTEMPTS else _PAUSE)
 
 

@@ -7,6 +7,7 @@ The same seed makes the same program. What is made stays inside what OTP itself 
 - a client that the server may be linked to is never one that it monitors, for which of the two
   messages comes first is open;
 - whom the server signals is not linked to it, and the server starts nothing else in that callback;
+- who was just signalled is not killed: of one that still ends, candil takes that as the reason;
 - a server that exits itself never ceases to trap exits, for the signal may come later than that;
 - who exits itself does nothing more in that callback, for Erlang ends it there and then;
 - time goes on in ``sleep`` only, and what is to happen soon happens then.
@@ -215,6 +216,7 @@ class Author:
         does = [self.effect(depth) for _ in range(self.pick([0, 0, 0, 1, 1, 2, 3]))]
         ends = [at for at, effect in enumerate(does) if effect[0] == "exit_self"]
         does = does[: ends[0] + 1] if ends else does
+        does = _without_late_kills(does, is_late=kind == "terminate")
         signals = any(effect[0] == "signal" for effect in does)
         if signals:
             does = [effect for effect in does if effect[0] not in _STARTING]
@@ -316,6 +318,16 @@ class Author:
     def pick(self, options: Any) -> Any:
         """One of the *options*."""
         return self.random.choice(options)
+
+
+def _without_late_kills(does: list[Line], *, is_late: bool) -> list[Line]:
+    """Without kills of ``d``, who traps no exits, behind another signal or in ``terminate``."""
+    kept: list[Line] = []
+    for effect in does:
+        if not is_late or effect != ["signal", "d", "kill"]:
+            kept.append(effect)
+        is_late = is_late or effect[:2] == ["signal", "d"]
+    return kept
 
 
 def program(seed: int) -> dict[str, Any]:
