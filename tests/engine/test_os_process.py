@@ -1,6 +1,7 @@
 """One operating-system process under its guard."""
 
 import contextlib
+import gc
 import os
 import re
 import shlex
@@ -8,11 +9,12 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
-from candil.engine import _guard_process, _os_process
+from candil.engine import _guard, _guard_process, _os_process
 from candil.engine._errors import EngineUnkillable
 from candil.engine._exit_status import ExitStatus
 from candil.engine._log_file import LogFile
@@ -23,7 +25,15 @@ from tests.engine.waiting import until
 PYTHON = sys.executable
 
 
-def shell(script: str, mark: str, log: LogFile | None = None) -> OsProcess:
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, no guard is killed because of that: it tells the status."""
+    for module in (_os_process, _guard_process):
+        monkeypatch.setattr(module, "GUARD_SECONDS", 60.0)
+    monkeypatch.setattr(_guard_process, "_LONGEST_END", 180.0)
+
+
+def shell(script: str, mark: str, log: Any = None) -> OsProcess:
     """A process that runs *script*."""
     return OsProcess(["/bin/sh", "-c", script], env={**os.environ, census.MARK: mark}, log=log)
 
@@ -90,21 +100,35 @@ async def test_what_it_writes_is_in_the_tail_when_its_end_is_known(
     assert log.path.read_bytes() == b"one\ntwo\nthree"
 
 
+class Counted:
+    """A log that keeps nothing but the number of bytes."""
+
+    taken = 0
+
+    def write(self, data: bytes) -> None:
+        self.taken += len(data)
+
+    def close(self) -> None:
+        pass
+
+
 @pytest.mark.slow
 async def test_a_flood_is_drained_while_nobody_waits(mark: str) -> None:
-    """A hundred megabytes pass, the loop stays responsive, and the last line is kept."""
+    """A hundred megabytes pass, everybody has his turn between two reads, the end is kept."""
     script = "head -c 100000000 /dev/zero; yes line | head -n 100000 >&2; echo; echo end"
-    longest = 0.0
-    async with shell(script, mark).running() as process:
-        with trio.fail_after(60):
+    log = Counted()
+    most = 0
+    async with shell(script, mark, log).running() as process:
+        with trio.fail_after(100):
             while not process.is_gone:
-                before = trio.current_time()
-                await trio.sleep(0.001)
-                longest = max(longest, trio.current_time() - before)
+                before = log.taken
+                await trio.lowlevel.checkpoint()
+                most = max(most, log.taken - before)
 
     assert process.tail.lines()[-1] == "end"
     assert sum(map(len, process.tail.lines())) <= 64 << 10
-    assert longest < 1
+    assert log.taken > 100_000_000
+    assert most <= 1 << 20
 
 
 async def test_stop_asks_first(mark: str) -> None:
@@ -112,7 +136,7 @@ async def test_stop_asks_first(mark: str) -> None:
     script = "trap 'echo asked; exit 3' TERM; echo up; while :; do sleep 0.01; done"
     async with shell(script, mark).running() as process:
         await line_of(process, "up")
-        assert await process.stop(grace=10) == ExitStatus(3)
+        assert await process.stop(grace=60) == ExitStatus(3)
 
     assert process.tail.lines()[-1] == "asked"
 
@@ -127,7 +151,7 @@ async def test_stop_kills_after_the_grace(mark: str) -> None:
         status = await process.stop(grace=0.2)
 
         assert status == ExitStatus(-signal.SIGKILL)
-        assert 0.2 <= trio.current_time() - before < 2
+        assert trio.current_time() - before >= 0.2
         assert not left_of(process, mark)
 
 
@@ -141,12 +165,16 @@ async def test_stop_ends_a_stopped_process(mark: str) -> None:
         assert await process.stop(grace=0.1) == ExitStatus(-signal.SIGKILL)
 
 
-async def test_stop_works_without_the_help_of_the_guard(mark: str) -> None:
+async def test_stop_works_without_the_help_of_the_guard(
+    mark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A guard that is stopped carries out no orders; candil kills the group itself."""
+    for module in (_os_process, _guard_process):
+        monkeypatch.setattr(module, "GUARD_SECONDS", 0.3)
     async with shell("sleep 100 & sleep 100", mark).running() as process:
         await started(process)
         os.kill(process.guard_pid, signal.SIGSTOP)
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             status = await process.stop(grace=0.1)
 
         assert status.returncode in {None, -signal.SIGKILL}
@@ -215,7 +243,7 @@ async def test_the_whole_group_ends_with_its_leader(mark: str) -> None:
         leader = await started(process)
         await line_of(process, "fled")
         os.kill(leader, signal.SIGKILL)
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             assert await process.wait() == ExitStatus(-signal.SIGKILL)
 
         assert not left_of(process, mark)
@@ -226,7 +254,7 @@ async def test_the_engine_dies_with_its_guard(mark: str) -> None:
     async with shell("sleep 100 & wait", mark).running() as process:
         await started(process)
         os.kill(process.guard_pid, signal.SIGKILL)
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             status = await process.wait()
 
         assert status.returncode is None
@@ -257,7 +285,7 @@ async def test_a_guard_that_is_asked_to_end_takes_the_engine_along(
     async with shell("sleep 100", mark).running() as process:
         await started(process)
         os.kill(process.guard_pid, number)
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             assert await process.wait() == ExitStatus(-signal.SIGKILL)
 
 
@@ -279,7 +307,8 @@ async def test_the_engine_inherits_three_files_and_no_more(mark: str) -> None:
         await line_of(process, "up")
         files = Path(f"/proc/{await started(process)}/fd")
 
-        assert names_in(files) == {"0", "1", "2"}
+        # The loader of `sleep` opens others for a moment; what was inherited stays.
+        await until(lambda: names_in(files) == {"0", "1", "2"})
         assert target_of(files / "0") == Path(os.devnull)
     os.close(leaky)
 
@@ -300,6 +329,9 @@ async def test_signals_reach_the_engine_as_a_fresh_process_expects(mark: str) ->
         "import signal as s; print([n.name for n in s.Signals if s.getsignal(n) is s.SIG_IGN],"
         " list(s.pthread_sigmask(0, ())))"
     )
+    # Python itself ignores two when it starts, and a shell's & has it ignore another.
+    ignored = [n for n in signal.Signals if signal.getsignal(n) is signal.SIG_IGN]
+    expected = [n.name for n in ignored if n not in _guard.HEEDED]
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     try:
         async with shell(shlex.join([PYTHON, "-c", code]), mark).running() as process:
@@ -307,13 +339,13 @@ async def test_signals_reach_the_engine_as_a_fresh_process_expects(mark: str) ->
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
 
-    # Python itself ignores these two when it starts.
-    assert process.tail.lines() == ("['SIGPIPE', 'SIGXFSZ'] []",)
+    assert process.tail.lines() == (f"{expected} []",)
 
 
 @pytest.mark.slow
 async def test_no_file_and_no_zombie_stays(mark: str) -> None:
     """Over fifty processes, ended in all ways."""
+    gc.collect()  # what others have left would be closed meanwhile
     files = census.open_files()
     for round_ in range(50):
         script = ("exit 1", "sleep 100", "exec /no/such/program", "kill -9 $$", "echo x")[
