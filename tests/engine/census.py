@@ -48,7 +48,15 @@ def state(pid: int) -> str:
         return "X"
 
 
-def seconds_until_none_lives(mark: str, limit: float = 2.0) -> float:
+def parent(pid: int) -> int | None:
+    """Return the parent of *pid*; ``None`` for a process that is no more."""
+    try:
+        return int((PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
+
+
+def seconds_until_none_lives(mark: str, limit: float = 30.0) -> float:
     """Return how long it took until nobody with *mark* lived; fail after *limit* seconds."""
     start = time.monotonic()
     while left := living(mark):
