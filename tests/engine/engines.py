@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -18,17 +18,17 @@ from tests.engine.waiting import until
 
 
 @asynccontextmanager
-async def opened(*children: Any, seconds: float = 100) -> AsyncIterator[candil.Pid[Any]]:
+async def opened(*children: Any, seconds: float = 250) -> AsyncIterator[candil.Pid[Any]]:
     """A tree of *children*, without a log, for *seconds* at most."""
     with trio.fail_after(seconds):
         async with candil.open_supervisor(list(children), max_restarts=100, log=False) as root:
             yield root
 
 
-async def answer(url: str, tokens: int = 8) -> str:
+async def answer(url: str, tokens: int = 8, **options: Any) -> str:
     """What the model says after `>`."""
-    body = {"prompt": "hello>", "max_tokens": tokens}
-    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+    body = {"prompt": "hello>", "max_tokens": tokens, **options}
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         return str(
             (await client.post(f"{url}/v1/completions", json=body)).json()["choices"][0]["text"]
         )
@@ -42,7 +42,7 @@ async def killed(alias: str) -> candil.ExitReason:
     assert os_pid is not None
     ref = candil.monitor(pid)
     os.kill(os_pid, signal.SIGKILL)
-    down = await candil.receive(lambda message: getattr(message, "ref", None) == ref, timeout=10)
+    down = await candil.receive(lambda message: getattr(message, "ref", None) == ref, timeout=60)
     assert isinstance(down, candil.Down)
     return down.reason
 
@@ -57,9 +57,29 @@ async def successor_of(server: candil.Pid[Any]) -> candil.Pid[Any]:
 
 async def is_answering(url: str) -> bool:
     """Whether the engine works on a request."""
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         slots = (await client.get(f"{url}/slots")).json()
     return any(slot["is_processing"] for slot in slots)
+
+
+async def caught_at_work(
+    nursery: trio.Nursery,
+    ask: Callable[[], Awaitable[None]],
+    is_at_work: Callable[[], Awaitable[bool]],
+) -> None:
+    """Have *ask* ask in *nursery*, again if need be, until the engine is seen at work on it."""
+    while True:
+        over = trio.Event()
+        nursery.start_soon(_ask_once, ask, over)
+        while not over.is_set():
+            if await is_at_work():
+                return
+            await trio.sleep(0.002)
+
+
+async def _ask_once(ask: Callable[[], Awaitable[None]], over: trio.Event) -> None:
+    await ask()
+    over.set()
 
 
 @contextmanager

@@ -11,9 +11,10 @@ import pytest
 import trio
 
 from candil import engine
+from candil.engine import _drain
 from candil.engine._drain import drain, key_of
 from tests.engine import census, tiny_gguf
-from tests.engine.engines import answer, opened
+from tests.engine.engines import answer, caught_at_work, opened
 from tests.engine.test_probe import http, serving
 from tests.engine.waiting import until_async
 
@@ -50,9 +51,10 @@ def metrics(processing: int, deferred: int) -> bytes:
 )
 @pytest.mark.parametrize("seconds", [0, 0.2])
 async def test_an_engine_that_does_not_say_counts_as_busy(
-    slots: bytes, counts: bytes, idle: bool, seconds: float
+    slots: bytes, counts: bytes, idle: bool, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Until the time is over; without any time there is still one look."""
+    monkeypatch.setattr(_drain, "_LAST_LOOK", 60.0)  # however slow the machine is
 
     def said(request: bytes) -> bytes:
         return slots if b"/slots" in request else counts
@@ -85,7 +87,7 @@ def test_the_key_is_the_one_that_the_engine_was_given(words: Any, key: str | Non
 
 async def is_busy(url: str, headers: dict[str, str]) -> bool:
     """Whether the engine works on a request, by its metrics."""
-    async with httpx.AsyncClient(trust_env=False, headers=headers) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60, headers=headers) as client:
         return "requests_processing 1" in (await client.get(f"{url}/metrics")).text
 
 
@@ -103,7 +105,7 @@ async def test_a_running_answer_finishes_whatever_the_engine_tells_to_whom(
 
     async def ask(url: str) -> None:
         body = {"prompt": "hello>", "max_tokens": 3000}
-        async with httpx.AsyncClient(trust_env=False, timeout=30, headers=headers) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=90, headers=headers) as client:
             reply = (await client.post(f"{url}/v1/completions", json=body)).json()
         texts.append(reply["choices"][0]["text"])
 
@@ -111,16 +113,17 @@ async def test_a_running_answer_finishes_whatever_the_engine_tells_to_whom(
         await engine.start(
             attrs.evolve(llama, start_args=words),
             attrs.evolve(tiny, context_size=4096),
-            timing=engine.Timing(drain=60),
+            timing=engine.Timing(drain=90),
         )
-        url = await engine.await_ready("tiny", 30)
+        url = await engine.await_ready("tiny", 60)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(ask, url)
-            await until_async(functools.partial(is_busy, url, headers))
+            await caught_at_work(
+                nursery, functools.partial(ask, url), functools.partial(is_busy, url, headers)
+            )
             begun = trio.current_time()
             await engine.stop("tiny")
 
-        assert texts == [tiny_gguf.counted(">", 3000)]
+        assert set(texts) == {tiny_gguf.counted(">", 3000)}
         assert trio.current_time() - begun < 60
 
 
@@ -144,7 +147,7 @@ async def test_an_engine_that_still_answers_gets_no_useless_grace(
     """SIGTERM would not end it for as long as the answer lasts."""
     async with opened():
         await engine.start(llama, long("long"), timing=engine.Timing(drain=0.1, grace=80))
-        url = await engine.await_ready("long", 30)
+        url = await engine.await_ready("long", 60)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(functools.partial(endless, url, stream=False))
             await until_async(functools.partial(is_busy, url, {}))
@@ -162,7 +165,7 @@ async def test_a_tree_of_engines_that_answer_closes_in_the_time_of_one(
     llama: engine.Engine, long: Callable[[str], engine.Model], marked: str, on_demand: bool
 ) -> None:
     """Their drains run side by side, though OTP ends them one after the other."""
-    drain = 5.0
+    drain = 10.0
     timing = engine.Timing(drain=drain)
     models = [long(f"long{number}") for number in range(3)]
     children = [] if on_demand else [engine.child_spec(llama, one, timing=timing) for one in models]
@@ -172,13 +175,13 @@ async def test_a_tree_of_engines_that_answer_closes_in_the_time_of_one(
             for model in models:
                 if on_demand:
                     await engine.start(llama, model, timing=timing)
-                url = await engine.await_ready(model.alias, 30)
+                url = await engine.await_ready(model.alias, 60)
                 nursery.start_soon(endless, url)
                 await until_async(functools.partial(is_busy, url, {}))
             begun = trio.current_time()
         took = trio.current_time() - begun
 
-    assert drain <= took < 2 * drain
+    assert drain <= took < 2.5 * drain  # one after the other they take three times as long
     assert not census.living(marked)
 
 
@@ -202,7 +205,7 @@ async def test_an_idle_engine_is_not_drained(
             tiny,
             timing=engine.Timing(drain=90, grace=90),
         )
-        assert await answer(await engine.await_ready("tiny", 30))
+        assert await answer(await engine.await_ready("tiny", 60))
         begun = trio.current_time()
         await engine.stop("tiny")
         assert trio.current_time() - begun < 45

@@ -2,7 +2,6 @@
 
 import functools
 import socket
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,16 @@ import trio.testing
 
 import candil
 from candil import engine
-from candil.engine import _tenders
+from candil.engine import _lifecycle, _tenders
 from tests.engine import census, tiny_gguf
-from tests.engine.engines import answer, is_answering, opened, told, without_loading
+from tests.engine.engines import (
+    answer,
+    caught_at_work,
+    is_answering,
+    opened,
+    told,
+    without_loading,
+)
 from tests.engine.waiting import until_async
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
@@ -32,7 +38,7 @@ async def test_an_engine_starts_becomes_ready_answers_and_stops(
 
         with told() as seen:
             pid = await engine.start(llama, tiny)
-            url = await engine.await_ready("tiny", 10)
+            url = await engine.await_ready("tiny", 60)
 
             assert pid == candil.whereis("tiny")
             assert url == await engine.base_url("tiny")
@@ -50,7 +56,7 @@ async def test_an_engine_starts_becomes_ready_answers_and_stops(
         with pytest.raises(engine.NotRunning, match="tiny"):
             await engine.stop("tiny")
         with pytest.raises(engine.NotRunning):
-            await engine.await_ready("tiny", 10)
+            await engine.await_ready("tiny", 60)
 
 
 async def test_leaving_the_tree_stops_the_engine(
@@ -59,7 +65,7 @@ async def test_leaving_the_tree_stops_the_engine(
     """Also one that was started on demand, and one that still loads."""
     async with opened():
         await engine.start(llama, tiny)
-        await engine.await_ready("tiny", 10)
+        await engine.await_ready("tiny", 60)
     assert not census.living(marked)
 
     async with opened(engine.child_spec(llama, tiny)):
@@ -81,7 +87,7 @@ async def test_an_engine_is_not_linked_to_its_starter(
         down = await candil.receive(candil.Down)
         assert down.ref == ref
 
-        await engine.await_ready("tiny", 10)
+        await engine.await_ready("tiny", 60)
         (tree,) = await candil.which_children(engine.SUPERVISOR)
         assert tree.id == "tiny"
 
@@ -92,20 +98,22 @@ async def test_stop_during_loading_is_prompt(
     """A model that loads has nobody to wait for."""
     model = engine.Model(alias="smol", model_dir=real_model.parent, filename=real_model.name)
     async with opened():
-        await engine.start(llama, model)
-        await until_async(is_loading)
-        before = trio.current_time()
-        await engine.stop("smol")
+        while True:
+            await engine.start(llama, model, timing=engine.Timing(drain=90))
+            await until_async(is_seen)
+            loads = await candil.call("smol", "health") == "loading"
+            before = trio.current_time()
+            await engine.stop("smol")
+            if loads:  # it had not been quicker than we
+                break
 
-        assert trio.current_time() - before < 2
+        assert trio.current_time() - before < 45
         assert not census.living(marked)
 
 
-async def is_loading() -> bool:
-    """Whether the real model loads."""
-    state = await candil.call("smol", "health")
-    assert state in {"starting", "loading"}
-    return bool(state == "loading")
+async def is_seen() -> bool:
+    """Whether the real model loads, or has been loaded already."""
+    return bool(await candil.call("smol", "health") != "starting")
 
 
 async def test_stop_before_the_process_exists_is_prompt(
@@ -114,19 +122,21 @@ async def test_stop_before_the_process_exists_is_prompt(
     """At the moment `start` has returned, and a little later each time."""
     async with opened():
         for pause in (0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03):
-            await engine.start(llama, tiny)
+            await engine.start(llama, tiny, timing=engine.Timing(drain=90))
             await trio.sleep(pause)
             before = trio.current_time()
             await engine.stop("tiny")
 
-            assert trio.current_time() - before < 2
+            assert trio.current_time() - before < 45
             assert not census.living(marked)
 
 
-async def test_stop_during_a_stream_is_over_in_three_seconds(
+async def test_stop_during_a_stream_does_not_wait_for_its_end(
     llama: engine.Engine, long_model: Path, marked: str
 ) -> None:
-    """SIGTERM alone would freeze the stream, and wait."""
+    """Two seconds by default; SIGTERM alone would freeze the stream, and wait."""
+    assert engine.Timing().drain + engine.Timing().grace == 2
+    timing = engine.Timing(grace=80)
     model = engine.Model(
         alias="long",
         model_dir=long_model.parent,
@@ -134,8 +144,8 @@ async def test_stop_during_a_stream_is_over_in_three_seconds(
         context_size=131_072,
     )
     async with opened():
-        await engine.start(llama, model)
-        url = await engine.await_ready("long", 30)
+        await engine.start(llama, model, timing=timing)
+        url = await engine.await_ready("long", 60)
         for stream in (True, False):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(endless, url, stream)
@@ -143,11 +153,11 @@ async def test_stop_during_a_stream_is_over_in_three_seconds(
                 before = trio.current_time()
                 await engine.stop("long")
 
-                assert trio.current_time() - before < 3
+                assert trio.current_time() - before < 40
                 assert not census.living(marked)
             if stream:
-                await engine.start(llama, model)
-                url = await engine.await_ready("long", 30)
+                await engine.start(llama, model, timing=timing)
+                url = await engine.await_ready("long", 60)
 
 
 async def endless(url: str, stream: bool) -> None:
@@ -160,7 +170,7 @@ async def endless(url: str, stream: bool) -> None:
 async def read_all(url: str, body: dict[str, Any]) -> None:
     """Read an answer to its end."""
     async with (
-        httpx.AsyncClient(trust_env=False, timeout=30) as client,
+        httpx.AsyncClient(trust_env=False, timeout=60) as client,
         client.stream("POST", f"{url}/v1/completions", json=body) as response,
     ):
         async for _ in response.aiter_bytes():
@@ -178,14 +188,15 @@ async def test_stop_lets_a_running_answer_finish(
         texts.append(await answer(url, 3000))
 
     async with opened():
-        await engine.start(llama, model, timing=engine.Timing(drain=30))
-        url = await engine.await_ready("tiny", 10)
+        await engine.start(llama, model, timing=engine.Timing(drain=90))
+        url = await engine.await_ready("tiny", 60)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(ask, url)
-            await until_async(lambda: is_answering(url))
+            await caught_at_work(
+                nursery, functools.partial(ask, url), functools.partial(is_answering, url)
+            )
             await engine.stop("tiny")
 
-        assert texts == [tiny_gguf.counted(">", 3000)]
+        assert set(texts) == {tiny_gguf.counted(">", 3000)}
 
 
 async def test_a_second_start_of_the_same_alias_is_refused(
@@ -204,7 +215,7 @@ async def test_a_second_start_of_the_same_alias_is_refused(
         async with trio.open_nursery() as nursery:
             for _ in range(3):
                 nursery.start_soon(try_to_start)
-        await engine.await_ready("tiny", 10)
+        await engine.await_ready("tiny", 60)
 
         assert [error.alias for error in refusals] == ["tiny", "tiny"]
         assert len(census.living(marked, "llama-server")) == 2  # the engine, and its guard
@@ -220,7 +231,7 @@ async def test_two_models_have_a_port_and_a_process_each(
     llama = engine.Engine(alias="llama", binary_dir=llama_server_dir, port=base)
     other = engine.Model(alias="other", model_dir=long_model.parent, filename=long_model.name)
     async with opened(engine.child_spec(llama, tiny), engine.child_spec(llama, other)):
-        urls = {await engine.await_ready("tiny", 10), await engine.await_ready("other", 10)}
+        urls = {await engine.await_ready("tiny", 60), await engine.await_ready("other", 60)}
 
         assert len(urls) == 2
         assert all(base <= int(url.rpartition(":")[2]) < base + 100 for url in urls)
@@ -236,7 +247,7 @@ async def test_the_engines_supervisor_can_stand_in_a_static_tree(
     other = engine.Model(alias="other", model_dir=long_model.parent, filename=long_model.name)
     async with opened(engine.engines_spec([engine.child_spec(llama, tiny)])) as root:
         await engine.start(llama, other)
-        assert await engine.await_ready("tiny", 10) != await engine.await_ready("other", 10)
+        assert await engine.await_ready("tiny", 60) != await engine.await_ready("other", 60)
 
         assert len(await candil.which_children(root)) == 1
         await engine.stop("tiny")
@@ -291,7 +302,7 @@ async def test_an_engine_may_listen_on_any_address_of_the_machine(
     async with opened():
         await engine.start(llama, tiny)
 
-        assert await answer(await engine.await_ready("tiny", 10)) == tiny_gguf.counted(">", 8)
+        assert await answer(await engine.await_ready("tiny", 60)) == tiny_gguf.counted(">", 8)
 
 
 @pytest.mark.parametrize("alias", ["tiny", "ñandú", "模型", "~z", "a/b c", "~", "🕯"])
@@ -301,8 +312,8 @@ async def test_the_alias_is_the_id_that_clients_see(
     """Whatever its letters: llama-server sorts its aliases by their bytes."""
     async with opened():
         await engine.start(llama, attrs.evolve(tiny, alias=alias))
-        url = await engine.await_ready(alias, 30)
-        async with httpx.AsyncClient(trust_env=False) as client:
+        url = await engine.await_ready(alias, 60)
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             models = (await client.get(f"{url}/v1/models")).json()
             body = {"prompt": ">", "max_tokens": 1}
             reply = (await client.post(f"{url}/v1/completions", json=body)).json()
@@ -320,19 +331,21 @@ async def test_an_argument_that_brings_a_port_of_its_own_does_not_move_the_engin
     )
     async with opened():
         await engine.start(llama, tiny)
-        assert await answer(await engine.await_ready("tiny", 30)) == tiny_gguf.counted(">", 8)
+        assert await answer(await engine.await_ready("tiny", 60)) == tiny_gguf.counted(">", 8)
 
 
 async def test_start_to_ready_is_quick(
-    llama: engine.Engine, tiny: engine.Model, marked: str
+    llama: engine.Engine, tiny: engine.Model, marked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No fixed wait stands between an engine that is ready and those who wait for it."""
+    for pause in ("_RESTART_GAP", "_LOOK_SECONDS", "_LONGEST_PAUSE", "_SUPERVISOR_SECONDS"):
+        monkeypatch.setattr(_lifecycle, pause, 90)
     async with opened():
-        before = time.perf_counter()
+        before = trio.current_time()
         await engine.start(llama, tiny)
-        await engine.await_ready("tiny", 10)
+        await engine.await_ready("tiny", 60)
 
-        assert time.perf_counter() - before < 5
+        assert trio.current_time() - before < 45
 
 
 async def test_an_engine_is_looked_at_when_it_says_something(
@@ -343,7 +356,7 @@ async def test_an_engine_is_looked_at_when_it_says_something(
     monkeypatch.setattr(_tenders, "_LONGEST_PAUSE", 100)
     async with opened():
         await engine.start(llama, tiny)
-        await engine.await_ready("tiny", 30)
+        await engine.await_ready("tiny", 60)
 
 
 @pytest.mark.parametrize("most_prompted", [0, 200])
@@ -360,4 +373,4 @@ async def test_an_engine_that_says_nothing_or_too_much_becomes_ready_by_the_cloc
     llama = engine.Engine(alias="llama", binary_dir=llama_server_dir, port=0, start_args=words)
     async with opened():
         await engine.start(llama, tiny)
-        await engine.await_ready("tiny", 30)
+        await engine.await_ready("tiny", 60)
