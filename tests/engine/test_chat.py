@@ -45,7 +45,7 @@ async def server(*parts: bytes) -> AsyncIterator[str]:
 
 async def asked(base_url: str) -> list[str]:
     """Ask something, and collect the pieces of the answer."""
-    async with open_chat(base_url, "why?", timeout=5.0, max_tokens=9) as pieces:
+    async with open_chat(base_url, "why?", timeout=60.0, max_tokens=9) as pieces:
         return [one async for one in pieces]
 
 

@@ -137,7 +137,7 @@ def test_a_damaged_header_is_refused_or_passed_and_never_breaks(
         path.write_bytes(damaged)
         with contextlib.suppress(ModelError):
             check_file(path)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
 
 
 def test_a_model_that_was_good_is_read_once(tiny_model: Path, tmp_path: Path) -> None:

@@ -41,8 +41,8 @@ def engine(request: bytes) -> bytes:
 
 
 async def look(url: str) -> Sight:
-    """One look with a little patience."""
-    async with Probe(url, "nonce", 0.2) as probe:
+    """One look with much patience."""
+    async with Probe(url, "nonce", 60) as probe:
         return await probe.look()
 
 
@@ -74,7 +74,7 @@ async def test_an_engine_recognised_while_it_loads_needs_one_answer_to_be_ready(
         asked.append(request.split()[1])
         return http(503) if loading and b"/health" in request else engine(request)
 
-    async with serving(answer) as url, Probe(url, "nonce", 0.2) as probe:
+    async with serving(answer) as url, Probe(url, "nonce", 60) as probe:
         assert await probe.look() is Sight.LOADING
         asked.clear()
         loading = False
