@@ -19,7 +19,7 @@ def run(*arguments: str, path: Path | None = None, **env: str) -> subprocess.Com
         [sys.executable, "-c", first + COMMAND, *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         env=os.environ | env,
         check=False,
     )
@@ -40,7 +40,7 @@ def test_python_m_candil_is_the_command() -> None:
         [sys.executable, "-m", "candil", "--version"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
@@ -93,7 +93,7 @@ def test_help_loads_no_engine() -> None:
         [sys.executable, "-c", program, "--help"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=True,
     )
 
