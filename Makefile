@@ -117,11 +117,21 @@ clean: ## remove what make made, downloads included
 
 # --- how it gets there ----------------------------------------------------------------------------
 
+# An environment that somebody made is kept, with all that is in it; what remains of one that was
+# not finished is finished, or made anew where not even its Python runs.
 $(VENV)/made:
 	@test -n '$(PYTHON)' || { echo 'candil needs Python 3.11 or later, and none is in PATH: install one, or say make PYTHON=/path/to/it'; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo '$(PYTHON) cannot make virtual environments: on Debian, apt-get install python3-venv'; exit 1; }
-	@echo 'making $(VENV) with $(PYTHON)'
-	@$(PYTHON) -m venv --clear $(VENV)
+	@if ! $(BIN)/python -c '' 2>/dev/null; then \
+		echo 'making $(VENV) with $(PYTHON)'; \
+		$(PYTHON) -m venv --clear $(VENV); \
+	elif $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+		echo 'using the $(VENV) that is here'; \
+		$(BIN)/python -m ensurepip >$(PIP_LOG); \
+	else \
+		echo 'the $(VENV) that is here has an older Python than 3.11, which candil needs: move it away'; \
+		exit 1; \
+	fi
 	@touch $@
 
 # The hash is checked first, by a file, because pyproject.toml can hold none; what follows then finds
