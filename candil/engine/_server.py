@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, final
 
 import attrs
@@ -140,6 +141,8 @@ class EngineServer(candil.GenServer):
         candil.register(candil.Via(FAMILY, self.model.alias), candil.self())
         self._holder = note_arrival(self.model.alias, self._lineage)
         self._tell(None, self.state)
+        with suppress(PortUnavailable, OSError):  # said when it starts, where it is dealt with
+            self._lineage.lease.acquire()  # here, since siblings have the order of their specs
         candil.continue_with()
 
     def handle_continue(self, argument: object) -> None:

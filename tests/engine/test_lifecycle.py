@@ -240,6 +240,23 @@ async def test_two_models_have_a_port_and_a_process_each(
         assert len(census.living(marked, "llama-server")) == 2  # the engine, and its guard
 
 
+async def test_models_get_the_ports_of_their_engine_in_the_order_of_their_specs(
+    llama_server_dir: Path, tiny: engine.Model, marked: str
+) -> None:
+    """The first child has the first port that is free, as whoever draws the tree expects."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        base = min(probe.getsockname()[1], 60_000)
+    llama = engine.Engine(alias="llama", binary_dir=llama_server_dir, port=base)
+    models = [attrs.evolve(tiny, alias=f"tiny{number}") for number in range(6)]
+    async with opened(*(engine.child_spec(llama, model) for model in models)):
+        urls = [await engine.base_url(model.alias) for model in models]
+
+    ports = [int(str(url).rpartition(":")[2]) for url in urls]
+    assert sorted(ports) == ports
+    assert len({*ports}) == 6
+
+
 async def test_the_engines_supervisor_can_stand_in_a_static_tree(
     llama: engine.Engine, tiny: engine.Model, long_model: Path, marked: str
 ) -> None:
