@@ -56,7 +56,7 @@ def parent(pid: int) -> int | None:
         return None
 
 
-def seconds_until_none_lives(mark: str, limit: float = 30.0) -> float:
+def seconds_until_none_lives(mark: str, limit: float = 10.0) -> float:
     """Return how long it took until nobody with *mark* lived; fail after *limit* seconds."""
     start = time.monotonic()
     while left := living(mark):
