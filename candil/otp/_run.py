@@ -53,6 +53,10 @@ def run(tree: Tree, *, log: bool = True, **options: Unpack[SupervisorOptions]) -
     SIGINT, SIGTERM, SIGHUP and SIGQUIT stop the tree in order; a second one stops it at once. One
     that was ignored when the program began, as by ``nohup``, stays so.
 
+    Where the program exits with 70 or 71, or a second signal finds the loop kept from running, or
+    something that still cleans up a second later, it leaves by ``os._exit``: at once, with no
+    ``finally`` and no ``atexit``.
+
     Args:
         tree: A ``SupervisorSpec``, or a list of children.
 
@@ -62,7 +66,7 @@ def run(tree: Tree, *, log: bool = True, **options: Unpack[SupervisorOptions]) -
         options: With a list of children, the options of ``supervisor_spec``.
 
     Returns:
-        When the tree has ended by ``auto_shutdown``.
+        When the tree has ended by ``auto_shutdown``, or by ``candil.stop(candil.root())``.
 
     Raises:
         SpecError: The tree is wrong; nothing was started.
