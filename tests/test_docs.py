@@ -5,11 +5,13 @@ The ``python`` blocks of a page make one program, in the order in which a reader
 at its own line number, so that a traceback points into the page. A block marked ``python no-run``
 is only compiled: it needs something that a test has not. One marked ``python engine`` needs the
 real ``llama-server`` and the demo's model, and is run where they are, in the places that it names.
+All of them pass both type checkers.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -115,6 +117,41 @@ def test_the_examples_of_a_page_run_from_top_to_bottom(page: Path, tmp_path: Pat
     )
 
     assert done.returncode == 0, f"{_name(page)} failed:\n{done.stdout}\n{done.stderr}"
+
+
+_CHECKERS = [
+    pytest.param(["mypy", "--strict", "--follow-imports=silent", "--cache-dir=cache"], id="mypy"),
+    pytest.param(["pyright", f"--pythonpath={sys.executable}"], id="pyright"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("checker", _CHECKERS)
+def test_the_examples_pass_both_type_checkers(checker: list[str], tmp_path: Path) -> None:
+    """Pasted into a project with strict types, no page's examples bring an error with them."""
+    files: list[str] = []
+    for page in _PAGES:
+        blocks = _blocks(page)
+        together = [block for block in blocks if block.runs]
+        alone = [[block] for block in blocks if not block.runs]
+        for program in [together, *alone]:
+            if program:
+                files.append(f"{re.sub(r'[/.]', '_', _name(page))}_{program[0].line}.py")
+                (tmp_path / files[-1]).write_text(_program(program), encoding="utf-8")
+    settings = {"typeCheckingMode": "strict", "extraPaths": [str(_ROOT)]}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings), encoding="utf-8")
+
+    done = subprocess.run(
+        [sys.executable, "-m", *checker, *(files if "mypy" in checker else [])],
+        cwd=tmp_path,
+        env=os.environ | {"MYPYPATH": str(_ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+
+    assert done.returncode == 0, f"at the lines of the pages:\n{done.stdout}\n{done.stderr}"
 
 
 @pytest.mark.parametrize("page", _COMPILED, ids=_name)
