@@ -62,6 +62,7 @@ _LAYERS = {
         "_log",
         "_mail",
         "_node",
+        "_nurseries",
         "_parking",
         "_patience",
         "_process",
