@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from time import perf_counter
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, final
 
 import attrs
 from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
@@ -37,16 +37,20 @@ if TYPE_CHECKING:
     from candil.otp._names import Server
     from candil.otp._server_loop import ServerLoop
 
-    class Immediate(Protocol):
+    class Reducible(Protocol):
         """
-        Any answer but ``None`` and a ``Deferred``, which alone is said not to have this method: the
-        types know no other way to ask whether a union holds one.
+        Any object but a ``Deferred``, which alone is said not to have this method: the types know
+        no other way to ask whether a union holds one.
         """
 
         def __reduce__(self) -> str | tuple[Any, ...]: ...
 
+    # For mypy, classes and None have no such method.
+    Immediate: TypeAlias = Reducible | type[Any] | None
+
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 DEFAULT_TIMEOUT = 5.0
 
@@ -136,8 +140,16 @@ class Cast:
     kwargs: dict[str, Any]
 
 
+class Later(Generic[T_co]):
+    """
+    What will hold an answer, for the types: covariant, as who waits for it sees a ``Deferred``.
+    """
+
+    __slots__ = ()
+
+
 @final
-class Deferred(Generic[T]):
+class Deferred(Later[T]):
     """
     An answer that comes later: a call handler returns it, keeps it, and anybody gives it its value.
     OTP: ``noreply`` + ``reply``.
@@ -148,7 +160,7 @@ class Deferred(Generic[T]):
 
     __slots__ = ("_calls", "_replied", "_sweep_at", "_value")
 
-    if TYPE_CHECKING:  # what tells it from any other answer, see Immediate
+    if TYPE_CHECKING:  # what tells it from any other answer, see Reducible
         __reduce__: None  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __init__(self) -> None:

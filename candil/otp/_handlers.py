@@ -23,7 +23,7 @@ from typing import (
     overload,
 )
 
-from candil.otp._call import DEFAULT_TIMEOUT, Cast, Deferred, perform
+from candil.otp._call import DEFAULT_TIMEOUT, Cast, perform
 from candil.otp._interrupts import let_interrupt
 from candil.otp._patience import check_timeout
 from candil.otp._pid import Pid
@@ -33,13 +33,14 @@ from candil.otp._runtime import resolve
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Coroutine
 
-    from candil.otp._call import Immediate
+    from candil.otp._call import Immediate, Later
     from candil.otp._names import Server
 
 S = TypeVar("S")
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+A = TypeVar("A", bound="Immediate")  # an answer, now or later
 # Covariant, so that a subclass may override a handler. For S it is not the whole truth: who has the
 # handler of a base has no promise that its client takes the base's pids. Nobody has: the client is
 # looked up on a class that is written down.
@@ -223,28 +224,17 @@ class CallHandler(Handler, Generic[S_co, M_co, R_co]):
             self.__name__, self.arity, DEFAULT_TIMEOUT
         )
 
-    # Of a union with a Deferred, the client gets what that will hold. ``T | Deferred[T]`` would say
-    # it all, but mypy would widen ``int | str`` to ``object``: so R_co, wherever there is none.
+    # Of a union with a Deferred, the client gets what that will hold, or what else there is. That
+    # would say it all, but mypy joins what A stands for, and widens ``int | str`` to ``object``: so
+    # R_co, wherever there is no Deferred. The bound of A keeps the Deferred itself from being one.
     @overload
     def __get__(
-        self: CallHandler[Any, Callable[P, Any], Immediate | None], instance: None, owner: type[Any]
+        self: CallHandler[Any, Callable[P, Any], Immediate], instance: None, owner: type[Any]
     ) -> CallClient[S_co, P, R_co]: ...
     @overload
     def __get__(
-        self: CallHandler[Any, Callable[P, Any], Deferred[T]], instance: None, owner: type[Any]
-    ) -> CallClient[S_co, P, T]: ...
-    @overload
-    def __get__(
-        self: CallHandler[Any, Callable[P, Any], Immediate | Deferred[T]],
-        instance: None,
-        owner: type[Any],
-    ) -> CallClient[S_co, P, T]: ...
-    @overload
-    def __get__(
-        self: CallHandler[Any, Callable[P, Any], Immediate | Deferred[T] | None],
-        instance: None,
-        owner: type[Any],
-    ) -> CallClient[S_co, P, T | None]: ...
+        self: CallHandler[Any, Callable[P, Any], A | Later[A]], instance: None, owner: type[Any]
+    ) -> CallClient[S_co, P, A]: ...
     @overload
     def __get__(
         self: CallHandler[Any, Callable[P, Any], Any], instance: None, owner: type[Any]

@@ -159,6 +159,36 @@ class Answers(candil.GenServer):
         return None
 
     @candil.handle_call
+    def none_or_later(self) -> candil.Deferred[bytes] | None:
+        """Answer None now, or something later."""
+        return None
+
+    @candil.handle_call
+    async def waits_then_none_or_later(self) -> bytes | candil.Deferred[bytes] | None:
+        """Answer with None at once, async."""
+        return None
+
+    @candil.handle_call
+    def either_or_none(self) -> int | str | candil.Deferred[int | str] | None:
+        """Answer with all of it."""
+        return None
+
+    @candil.handle_call
+    def wider_later(self) -> list[int] | candil.Deferred[Sequence[int]]:
+        """Promise less for later."""
+        return []
+
+    @candil.handle_call
+    def wider_now(self) -> Sequence[int] | candil.Deferred[list[int]]:
+        """Promise more for later."""
+        return []
+
+    @candil.handle_call
+    def other_later(self) -> int | str | candil.Deferred[bytes]:
+        """Answer something else later."""
+        return 1
+
+    @candil.handle_call
     async def either(self) -> int | str | candil.Deferred[int | str]:
         """Answer with two classes among the answers."""
         return 1
@@ -204,6 +234,20 @@ async def a_union_with_a_deferred_gives_what_that_will_hold(pid: candil.Pid[Answ
     assert_type(await Answers.waits_then_now_or_later(pid), int)
     assert_type(await Answers.maybe(pid), str | None)
     assert_type(await Answers.either(pid), int | str)
+    assert_type(await Answers.wider_later(pid), Sequence[int])
+    assert_type(await Answers.wider_now(pid), Sequence[int])
+
+
+async def what_a_handler_answers_at_once_is_not_lost_beside_its_deferred(
+    pid: candil.Pid[Answers],
+) -> None:
+    assert_type(await Answers.none_or_later(pid), bytes | None)
+    assert_type(await Answers.waits_then_none_or_later(pid), bytes | None)
+    assert_type(await Answers.either_or_none(pid), int | str | None)
+    len(await Answers.none_or_later(pid))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    # mypy joins instead, to object: what is done with it is an error, as it should be.
+    assert_type(await Answers.other_later(pid), int | str | bytes)  # type: ignore[assert-type]
+    len(await Answers.other_later(pid))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def other_answers_come_as_they_are(pid: candil.Pid[Answers]) -> None:
@@ -239,6 +283,11 @@ class Box(candil.GenServer, Generic[V]):
         """Answer now or later."""
         return self.value
 
+    @candil.handle_call
+    def perhaps(self) -> V | candil.Deferred[V] | None:
+        """Answer now, later or not at all."""
+        return self.value
+
     @candil.handle_cast
     def put(self, value: V) -> None:
         """Answer nothing."""
@@ -250,6 +299,7 @@ async def a_generic_server_s_client_stands_on_the_class_with_its_parameter(
 ) -> None:
     assert_type(await Box[int].get(pid), int)
     assert_type(await Box[int].take(pid), int)
+    assert_type(await Box[int].perhaps(pid), int | None)
     assert_type(Box[int].put(pid, 3), None)
     Box[int].put(pid, "three")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert_type(await candil.start(Box[int], 3), candil.Pid[Box[int]])
