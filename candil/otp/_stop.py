@@ -21,7 +21,7 @@ from candil.otp._process import join, post
 from candil.otp._runtime import current_process, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Coroutine
 
     from candil.otp._server_loop import ServerLoop
 
@@ -37,14 +37,14 @@ def stop(
     reason: object = ...,
     *,
     timeout: float = ...,
-) -> Awaitable[None]: ...
+) -> Coroutine[Any, Any, None]: ...
 def stop(
     server: Server[Any] | ExitReason | None = NORMAL,
     /,
     reason: object = NORMAL,
     *,
     timeout: float = math.inf,
-) -> Awaitable[None] | None:
+) -> Coroutine[Any, Any, None] | None:
     """
     End a server and wait for its end. Or, in a callback, stop the server
     itself after it: ``stop(reason)``.

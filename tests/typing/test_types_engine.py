@@ -87,6 +87,15 @@ async def an_engine_is_started_and_asked_after_by_its_alias(llama: Engine, model
     await engine.healthy(model)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
+async def a_request_to_an_engine_that_is_not_awaited_is_found(llama: Engine, model: Model) -> None:
+    engine.start(llama, model)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    engine.await_ready("smollm2", timeout=60.0)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    engine.healthy("smollm2")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    engine.base_url("smollm2")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    engine.stop("smollm2")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    EngineServer.health("smollm2")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+
+
 async def an_engine_s_server_has_clients(pid: candil.Pid[EngineServer]) -> None:
     assert_type(await EngineServer.health(pid), EngineState)
     assert_type(await EngineServer.base_url("smollm2"), str | None)

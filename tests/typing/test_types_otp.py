@@ -126,6 +126,40 @@ async def a_forgotten_await_is_found(pid: candil.Pid[Counter]) -> None:
     assert_type(total + await pending, int)
 
 
+async def a_request_that_is_not_awaited_is_found(pid: candil.Pid[Counter]) -> None:
+    candil.call(pid, "increment")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    Counter.increment(pid)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    Counter.increment.within(1.0)(pid)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    candil.exit(pid, "boom")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    candil.receive(candil.Down)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    candil.stop(pid)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    candil.stop("counter", "shutdown", timeout=1.0)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    candil.start(Counter)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    candil.start_link(Counter)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    candil.start_monitor(Counter)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    candil.serve([Counter])  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    candil.start_child("root", Counter)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    candil.terminate_child("root", "counter")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    candil.restart_child("root", "counter")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    candil.delete_child("root", "counter")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    candil.which_children("root")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    candil.count_children("root")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    candil.get_childspec("root", "counter")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    candil.sys.suspend(pid)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    candil.sys.resume(pid)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    candil.sys.get_state(pid)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    candil.sys.replace_state(pid, Counter)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    candil.sys.change_code(pid)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    candil.sys.statistics(pid)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+
+
+async def a_server_that_stops_itself_awaits_nothing(pid: candil.Pid[Counter]) -> None:
+    assert_type(candil.stop(), None)
+    assert_type(candil.stop(candil.Shutdown()), None)
+    await candil.stop(pid)
+    await candil.stop(candil.whereis("counter"))
+
+
 async def starting_a_server_gives_its_pid() -> None:
     assert_type(await candil.start(Counter, 10), candil.Pid[Counter])
     assert_type(await candil.start_link(Counter, 10, name=COUNTER), candil.Pid[Counter])
