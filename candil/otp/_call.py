@@ -205,7 +205,7 @@ NO_ANSWERS = frozenset({Deferred, _NoReply, CoroutineType})  # types of what is 
 
 
 def call(
-    server: Server[Any],
+    server: Server[Any] | None,
     request: object,
     /,
     *args: Any,
@@ -235,7 +235,8 @@ def call(
     Raises:
         ValueError: The timeout is negative or no number.
 
-        NoProc: There is no such server, as when it is the ``None`` that ``whereis`` gave.
+        NoProc: There is no such server, as when it is the ``None`` that ``whereis`` or ``root``
+            gave.
 
         ServerExited: It ended first, for whatever reason; the request may have been half done.
 
@@ -253,7 +254,7 @@ def call(
 
 
 async def perform(
-    target: Server[Any],
+    target: Server[Any] | None,
     request: object,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -334,7 +335,7 @@ async def _wait(process: Process, message: Call) -> Any:
     return await message.wait()
 
 
-def cast(server: Server[Any], message: object, /, *args: Any, **kwargs: Any) -> None:
+def cast(server: Server[Any] | None, message: object, /, *args: Any, **kwargs: Any) -> None:
     """
     Tell a server something, and return at once. Never fails, even if there is no such server. OTP:
     ``gen_server:cast/2``.

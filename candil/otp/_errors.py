@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 _LONGEST_NAME = 40
 
 _NOBODY = (
-    "nobody is there: the target is None, which whereis gives for a name that nobody holds. "
+    "nobody is there: the target is None, which whereis gives for a name that nobody holds, and "
+    "root where there is none. "
     "Start the process first, or give the name itself"
 )
 

@@ -103,9 +103,9 @@ class CallClient(Generic[S_co, P, T_co]):
     """
     The client of one call handler: ``await Counter.increment(server, by=2)``.
 
-    Takes a server (pid, name, ``Name`` or ``Via``) and the handler's own parameters, and gives what
-    it returns; raises what ``call`` raises, and ``TypeError`` at once for arguments that the
-    handler does not take. Cancellation: as for ``call``.
+    Takes a server (pid, name, ``Name`` or ``Via``; ``None`` is nobody) and the handler's own
+    parameters, and gives what it returns; raises what ``call`` raises, and ``TypeError`` at once
+    for arguments that the handler does not take. Cancellation: as for ``call``.
     """
 
     __slots__ = ("_arity", "_enough", "_request", "_timeout")
@@ -120,7 +120,7 @@ class CallClient(Generic[S_co, P, T_co]):
         return f"<client of {self._request!r}, timeout {self._timeout:g} s>"
 
     def __call__(
-        self, server: Server[S_co], /, *args: P.args, **kwargs: P.kwargs
+        self, server: Server[S_co] | None, /, *args: P.args, **kwargs: P.kwargs
     ) -> Coroutine[Any, Any, T_co]:
         if kwargs or len(args) != self._enough:
             self._arity.check(self._request, args, kwargs)
@@ -157,7 +157,7 @@ class CastClient(Generic[S_co, P]):
     def __repr__(self) -> str:
         return f"<client of cast {self._message!r}>"
 
-    def __call__(self, server: Server[S_co], /, *args: P.args, **kwargs: P.kwargs) -> None:
+    def __call__(self, server: Server[S_co] | None, /, *args: P.args, **kwargs: P.kwargs) -> None:
         if kwargs or len(args) != self._enough:
             self._arity.check(self._message, args, kwargs)
         process = server.process if type(server) is Pid else resolve(server)

@@ -32,7 +32,7 @@ M = TypeVar("M")
 Matcher = type | tuple[type, ...] | Callable[[Any], bool] | None
 
 
-def send(target: Server[Any], message: object) -> None:
+def send(target: Server[Any] | None, message: object) -> None:
     """
     Put a message into a mailbox, and return at once. OTP: ``!``.
 

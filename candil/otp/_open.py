@@ -62,7 +62,8 @@ def root() -> Pid[Supervisor] | None:
 
     Returns:
         Its pid; ``None`` if the block was opened by ``open_node`` and has none, or if the root is
-        still starting its children.
+        still starting its children. Either can be asked, as in ``which_children(root())``; nobody
+        answers ``None``: ``NoProc``.
 
     Raises:
         RuntimeError: No tree is open, or this task belongs to none of several.

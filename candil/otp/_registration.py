@@ -99,6 +99,9 @@ def whereis(name: ServerName[Any]) -> Pid[Any] | None:
 
     Returns:
         Its pid, or ``None`` if nobody holds it. A process that was told to end does not count.
+        Whatever asks, tells or ends a process takes either, and treats ``None`` as a pid that has
+        ended; ``send`` and ``exit`` raise ``NoProc`` instead. ``link``, ``monitor`` and timers
+        refuse it.
     """
     process = get_runtime().names.get(name_key(name))
     return process.pid if process is not None and process.alive else None

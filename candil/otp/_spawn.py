@@ -175,12 +175,12 @@ class ProcessInfo:
     status: str
 
 
-def process_info(target: Server[Any]) -> ProcessInfo | None:
+def process_info(target: Server[Any] | None) -> ProcessInfo | None:
     """
     Describe a process as it is now.
 
     Args:
-        target: Its pid or name.
+        target: Its pid or name, or the ``None`` that ``whereis`` gave.
 
     Returns:
         The snapshot, or ``None`` if there is no such process.

@@ -1,6 +1,7 @@
 """
 The functions that talk to a supervisor. OTP: the module ``supervisor``. None of them has a timeout,
-as there.
+as there. What ``root`` gives can be passed on as it is: ``None`` is nobody, and they raise
+``NoProc``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 
 
-async def _ask(supervisor: Server[Supervisor], request: str, *args: object) -> Any:
+async def _ask(supervisor: Server[Supervisor] | None, request: str, *args: object) -> Any:
     answer = await perform(supervisor, request, args, {}, math.inf)
     if isinstance(answer, Refusal):
         raise answer.error
@@ -33,24 +34,24 @@ async def _ask(supervisor: Server[Supervisor], request: str, *args: object) -> A
 
 @overload
 async def start_child(
-    supervisor: Server[Supervisor], child: ChildSpec[S] | type[S]
+    supervisor: Server[Supervisor] | None, child: ChildSpec[S] | type[S]
 ) -> Pid[S] | None: ...
 @overload
 async def start_child(
-    supervisor: Server[Supervisor], child: SupervisorSpec
+    supervisor: Server[Supervisor] | None, child: SupervisorSpec
 ) -> Pid[Supervisor] | None: ...
 @overload
 async def start_child(
-    supervisor: Server[Supervisor], child: Sequence[object]
+    supervisor: Server[Supervisor] | None, child: Sequence[object]
 ) -> Pid[Any] | None: ...
-async def start_child(supervisor: Server[Supervisor], child: object) -> Pid[Any] | None:
+async def start_child(supervisor: Server[Supervisor] | None, child: object) -> Pid[Any] | None:
     """
     Add a child and start it. OTP: ``supervisor:start_child``.
 
     It becomes the last: started last, stopped first.
 
     Args:
-        supervisor: Its pid or name.
+        supervisor: Its pid or name, or what ``root`` gave.
 
         child: A child spec; for a simple_one_for_one supervisor, a list of arguments that follow
             those of its template.
@@ -74,7 +75,7 @@ async def start_child(supervisor: Server[Supervisor], child: object) -> Pid[Any]
     return pid
 
 
-async def terminate_child(supervisor: Server[Supervisor], child_id: object) -> None:
+async def terminate_child(supervisor: Server[Supervisor] | None, child_id: object) -> None:
     """
     Stop a child as its spec says, and wait for its end. OTP: ``supervisor:terminate_child``.
 
@@ -82,7 +83,7 @@ async def terminate_child(supervisor: Server[Supervisor], child_id: object) -> N
     restart is counted.
 
     Args:
-        supervisor: Its pid or name.
+        supervisor: As for ``start_child``.
 
         child_id: The child's id; for a simple_one_for_one supervisor, its pid.
 
@@ -92,12 +93,12 @@ async def terminate_child(supervisor: Server[Supervisor], child_id: object) -> N
     await _ask(supervisor, "do_terminate_child", child_id)
 
 
-async def restart_child(supervisor: Server[Supervisor], child_id: object) -> Pid[Any] | None:
+async def restart_child(supervisor: Server[Supervisor] | None, child_id: object) -> Pid[Any] | None:
     """
     Start a stopped child again, in its old place. OTP: ``supervisor:restart_child``.
 
     Args:
-        supervisor: Its pid or name.
+        supervisor: As for ``start_child``.
 
         child_id: The child's id.
 
@@ -114,12 +115,12 @@ async def restart_child(supervisor: Server[Supervisor], child_id: object) -> Pid
     return pid
 
 
-async def delete_child(supervisor: Server[Supervisor], child_id: object) -> None:
+async def delete_child(supervisor: Server[Supervisor] | None, child_id: object) -> None:
     """
     Forget a stopped child. OTP: ``supervisor:delete_child``.
 
     Args:
-        supervisor: Its pid or name.
+        supervisor: As for ``start_child``.
 
         child_id: The child's id.
 
@@ -130,12 +131,12 @@ async def delete_child(supervisor: Server[Supervisor], child_id: object) -> None
     await _ask(supervisor, "do_delete_child", child_id)
 
 
-async def which_children(supervisor: Server[Supervisor]) -> list[ChildInfo]:
+async def which_children(supervisor: Server[Supervisor] | None) -> list[ChildInfo]:
     """
     List the children, the last started first. OTP: ``supervisor:which_children``.
 
     Args:
-        supervisor: Its pid or name.
+        supervisor: As for ``start_child``.
 
     Raises:
         NoProc, ServerExited: As for ``call``.
@@ -144,12 +145,12 @@ async def which_children(supervisor: Server[Supervisor]) -> list[ChildInfo]:
     return children
 
 
-async def count_children(supervisor: Server[Supervisor]) -> ChildCounts:
+async def count_children(supervisor: Server[Supervisor] | None) -> ChildCounts:
     """
     Count the children. OTP: ``supervisor:count_children``.
 
     Args:
-        supervisor: Its pid or name.
+        supervisor: As for ``start_child``.
 
     Raises:
         NoProc, ServerExited: As for ``call``.
@@ -158,12 +159,12 @@ async def count_children(supervisor: Server[Supervisor]) -> ChildCounts:
     return counts
 
 
-async def get_childspec(supervisor: Server[Supervisor], child_id: object) -> ChildSpec[Any]:
+async def get_childspec(supervisor: Server[Supervisor] | None, child_id: object) -> ChildSpec[Any]:
     """
     Give the spec of a child. OTP: ``supervisor:get_childspec``.
 
     Args:
-        supervisor: Its pid or name.
+        supervisor: As for ``start_child``.
 
         child_id: The child's id or pid.
 

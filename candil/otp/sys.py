@@ -38,7 +38,7 @@ __all__ = [
 
 
 async def _ask(
-    server: Server[Any], what: str, run: Callable[[ServerLoop], Any], timeout: float
+    server: Server[Any] | None, what: str, run: Callable[[ServerLoop], Any], timeout: float
 ) -> Any:
     what = OwnRequest(what)
     process = resolve(server)
@@ -54,7 +54,7 @@ async def _ask(
     return await request.wait()
 
 
-async def suspend(server: Server[Any], *, timeout: float = DEFAULT_TIMEOUT) -> None:  # noqa: ASYNC109
+async def suspend(server: Server[Any] | None, *, timeout: float = DEFAULT_TIMEOUT) -> None:  # noqa: ASYNC109
     """
     Have a server handle nothing but requests of this module until ``resume``. Its parent's exit
     signal still ends it. OTP: ``sys:suspend``.
@@ -74,7 +74,7 @@ async def suspend(server: Server[Any], *, timeout: float = DEFAULT_TIMEOUT) -> N
     await _ask(server, "sys.suspend", run, timeout)
 
 
-async def resume(server: Server[Any], *, timeout: float = DEFAULT_TIMEOUT) -> None:  # noqa: ASYNC109
+async def resume(server: Server[Any] | None, *, timeout: float = DEFAULT_TIMEOUT) -> None:  # noqa: ASYNC109
     """
     End a suspension; what has queued up is handled in order. OTP: ``sys:resume``.
 
@@ -93,7 +93,7 @@ async def resume(server: Server[Any], *, timeout: float = DEFAULT_TIMEOUT) -> No
     await _ask(server, "sys.resume", run, timeout)
 
 
-async def get_state(server: Server[Any], *, timeout: float = DEFAULT_TIMEOUT) -> Any:  # noqa: ASYNC109
+async def get_state(server: Server[Any] | None, *, timeout: float = DEFAULT_TIMEOUT) -> Any:  # noqa: ASYNC109
     """
     Give the server's state: its instance, the very object. For debugging; touch nothing. OTP:
     ``sys:get_state``.
@@ -110,7 +110,7 @@ async def get_state(server: Server[Any], *, timeout: float = DEFAULT_TIMEOUT) ->
 
 
 async def replace_state(
-    server: Server[Any],
+    server: Server[Any] | None,
     replace: Callable[[Any], Any],
     *,
     timeout: float = DEFAULT_TIMEOUT,  # noqa: ASYNC109
@@ -145,7 +145,7 @@ async def replace_state(
 
 
 async def change_code(
-    server: Server[Any],
+    server: Server[Any] | None,
     old_version: object = None,
     extra: object = None,
     *,
@@ -205,7 +205,7 @@ class Statistics:
     suspended: bool
 
 
-async def statistics(server: Server[Any], *, timeout: float = DEFAULT_TIMEOUT) -> Statistics:  # noqa: ASYNC109
+async def statistics(server: Server[Any] | None, *, timeout: float = DEFAULT_TIMEOUT) -> Statistics:  # noqa: ASYNC109
     """
     Count what a server has done. OTP: ``sys:statistics``.
 

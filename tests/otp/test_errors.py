@@ -300,7 +300,8 @@ def test_noproc_is_a_value_too() -> None:
 def test_noproc_for_what_whereis_did_not_find_is_a_sentence() -> None:
     """The bare reason would tell a caller nothing."""
     assert str(candil.NoProc(None, "ask")) == (
-        "nobody is there: the target is None, which whereis gives for a name that nobody holds. "
+        "nobody is there: the target is None, which whereis gives for a name that nobody holds, "
+        "and root where there is none. "
         "Start the process first, or give the name itself"
     )
 

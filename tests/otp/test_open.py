@@ -1,6 +1,7 @@
 """Opening a tree: what enters, what leaves, and in which order things stop."""
 
 import traceback
+from functools import partial
 
 import pytest
 import trio
@@ -355,6 +356,25 @@ async def test_root_is_none_where_there_is_none_yet_or_at_all():
         assert candil.root() is None
     async with candil.open_supervisor([Asks]):
         assert seen == [None]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        partial(candil.start_child, child=candil.GenServer),
+        partial(candil.terminate_child, child_id="a"),
+        partial(candil.restart_child, child_id="a"),
+        partial(candil.delete_child, child_id="a"),
+        partial(candil.get_childspec, child_id="a"),
+        candil.which_children,
+        candil.count_children,
+    ],
+)
+async def test_where_there_is_no_root_nobody_can_be_asked(ask):
+    """What root gave is passed on as it is, and the error says what it was."""
+    async with candil.open_node(log=False):
+        with pytest.raises(candil.NoProc, match="and root where there is none"):
+            await ask(candil.root())
 
 
 async def test_root_outside_every_tree_says_where_to_go():

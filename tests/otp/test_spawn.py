@@ -239,10 +239,11 @@ async def test_is_alive_takes_whatever_names_a_process() -> None:
 
 
 async def test_process_info_of_nobody_is_none() -> None:
-    """Of a dead pid as of an unknown name."""
+    """Of a dead pid as of an unknown name, and of what whereis found under it."""
     async with candil.open_node():
         pid = candil.spawn(do_nothing)
         await end_of(pid)
 
         assert candil.process_info(pid) is None
+        assert candil.process_info(candil.whereis("nobody")) is None
         assert candil.process_info("nobody") is None

@@ -148,7 +148,7 @@ async def a_request_that_is_not_awaited_is_found(pid: candil.Pid[Counter]) -> No
     candil.sys.suspend(pid)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
     candil.sys.resume(pid)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
     candil.sys.get_state(pid)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
-    candil.sys.replace_state(pid, Counter)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    candil.sys.replace_state(pid, lambda _: Counter())  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
     candil.sys.change_code(pid)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
     candil.sys.statistics(pid)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
 
