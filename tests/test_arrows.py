@@ -76,6 +76,8 @@ _LAYERS = {
     },
     "behaviours": {
         "_call",
+        "_clients",
+        "_described",
         "_directives",
         "_gen_server",
         "_handlers",

@@ -1,8 +1,8 @@
 """
-The decorators that make a method a handler, and the clients that stand on the class.
+The decorators that make a method a handler.
 
-``Counter.increment`` is the client: called with a server and the handler's own parameters, it sends
-and waits. ``self.increment`` is the plain method.
+``Counter.increment`` is the client (``_clients.py``): called with a server and the handler's own
+parameters, it sends and waits. ``self.increment`` is the plain method.
 """
 
 from __future__ import annotations
@@ -23,18 +23,14 @@ from typing import (
     overload,
 )
 
-from candil.otp._call import DEFAULT_TIMEOUT, Cast, perform
+from candil.otp._call import DEFAULT_TIMEOUT
+from candil.otp._clients import Arity, CallClient, CastClient
 from candil.otp._interrupts import let_interrupt
-from candil.otp._patience import check_timeout
-from candil.otp._pid import Pid
-from candil.otp._process import post
-from candil.otp._runtime import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Coroutine
 
     from candil.otp._call import Immediate, Later
-    from candil.otp._names import Server
 
 S = TypeVar("S")
 P = ParamSpec("P")
@@ -47,122 +43,9 @@ A = TypeVar("A", bound="Immediate")  # an answer, now or later
 S_co = TypeVar("S_co", covariant=True)  # the server
 M_co = TypeVar("M_co", covariant=True)  # the method, without its self
 R_co = TypeVar("R_co", covariant=True)  # what the method returns, once awaited
-T_co = TypeVar("T_co", covariant=True)  # what the client gets
 
 Functions = dict[str, tuple[Callable[..., Any], bool]]
 """Handlers by name: the function, and whether it is async."""
-
-
-@final
-class _Arity:
-    """
-    Which arguments a handler takes: found once, checked cheaply, so that a wrong call fails at its
-    caller.
-    """
-
-    __slots__ = ("_most", "_names", "_open", "_required", "_signature", "enough")
-
-    def __init__(self, function: Callable[..., object]) -> None:
-        parameters = list(inspect.signature(function).parameters.values())[1:]
-        # Without annotations: they only make it longer where it is shown.
-        self._signature = inspect.Signature([p.replace(annotation=p.empty) for p in parameters])
-        self._open = any(
-            p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.POSITIONAL_ONLY) for p in parameters
-        )
-        positional = [
-            p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-        ]
-        self._most = len(positional)
-        self._names = [p.name for p in parameters]
-        self._required = {
-            p.name
-            for p in parameters
-            if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-        }
-        # With just so many positional arguments nothing is missing and nothing to be checked.
-        self.enough = self._most if self._required <= {p.name for p in positional} else -1
-
-    def check(self, handler: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Raise the ``TypeError`` that a plain call would; it names *handler*."""
-        given = len(args)
-        if (
-            self._open
-            or given > self._most
-            or not (self._required <= {*self._names[:given], *kwargs})
-        ) or (kwargs and not kwargs.keys() <= set(self._names[given:])):
-            try:
-                self._signature.bind(*args, **kwargs)
-            except TypeError as error:
-                raise TypeError(
-                    f"the handler {handler}{self._signature} does not take these arguments: {error}"
-                ) from None
-
-
-@final
-class CallClient(Generic[S_co, P, T_co]):
-    """
-    The client of one call handler: ``await Counter.increment(server, by=2)``.
-
-    Takes a server (pid, name, ``Name`` or ``Via``; ``None`` is nobody) and the handler's own
-    parameters, and gives what it returns; raises what ``call`` raises, and ``TypeError`` at once
-    for arguments that the handler does not take. Cancellation: as for ``call``.
-    """
-
-    __slots__ = ("_arity", "_enough", "_request", "_timeout")
-
-    def __init__(self, request: str, arity: _Arity, timeout: float) -> None:
-        self._request = request
-        self._arity = arity
-        self._enough = arity.enough
-        self._timeout = timeout
-
-    def __repr__(self) -> str:
-        return f"<client of {self._request!r}, timeout {self._timeout:g} s>"
-
-    def __call__(
-        self, server: Server[S_co] | None, /, *args: P.args, **kwargs: P.kwargs
-    ) -> Coroutine[Any, Any, T_co]:
-        if kwargs or len(args) != self._enough:
-            self._arity.check(self._request, args, kwargs)
-        return perform(server, self._request, args, kwargs, self._timeout)
-
-    def within(self, seconds: float) -> CallClient[S_co, P, T_co]:
-        """
-        Give the same client with another timeout.
-
-        Args:
-            seconds: How long its calls wait; the default is 5, ``math.inf`` waits for ever.
-
-        Raises:
-            ValueError: It is negative or no number.
-        """
-        check_timeout(seconds)
-        return CallClient(self._request, self._arity, seconds)
-
-
-@final
-class CastClient(Generic[S_co, P]):
-    """
-    The client of one cast handler: ``Counter.reset(server)``. Returns at once, and never fails for
-    want of a server.
-    """
-
-    __slots__ = ("_arity", "_enough", "_message")
-
-    def __init__(self, message: str, arity: _Arity) -> None:
-        self._message = message
-        self._arity = arity
-        self._enough = arity.enough
-
-    def __repr__(self) -> str:
-        return f"<client of cast {self._message!r}>"
-
-    def __call__(self, server: Server[S_co] | None, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        if kwargs or len(args) != self._enough:
-            self._arity.check(self._message, args, kwargs)
-        process = server.process if type(server) is Pid else resolve(server)
-        if process is not None:
-            post(process, Cast(self._message, args, kwargs))
 
 
 def _check_function(function: object) -> None:
@@ -186,7 +69,7 @@ class Handler(ABC):
         _check_function(function)
         self.function = function
         self.is_async = is_async(function)
-        self.arity = _Arity(function)
+        self.arity = Arity(function)
         self.named = False
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
@@ -198,7 +81,9 @@ class Handler(ABC):
         # The name in the class counts: a decorator may have given the function another.
         if not self.named:
             self.named = True
-            self.__name__ = name
+            if self.__name__ != name or not self.arity.qualname:
+                self.__name__ = name
+                self.arity.qualname = f"{owner.__qualname__}.{name}"
             self._make_client()
 
     @abstractmethod

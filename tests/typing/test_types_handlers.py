@@ -267,6 +267,14 @@ async def on_an_instance_the_method_keeps_its_deferred() -> None:
     assert_type(await answers.waits_then_now_or_later(), int | candil.Deferred[int])
 
 
+def a_client_says_what_it_stands_for_and_has_nothing_else() -> None:
+    assert_type(Answers.union.__name__, str)
+    assert_type(Answers.union.__doc__, str | None)
+    assert_type(Base.reset.__qualname__, str)
+    Answers.union.witin(1.0)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    Base.reset.within(1.0)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+
+
 class Box(candil.GenServer, Generic[V]):
     """A generic server."""
 
