@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pydoc
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -67,6 +68,27 @@ def test_every_public_class_and_function_says_what_it_does(face: ModuleType) -> 
     silent = [name for name, value in _code(face).items() if not (value.__doc__ or "").strip()]
 
     assert [] == silent
+
+
+@pytest.mark.parametrize(
+    ("name", "contract"),
+    [
+        ("IGNORE", "What ``init`` returns when there is nothing to run"),
+        ("NO_REPLY", "``caller.reply(value)``"),
+        ("Server", "What a server is called by: its ``Pid``, or a name."),
+        ("ServerName", "What a process can be registered under"),
+        ("Call", "pid: The caller"),
+        ("Call", "reply: Answers it"),
+    ],
+)
+def test_help_says_what_constants_and_aliases_are_for(name: str, contract: str) -> None:
+    """Not what type they have; and of the caller of a raw handle_call, all that it is good for."""
+    if name.startswith("Server") and sys.version_info >= (3, 14):
+        pytest.skip("from 3.14 on Python keeps no documentation of a union")
+    text = pydoc.render_doc(getattr(candil, name), renderer=pydoc.plaintext)
+
+    assert contract in text
+    assert "The type of" not in text
 
 
 def test_every_public_class_and_function_names_its_face_as_its_home(face: ModuleType) -> None:

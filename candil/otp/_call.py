@@ -56,7 +56,13 @@ DEFAULT_TIMEOUT = 5.0
 
 
 class _NoReply:
-    """The type of ``NO_REPLY``."""
+    """
+    What the callback ``handle_call(request, caller)`` returns when the answer comes later: the
+    caller waits on, until anybody calls ``caller.reply(value)``. OTP: ``noreply``.
+
+    If the server ends before, the caller gets ``ServerExited``. A ``@handle_call`` method, which is
+    given no caller, returns a ``Deferred`` instead.
+    """
 
     __slots__ = ()
 
@@ -65,18 +71,23 @@ class _NoReply:
 
 
 NO_REPLY = _NoReply()
-"""
-What ``handle_call`` returns when the answer comes later, by ``caller.reply(value)``. OTP:
-``noreply``.
-"""
+"""What ``handle_call`` returns when the answer comes later, by ``caller.reply(value)``."""
 
 
 @final
 class Call(Request[Any]):
     """
-    One call that waits for its answer; what ``handle_call`` gets as *caller*. OTP: ``From``.
+    One call that waits for its answer; what ``handle_call(request, caller)`` gets as *caller*. OTP:
+    ``From``.
+
+    A ``handle_call`` that returns ``NO_REPLY`` keeps it, or sends it to whoever shall answer.
 
     Attributes:
+        reply: Answers it: ``caller.reply(value)``, in any process; all but the first answer, and
+            those that come too late, are dropped.
+
+        pid: The caller while it waits, or ``None`` if it is no process.
+
         target: What was called, as it was given.
 
         request: What was asked.

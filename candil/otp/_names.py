@@ -7,6 +7,7 @@ taken.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, final
 
 import attrs
@@ -57,6 +58,19 @@ ServerName: TypeAlias = Name[S] | Via[S] | str
 
 Server: TypeAlias = Pid[S] | ServerName[S]
 """Whatever a server can be called by."""
+
+with suppress(AttributeError):  # from 3.14 on Python keeps no documentation of a union
+    ServerName.__doc__ = """
+    What a process can be registered under: a ``str``, the same with a type as a ``Name``, or one of
+    a family as a ``Via``.
+    """
+    Server.__doc__ = """
+    What a server is called by: its ``Pid``, or a name.
+
+    A pid is one incarnation: once its process has ended, it is nobody. A name, be it a ``str``, a
+    ``Name`` or a ``Via``, is looked up each time, and stands for whoever holds it then. With a
+    ``Pid[Counter]`` or a ``Name[Counter]`` type checkers know whose clients may call it.
+    """
 
 
 def typed_key(key: object) -> object:

@@ -54,7 +54,12 @@ S_co = TypeVar("S_co", covariant=True)
 
 
 class _Ignore:
-    """The type of ``IGNORE``."""
+    """
+    What ``init`` returns when there is nothing to run. OTP: ``ignore``.
+
+    The process ends at once, as ``Normal``. ``start`` and its neighbours raise ``StartIgnored``; a
+    supervisor goes on without the child, and keeps one that is not temporary as stopped.
+    """
 
     __slots__ = ()
 
