@@ -270,7 +270,7 @@ async def run_process(process: Process, body: Body, args: tuple[object, ...]) ->
                     await _hold_interrupt(process, interrupt)  # noqa: ASYNC102  # shielded, or the wait of a live caller
                 finally:
                     if process.task.child_nurseries:
-                        left = await leave_nurseries(process, process.task)  # noqa: ASYNC102  # their tasks are cancelled
+                        left = await _leave(process, process.task)  # noqa: ASYNC102  # their tasks are cancelled
     except BaseException as raised:  # noqa: ASYNC103, BLE001  # whatever it is, it is this process's reason to end
         error = raised
     if left is not None and not _is_failure(error, process.verdict):
@@ -282,6 +282,14 @@ async def run_process(process: Process, body: Body, args: tuple[object, ...]) ->
         process.node.ended_after_all(process)
     if isinstance(error, trio.Cancelled) and trio.current_effective_deadline() == -float("inf"):
         raise error  # the whole node is being cancelled, which only its own failure does
+
+
+async def _leave(process: Process, task: Task) -> BaseException:
+    left = await leave_nurseries(process, task)
+    interrupt = keyboard_interrupt_in(left)
+    if interrupt is not None:
+        await _hold_interrupt(process, interrupt)
+    return left
 
 
 def _is_failure(error: BaseException | None, verdict: ExitReason | None) -> bool:

@@ -202,6 +202,28 @@ async def test_what_a_task_of_the_nursery_raises_is_the_reason() -> None:
         assert candil.is_alive(neighbour)
 
 
+async def test_a_ctrl_c_in_a_task_of_the_nursery_stops_the_tree_in_order() -> None:
+    """It is no crash, and nobody is restarted."""
+    interrupt = KeyboardInterrupt()
+    starts: list[object] = []
+
+    async def is_interrupted() -> None:
+        raise interrupt
+
+    async def body() -> None:
+        starts.append("body")
+        nursery = await trio.open_nursery().__aenter__()
+        nursery.start_soon(is_interrupted)
+        await trio.sleep_forever()
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        async with candil.open_supervisor([candil.child_spec(body)], log=False):
+            await trio.sleep_forever()
+
+    assert interrupt is caught.value
+    assert starts == ["body"]
+
+
 async def test_a_nursery_that_the_callback_cancelled_is_no_better() -> None:
     """The Cancelled of it is no leak of somebody else's."""
 
@@ -261,7 +283,7 @@ async def test_a_cancel_scope_that_is_left_open_harms_nobody_else() -> None:
     class Hasty(candil.GenServer):
         async def init(self) -> None:
             self.stack = AsyncExitStack()
-            self.stack.enter_context(trio.move_on_after(0.01))
+            self.stack.enter_context(trio.CancelScope(relative_deadline=0.01))
 
     async with candil.open_node(log=False):
         neighbour, server = candil.spawn(wait_for_ever), await candil.start(Hasty)
