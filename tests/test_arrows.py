@@ -76,6 +76,7 @@ _LAYERS = {
     },
     "behaviours": {
         "_call",
+        "_clauses",
         "_clients",
         "_described",
         "_directives",

@@ -320,15 +320,22 @@ class BadReturnValue(CandilError):
         callback: Its name.
 
         value: What it returned.
+
+        awaited: Whether that came of awaiting it, as with an ``async def``.
     """
 
-    def __init__(self, callback: str, value: object) -> None:
+    def __init__(self, callback: str, value: object, *, awaited: bool = False) -> None:
         super().__init__(callback, value)
         self.callback = callback
         self.value = value
+        self.awaited = awaited
 
     def __str__(self) -> str:
         if isinstance(self.value, CoroutineType):
+            if self.awaited:
+                return (
+                    f"{self.callback} returned a coroutine: put await before the call in its return"
+                )
             return f"{self.callback} is a plain def and returned a coroutine: make it an async def"
         return f"{self.callback} returned {brief(self.value)}; it must return None"
 

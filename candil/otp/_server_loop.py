@@ -24,9 +24,9 @@ import trio
 from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
 
 from candil.otp._call import NO_ANSWERS, NO_REPLY, Call, Cast, Deferred
+from candil.otp._clauses import bad_return, hint_at_handle_info, no_clause, unawaited_answer
 from candil.otp._directives import Directive, SystemCall
-from candil.otp._errors import BadReturnValue, ProcessExit, UndefinedCallback
-from candil.otp._events import Hint
+from candil.otp._errors import ProcessExit
 from candil.otp._exit import Crashed, ExitReason
 from candil.otp._handlers import Functions, completed
 from candil.otp._messages import ExitSignal, Timeout
@@ -117,9 +117,8 @@ class ServerLoop:
         kind: type = type(value)
         if kind is Deferred:
             cast("Deferred[Any]", value).answers(call, self.process)
-        elif kind is CoroutineType:  # of a plain def: nobody would await it
-            cast("CoroutineType[Any, Any, Any]", value).close()
-            self.crash(call, BadReturnValue(str(call.request), value))
+        elif kind is CoroutineType:  # nobody would await it
+            self.crash(call, unawaited_answer(self.calls, call.request, value))
         elif value is NO_REPLY or not self.process.alive:
             call.owed_by(self.process)
         elif self.directive is not None and self.directive.stop is not None:
@@ -241,7 +240,7 @@ class ServerLoop:
             return await completed(handler[0](self.instance, *call.args, **call.kwargs))
         callback = getattr(self.instance, "handle_call", None)
         if callback is None:
-            raise UndefinedCallback(type(self.instance).__name__, "handle_call", call.request)
+            raise no_clause(self.instance, "handle_call", call.request)
         return await completed(callback(call.request, call))
 
     async def _handle_cast(self, cast: Cast) -> None:
@@ -249,14 +248,14 @@ class ServerLoop:
         handler = self.casts.get(message) if isinstance(message, str) else None
         if handler is None:
             if cast.args or cast.kwargs:  # which only a handler of that name could take
-                raise UndefinedCallback(type(self.instance).__name__, "handle_cast", message)
+                raise no_clause(self.instance, "handle_cast", message)
             await self._callback("handle_cast", message)
             return
         result = handler[0](self.instance, *cast.args, **cast.kwargs)
         if handler[1]:
             result = await result
         if result is not None:
-            raise BadReturnValue(str(message), result)
+            raise bad_return(str(message), result, awaited=handler[1])
 
     async def _handle_other(self, message: object) -> None:
         if isinstance(message, SystemCall):
@@ -274,27 +273,15 @@ class ServerLoop:
         if hasattr(self.instance, "handle_info"):
             await self._callback("handle_info", message)
         else:
-            self._hint_at_handle_info(message)
-
-    def _hint_at_handle_info(self, message: object) -> None:
-        """Tell once a class and kind of message that nothing takes it."""
-        cls, kind = cast("Any", type(self.instance)), type(message)
-        hinted = self.process.runtime.hinted
-        if (cls, kind) not in hinted:
-            hinted.add((cls, kind))
-            text = (
-                f"{cls.__name__} has no handle_info() to take a {kind.__name__} message: it was "
-                "dropped, and so will be further ones"
-            )
-            self.process.runtime.emit(Hint(self.process.pid, text))
+            hint_at_handle_info(self.process, self.instance, message)
 
     async def _callback(self, name: str, message: object) -> None:
         callback = getattr(self.instance, name, None)
         if callback is None:
-            raise UndefinedCallback(type(self.instance).__name__, name, message)
+            raise no_clause(self.instance, name, message)
         result = await completed(callback(message))
         if result is not None:
-            raise BadReturnValue(name, result)
+            raise bad_return(name, result, awaited=True)
 
     async def _obey(self) -> None:
         """

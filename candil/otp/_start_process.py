@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, final, get_origin
 import trio
 from trio.lowlevel import checkpoint, current_task
 
-from candil.otp._errors import BadReturnValue, ProcessExit
+from candil.otp._clauses import bad_return
+from candil.otp._errors import ProcessExit
 from candil.otp._events import Hint
 from candil.otp._exit import NORMAL, SHUTDOWN, Exit, ExitReason, cause_of
 from candil.otp._gen_server import GenServer
@@ -323,7 +324,7 @@ def _judge_init(loop: ServerLoop, result: object) -> bool:
     if loop.directive is not None and loop.directive.stop is not None:
         raise ProcessExit(loop.directive.stop)
     if result is not None and result is not IGNORE:
-        raise BadReturnValue("init", result)
+        raise bad_return("init", result, awaited=is_async(loop.instance.init))
     return result is IGNORE and loop.process.exiting is None  # a signal came first, and counts
 
 

@@ -104,6 +104,68 @@ async def test_a_plain_handler_that_returns_a_coroutine_is_a_crash(busy: bool) -
         assert "make it an async def" in str(raised.value.__cause__)
 
 
+class Forgetting(candil.GenServer):
+    """A server whose methods are async and forget to await."""
+
+    def __init__(self, start: str = "well") -> None:
+        self.start = start
+
+    async def seven(self) -> int:
+        return 7
+
+    async def init(self) -> Any:
+        return self.seven() if self.start == "badly" else None
+
+    @candil.handle_call
+    async def work(self) -> Any:
+        return self.seven()
+
+    @candil.handle_cast
+    async def told(self) -> Any:
+        return self.seven()
+
+    async def handle_call(self, request: object, caller: candil.Call) -> Any:
+        return self.seven()
+
+    async def handle_cast(self, message: object) -> Any:
+        return self.seven()
+
+    async def handle_info(self, message: object) -> Any:
+        return self.seven()
+
+
+@pytest.mark.parametrize(
+    ("callback", "act"),
+    [
+        ("work", lambda pid: candil.spawn(Forgetting.work, pid)),
+        ("told", Forgetting.told),
+        ("handle_call", lambda pid: candil.spawn(candil.call, pid, ("anything",))),
+        ("handle_call", lambda pid: candil.spawn(candil.call, pid, "anything")),
+        ("handle_cast", lambda pid: candil.cast(pid, "anything")),
+        ("handle_info", lambda pid: candil.send(pid, "anything")),
+    ],
+)
+async def test_an_async_callback_that_returns_a_coroutine_is_told_to_await_it(
+    callback: str, act: Any
+) -> None:
+    """It is an async def already; and no warning of a coroutine that was never awaited follows."""
+    async with candil.open_node(log=False):
+        pid, _ = await candil.start_monitor(Forgetting)
+        act(pid)
+        reason = (await candil.receive(candil.Down)).reason
+    assert isinstance(reason, candil.Crashed)
+    assert str(reason.exception) == (
+        f"{callback} returned a coroutine: put await before the call in its return"
+    )
+
+
+async def test_an_async_init_that_returns_a_coroutine_is_told_to_await_it() -> None:
+    """As any other callback."""
+    async with candil.open_node(log=False):
+        with pytest.raises(candil.StartError, match="init returned a coroutine: put await"):
+            await candil.start(Forgetting, "badly")
+
+
 async def test_completed_takes_values_coroutines_and_awaitables() -> None:
     """A callback may be plain, async, or give anything that can be awaited."""
 
