@@ -50,6 +50,7 @@ _LAYERS = {
         "_errors",
         "_events",
         "_exit",
+        "_exit_errors",
         "_messages",
         "_names",
         "_pid",

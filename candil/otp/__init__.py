@@ -30,10 +30,8 @@ from candil.otp._errors import (
     NoProc as NoProc,
     NurseryLeftOpen as NurseryLeftOpen,
     ProcessExit as ProcessExit,
-    ProcessTerminated as ProcessTerminated,
     ReceiveTimeout as ReceiveTimeout,
     RegistrationError as RegistrationError,
-    ServerExited as ServerExited,
     UndefinedCallback as UndefinedCallback,
 )
 from candil.otp._events import (
@@ -56,6 +54,10 @@ from candil.otp._exit import (
     Shutdown as Shutdown,
     as_exit_reason as as_exit_reason,
     is_abnormal as is_abnormal,
+)
+from candil.otp._exit_errors import (
+    ProcessTerminated as ProcessTerminated,
+    ServerExited as ServerExited,
 )
 from candil.otp._gen_server import (
     GenServer as GenServer,

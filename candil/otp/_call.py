@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, fi
 import attrs
 from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
 
-from candil.otp._errors import CallingSelf, CallTimeout, NoProc, ServerExited
+from candil.otp._errors import CallingSelf, CallTimeout, NoProc
 from candil.otp._exit import Crashed, ExitReason
+from candil.otp._exit_errors import ServerExited
 from candil.otp._patience import check_timeout, expire_after, set_alarm
 from candil.otp._pid import Pid
 from candil.otp._process import Process, post

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, final
 
 import attrs
 
-from candil.otp._errors import CallTimeout, ServerExited
+from candil.otp._errors import CallTimeout
 from candil.otp._exit import Crashed
+from candil.otp._exit_errors import ServerExited
 from candil.otp._request import Request
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ What candil raises.
      ├─ CallError (.target .request)            a message that asked for an answer
      │   ├─ NoProc                              nobody there; also the exit reason ``noproc``
      │   ├─ CallTimeout (.timeout)              no answer in time
-     │   ├─ ServerExited (.reason .wanted)      it ended first, or otherwise than ``stop`` wanted
-     │   └─ CallingSelf                         it would have waited for itself
-     ├─ ProcessTerminated (.pid .reason)        an exit signal ended the block that you are in
+     │   ├─ CallingSelf                         it would have waited for itself
+     │   └─ ServerExited                        see ``_exit_errors.py``
+     ├─ ProcessTerminated                       see there
      ├─ RegistrationError (.name)               a name is taken, unknown or not allowed
      ├─ ReceiveTimeout (.timeout)
      ├─ LeakedCancellation                      a process let another scope's Cancelled out
@@ -22,12 +22,7 @@ What candil raises.
 from __future__ import annotations
 
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, final
-
-if TYPE_CHECKING:
-    from candil.otp._exit import ExitReason
-    from candil.otp._pid import Pid
-
+from typing import Any, final
 
 _LONGEST_NAME = 40
 
@@ -160,43 +155,6 @@ class CallTimeout(CallError):
 
 
 @final
-class ServerExited(CallError):
-    """
-    The server ended before it answered; the request may have been half done. From ``stop``: it
-    ended, but with another reason.
-
-    Chained to the exception that ended it, if one did.
-
-    Attributes:
-        reason: Why it ended.
-
-        wanted: The reason that ``stop`` asked for; ``None`` when the request was another.
-    """
-
-    def __init__(
-        self,
-        target: object,
-        request: object,
-        reason: ExitReason,
-        wanted: ExitReason | None = None,
-    ) -> None:
-        super().__init__(target, request)
-        self.reason = reason
-        self.wanted = wanted
-
-    def __str__(self) -> str:
-        if self.wanted is not None:
-            return (
-                f"{brief(self.target)} ended with {brief(self.reason, 300)} instead of "
-                f"{brief(self.wanted)}, which stop asked for"
-            )
-        return (
-            f"{brief(self.target)} ended before it answered {brief(self.request)}: "
-            f"{brief(self.reason, 300)}"
-        )
-
-
-@final
 class CallingSelf(CallError):
     """
     A server called itself: it would wait for its own answer for ever. Call the method on ``self``
@@ -215,27 +173,6 @@ class CallingSelf(CallError):
             "waited for ever. "
             "Call the method on self, or cast to yourself"
         )
-
-
-@final
-class ProcessTerminated(CandilError):
-    """
-    An exit signal ended the process that this block is: something linked to it died, or somebody
-    asked.
-
-    Attributes:
-        pid: The block's own pid.
-
-        reason: The reason that the signal carried.
-    """
-
-    def __init__(self, pid: Pid[object], reason: ExitReason) -> None:
-        super().__init__(pid, reason)
-        self.pid = pid
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"this block ({self.pid}) was ended by an exit signal: {brief(self.reason, 300)}"
 
 
 class RegistrationError(CandilError, ValueError):

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, final
 import attrs
 import trio
 
-from candil.otp._errors import ProcessTerminated
 from candil.otp._events import ProcessLingers, ProcessStarted
 from candil.otp._exit import KILLED, SHUTDOWN, ExitReason, Normal, Shutdown, cause_of
+from candil.otp._exit_errors import ProcessTerminated
 from candil.otp._interrupts import block, run_user_code
 from candil.otp._log import EventLog
 from candil.otp._parking import Slot
@@ -119,7 +119,7 @@ class Node:
         Notice that a process has left ``processes``; when it was the root, the block ends too.
         """
         if process is self.root and self.block.alive:
-            tell_to_end(self.block, reason)
+            tell_to_end(self.block, reason, process.pid)
         if self._emptied is not None and not self.processes:
             self._emptied.put(True)
 
@@ -333,7 +333,7 @@ def _why_ended(node: Node) -> BaseException | None:
         and isinstance(reason, Normal | Shutdown)
     ):
         return reason.cause if isinstance(reason, Shutdown) else None
-    error = ProcessTerminated(node.block.pid, reason)
+    error = ProcessTerminated(node.block.pid, reason, node.block.ended_by)
     error.__cause__ = cause_of(reason)
     return error
 

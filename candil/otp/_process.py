@@ -25,7 +25,7 @@ import attrs
 import trio
 from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_rescheduled
 
-from candil.otp._errors import LeakedCancellation, ProcessExit, ServerExited
+from candil.otp._errors import LeakedCancellation, ProcessExit
 from candil.otp._events import MailboxHigh, ProcessExited
 from candil.otp._exit import (
     KILL,
@@ -39,6 +39,7 @@ from candil.otp._exit import (
     as_exit_reason,
     is_abnormal,
 )
+from candil.otp._exit_errors import ServerExited
 from candil.otp._messages import Down, ExitSignal
 from candil.otp._nurseries import leave_nurseries
 from candil.otp._parking import WAKE, Slot
@@ -79,6 +80,7 @@ class Process:
     )
     trap_exit: bool = False
     exiting: ExitReason | None = None
+    ended_by: Pid[Any] | None = None  # whose signal told it to end, if it was a process's
     verdict: ExitReason | None = None  # why its code says it ends, where it says so without raising
     reason: ExitReason | None = None
     links: dict[Process, None] = attrs.field(factory=dict["Process", None])
@@ -157,13 +159,13 @@ def wake(process: Process) -> None:
 def send_exit(process: Process, sender: Pid[Any] | None, reason: ExitReason) -> None:
     """Do what OTP's ``exit/2`` does to the receiver."""
     if reason == KILL:
-        kill(process)
+        kill(process, sender)
     elif not process.alive:
         return
     elif process.trap_exit:
         post(process, ExitSignal(sender, reason))
     elif not isinstance(reason, Normal) or sender is process.pid:
-        tell_to_end(process, reason)
+        tell_to_end(process, reason, sender)
 
 
 def signal_link(process: Process, dead: Pid[Any], reason: ExitReason) -> None:
@@ -176,18 +178,19 @@ def signal_link(process: Process, dead: Pid[Any], reason: ExitReason) -> None:
     if process.trap_exit:
         post(process, ExitSignal(dead, reason))
     elif not isinstance(reason, Normal):
-        tell_to_end(process, reason)
+        tell_to_end(process, reason, dead)
 
 
-def tell_to_end(process: Process, reason: ExitReason) -> None:
+def tell_to_end(process: Process, reason: ExitReason, sender: Pid[Any] | None = None) -> None:
     """Have the process end with *reason* at its next checkpoint; its cleanup runs."""
     process.exiting = reason
+    process.ended_by = sender
     process.ready = False
     process.node.watch_ending(process)
     process.scope.cancel()
 
 
-def kill(process: Process) -> None:
+def kill(process: Process, sender: Pid[Any] | None = None) -> None:
     """
     End the process whatever it traps. If it will not even be cancelled, the others stop waiting for
     it.
@@ -196,6 +199,7 @@ def kill(process: Process) -> None:
         return
     if process.exiting != KILLED:
         process.exiting = KILLED
+        process.ended_by = sender
         process.ready = False
         process.node.watch_killed(process)
         process.scope.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 MAX_LEAVES = 10
 MAX_CAUSES = 20
+DEEPEST = 3
 _OWN = "candil.otp."
 MAX_TEXT = 16_000
 
@@ -118,11 +120,33 @@ def _words(error: BaseException, limit: int = 500) -> str:
     kind, leaves = type(error).__name__, leaves_of(error)
     if leaves != [error]:
         return f"{kind} of {'; '.join(map(_words, leaves))}"
+    text = _text(error)[:limit]
+    return f"{kind}: {text}" if text else kind
+
+
+class _Nesting(threading.local):
+    """How many errors are just being told within others."""
+
+    depth = 0
+
+
+_nesting = _Nesting()
+
+
+def _text(error: BaseException) -> str:
+    """
+    Give what an error says, unless it is told too deep within others: groups of errors that tell of
+    groups, as when many wait for one server, would be told ten times at each level.
+    """
+    if _nesting.depth == DEEPEST:
+        return ""
+    _nesting.depth += 1
     try:
-        text = str(error)
+        return str(error)
     except Exception as broken:  # noqa: BLE001  # a stranger's __str__ may raise anything
-        text = f"(its str raised {type(broken).__name__})"
-    return f"{kind}: {text[:limit]}" if text else kind
+        return f"(its str raised {type(broken).__name__})"
+    finally:
+        _nesting.depth -= 1
 
 
 def _traceback_of(error: BaseException, shown: set[int]) -> str:
@@ -218,8 +242,9 @@ def _describe_lingering(event: object) -> str:
     assert isinstance(event, ProcessLingers)
     what = "is given up for dead, though its task still runs" if event.abandoned else "still runs"
     return (
-        f"{event.pid} {what} {event.seconds:g} s after it was told to end ({brief(event.reason)}). "
-        f"It shields itself, or swallows trio.Cancelled:\n{event.stack.rstrip()}"
+        f"{event.pid} {what} {event.seconds:g} s after it was told to end "
+        f"({describe_reason(event.reason)}). It shields itself, or swallows trio.Cancelled:\n"
+        f"{event.stack.rstrip()}"
     )
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from candil.otp._errors import ServerExited
 from candil.otp._exit import Crashed
+from candil.otp._exit_errors import ServerExited
 from candil.otp._parking import Slot
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Unpack, final
 import attrs
 import trio
 
-from candil.otp._errors import ProcessTerminated
 from candil.otp._events import SupervisorReport
+from candil.otp._exit_errors import ProcessTerminated
 from candil.otp._open import Tree, as_tree, open_tree
 from candil.otp._reports import describe_event
 from candil.otp._runtime import subscribe

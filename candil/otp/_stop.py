@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, overload
 import trio
 
 from candil.otp._directives import Directive, SystemCall
-from candil.otp._errors import CallingSelf, CallTimeout, NoProc, OwnRequest, ServerExited
+from candil.otp._errors import CallingSelf, CallTimeout, NoProc, OwnRequest
 from candil.otp._exit import NORMAL, Crashed, ExitReason, as_exit_reason
+from candil.otp._exit_errors import ServerExited
 from candil.otp._gen_server import stop_self
 from candil.otp._names import Name, Server, Via
 from candil.otp._patience import check_timeout

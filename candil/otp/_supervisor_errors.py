@@ -21,6 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, final
 
 from candil.otp._errors import CandilError, brief
+from candil.otp._exit_errors import in_a_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +56,7 @@ class StartError(CandilError):
             if self.__cause__ is None
             else "The exception that this one is chained to (__cause__) shows where"
         )
-        return f"{self.who()} did not start: {_said(self.reason)}. {why}"
+        return f"{self.who()} did not start: {in_a_line(self.reason)}. {why}"
 
     def who(self) -> str:
         """Name what did not start, as well as it is known."""
@@ -244,7 +245,7 @@ class RestartIntensityExceeded(CandilError):
             f"Last: child {brief(self.child_id)} ended: "
         )
         deepest = self._deepest()
-        last = _said(deepest.reason)
+        last = in_a_line(deepest.reason)
         if deepest is self:
             return text + last
         below = brief(deepest.child_id)
@@ -256,12 +257,6 @@ class RestartIntensityExceeded(CandilError):
         while isinstance(cause, RestartIntensityExceeded):
             error, cause = cause, getattr(cause.reason, "cause", None)
         return error
-
-
-def _said(reason: ExitReason) -> str:
-    from candil.otp._reports import describe_reason  # noqa: PLC0415  # only when it is shown
-
-    return describe_reason(reason).partition("\n")[0]
 
 
 @final

@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -211,11 +213,88 @@ def test_the_errors_of_stop_and_sys_speak_of_no_call() -> None:
         "ahead in its mailbox. Give it more time with timeout="
     )
     assert str(candil.ServerExited(PID, stop, REASON, wanted=candil.Normal())) == (
-        "<Pid local.7 Counter> ended with Exit(term='boom') instead of Normal(), which stop asked "
-        "for"
+        "<Pid local.7 Counter> ended, but not with Normal(), which stop asked for: "
+        "it exited with 'boom'"
     )
     assert "Deferred" in str(candil.CallTimeout(PID, "stop", 3))
     assert "answered 'stop'" in str(candil.ServerExited(PID, "stop", REASON))
+
+
+UNDEFINED = candil.Crashed(candil.UndefinedCallback("S", "handle_call", "ad"))
+
+
+def test_a_server_that_exited_gives_the_reason_in_words() -> None:
+    """With what its crash advises: it is read here, by who called."""
+    assert str(candil.ServerExited("s", "ad", UNDEFINED)) == (
+        "'s' ended before it answered 'ad': it crashed with UndefinedCallback: S has no handler "
+        "for the call 'ad'. Decorate a method of that name with @candil.handle_call, or define "
+        "handle_call(request, caller)"
+    )
+
+
+def lost(depth: int, wrap: Callable[[candil.ServerExited], BaseException]) -> candil.ServerExited:
+    """Give the error of who called the first of *depth* servers, each waiting for the next."""
+    error = candil.ServerExited("s0", "ask0", UNDEFINED)
+    for level in range(1, depth):
+        error = candil.ServerExited(f"s{level}", f"ask{level}", candil.Crashed(wrap(error)))
+    return error
+
+
+@pytest.mark.parametrize("wrap", [lambda error: error, lambda error: ExceptionGroup("", [error])])
+@pytest.mark.parametrize("depth", [2, 3, 5_000])
+def test_a_chain_of_servers_tells_its_two_ends(depth: int, wrap: Any) -> None:
+    """However long, and through nurseries: who was asked, and why the last one ended."""
+    text = str(lost(depth, wrap))
+
+    assert text.startswith(
+        f"'s{depth - 1}' ended before it answered 'ask{depth - 1}', since 's0' ended before it "
+        "answered 'ask0': it crashed with UndefinedCallback: S has no handler"
+    )
+    assert len(text) < 300
+
+
+def test_a_chain_of_orderly_ends_is_told_as_well() -> None:
+    """A server whose call found another shut down ends so itself; the first cause is kept."""
+    below = candil.ServerExited("s", "get", candil.Shutdown())
+    error = candil.ServerExited("t", "ask", candil.Shutdown(("call", "s", "get"), cause=below))
+
+    assert str(error) == (
+        "'t' ended before it answered 'ask', since 's' ended before it answered 'get': "
+        "it was shut down"
+    )
+
+
+def test_what_a_server_exited_tells_is_bounded() -> None:
+    """One line, of some length, and made in no time, whatever is inside."""
+    wide = lost(12, lambda error: ExceptionGroup("", [error] * 20))
+    long = candil.ServerExited("s", "get", candil.Crashed(ValueError(600 * "a")))
+    lines = candil.ServerExited("s", "get", candil.Crashed(ValueError("a\nb\nc")))
+
+    assert len(str(wide)) < 1200
+    assert str(wide).endswith("…")
+    assert len(str(long)) < 600
+    assert str(lines) == "'s' ended before it answered 'get': it crashed with ValueError: a"
+
+
+@pytest.mark.parametrize(
+    ("sender", "text"),
+    [
+        (None, "by an exit signal: it exited with 'boom'"),
+        (PID, "by an exit signal from itself: it exited with 'boom'"),
+        (
+            candil.Pid("local", 1, 8, "Boss"),
+            "by an exit signal from <Pid local.8 Boss>: it exited with 'boom'",
+        ),
+    ],
+)
+def test_a_terminated_block_tells_whose_signal_it_was(
+    sender: candil.Pid[Any] | None, text: str
+) -> None:
+    """If that is known: a task that is no process has no pid."""
+    error = candil.ProcessTerminated(PID, REASON, sender)
+
+    assert str(error) == f"this block (<Pid local.7 Counter>) was ended {text}"
+    assert error.sender is sender
 
 
 def crashed_start() -> candil.StartError:

@@ -275,7 +275,7 @@ async def test_a_link_that_dies_ends_the_block_with_process_terminated() -> None
 
     async def block() -> None:
         async with candil.open_node(log=False):
-            candil.spawn_link(leave, "boom")
+            log.append(candil.spawn_link(leave, "boom"))
             try:
                 await trio.sleep_forever()
             finally:
@@ -286,7 +286,7 @@ async def test_a_link_that_dies_ends_the_block_with_process_terminated() -> None
 
     assert Exit("boom") == raised.value.reason
     assert "block" == raised.value.pid.label
-    assert ["cancelled"] == log
+    assert [raised.value.sender, "cancelled"] == log
 
 
 async def test_a_block_that_a_crash_ended_is_chained_to_its_exception() -> None:
@@ -328,6 +328,8 @@ async def test_the_block_can_be_ended_by_exit(reason: object) -> None:
     with pytest.raises(candil.ProcessTerminated) as raised:
         await block()
 
+    assert raised.value.sender is not None
+    assert "exit" == raised.value.sender.label
     assert candil.as_exit_reason("killed" if reason == "kill" else reason) == raised.value.reason
 
 

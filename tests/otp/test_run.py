@@ -101,7 +101,8 @@ def test_a_root_that_is_killed_is_1(capsys):
         await candil.exit("root", "kill")
 
     assert code_of([script(kill_root)], name="root") == 1
-    assert "was ended by an exit signal: Killed()" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "was ended by an exit signal from <Pid local.2 Supervisor>: it was killed" in error
 
 
 def test_a_wrong_tree_starts_nothing():

@@ -121,7 +121,7 @@ async def test_stop_of_a_server_that_ends_otherwise_raises_its_reason(error: Exc
             await candil.stop(pid)
         assert (caught.value.target, caught.value.request) == (pid, "stop")
         assert caught.value.wanted == candil.Normal()
-        assert "instead of Normal(), which stop asked for" in str(caught.value)
+        assert "but not with Normal(), which stop asked for: it " in str(caught.value)
         if isinstance(error, candil.ProcessExit):
             assert caught.value.reason == candil.Exit("other")
             assert caught.value.__cause__ is None
