@@ -99,7 +99,16 @@ class NoProc(CallError):
 
     Raised at callers, and also a value: the exit reason ``noproc`` that ``Down`` and links carry.
     As a value all are equal.
+
+    Attributes:
+        advice: What to do where the usual would mislead; ``None`` as a rule.
     """
+
+    def __init__(
+        self, target: object = None, request: object = None, *, advice: str | None = None
+    ) -> None:
+        super().__init__(target, request)
+        self.advice = advice
 
     def __repr__(self) -> str:
         is_value = self.target is None and self.request is None
@@ -108,10 +117,10 @@ class NoProc(CallError):
     def __str__(self) -> str:
         if self.target is None:
             return "noproc" if self.request is None else _NOBODY
-        return (
-            f"no process {brief(self.target)}: it has ended or was never started. "
+        advice = self.advice or (
             "Start it first, or call it by a name that its supervisor registers again"
         )
+        return f"no process {brief(self.target)}: it has ended or was never started. {advice}"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, NoProc)

@@ -6,12 +6,12 @@ Stopping: a server from outside, or the current one from within a callback. OTP:
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import trio
 
 from candil.otp._directives import Directive, SystemCall
-from candil.otp._errors import CallingSelf, CallTimeout, NoProc, OwnRequest
+from candil.otp._errors import CallingSelf, CallTimeout, NoProc, OwnRequest, brief
 from candil.otp._exit import NORMAL, Crashed, ExitReason, as_exit_reason
 from candil.otp._exit_errors import ServerExited
 from candil.otp._gen_server import stop_self
@@ -82,8 +82,13 @@ def stop(
     """
     if isinstance(server, Pid | Name | Via | str):
         check_timeout(timeout)
-        _hint_at_own_stop(server)
-        return _stop_server(server, as_exit_reason(reason), timeout)
+        advice = _own_stop_advice(server) if _in_callback() else None
+        if advice is not None and type(server) is not Pid and resolve(server) is None:
+            raise NoProc(server, _STOP, advice=advice)
+        ending = _stop_server(server, as_exit_reason(reason), timeout)
+        if advice is not None and isinstance(server, str):  # Python warns by this name
+            cast("Any", ending).__qualname__ = f"candil.stop({brief(server)}). {advice}"
+        return ending
     if server is None:  # what ``whereis`` gives for a name that nobody holds
         raise NoProc(server, _STOP)
     if not isinstance(server, ExitReason):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -95,16 +100,20 @@ def stop(
     return None
 
 
-def _hint_at_own_stop(server: Server[Any]) -> None:
-    """
-    Raise at once where a callback means itself: ``stop("boom")`` without await would do nothing.
-    """
+def _in_callback() -> bool:
     own = current_process.get()
-    if own is None or own.server is None or resolve(server) is not None or type(server) is Pid:
-        return
-    error = NoProc(server, "stop")
-    error.add_note(f"To stop this server itself: candil.stop(candil.as_exit_reason({server!r})).")
-    raise error
+    return own is not None and own.server is not None
+
+
+def _own_stop_advice(name: object) -> str:
+    """
+    Tell a callback that it may have meant itself: ``stop("boom")`` without await does nothing.
+    """
+    return (
+        "To stop this server itself with that reason: "
+        f"candil.stop(candil.as_exit_reason({brief(name)})); "
+        "a string is the name of a server, whose stop is awaited"
+    )
 
 
 async def _stop_server(server: Server[Any], reason: ExitReason, timeout: float) -> None:  # noqa: ASYNC109

@@ -235,8 +235,29 @@ async def test_stop_within_a_callback_tells_how_it_speaks_of_a_name():
     async with candil.open_node(log=False):
         with pytest.raises(candil.ServerExited) as raised:
             await Confused.end(await candil.start(Confused))
-        (note,) = raised.value.__cause__.__notes__
-        assert "candil.stop(candil.as_exit_reason('boom'))" in note
+        advice = (
+            "To stop this server itself with that reason: candil.stop(candil.as_exit_reason('boom'"
+            ")); a string is the name of a server, whose stop is awaited"
+        )
+        assert str(raised.value.__cause__).endswith(advice)
+        assert str(raised.value).endswith(advice)
+
+
+async def test_a_callback_that_does_not_await_the_stop_of_a_name_is_told_what_it_may_have_meant():
+    """Some server has that name, so it may be right; Python's warning is where it is told."""
+
+    class Confused(candil.GenServer):
+        @candil.handle_call
+        def end(self, target: Any) -> None:
+            candil.stop(target)
+
+    async with candil.open_node(log=False):
+        pid = await candil.start(Confused, name="boom")
+        with pytest.warns(RuntimeWarning, match=r"'candil.stop\('boom'\). To stop this server"):
+            await Confused.end(pid, "boom")
+        with pytest.warns(RuntimeWarning, match="_stop_server"):
+            await Confused.end(pid, pid)
+        assert candil.is_alive(pid)
 
 
 # --- how long
