@@ -17,6 +17,7 @@ import inspect
 import sys
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import wraps
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final
 
 from trio.lowlevel import disable_ki_protection, enable_ki_protection
@@ -37,7 +38,10 @@ def let_interrupt(function: object) -> None:
 
 async def run_user_code(function: Callable[..., Awaitable[object]], *args: object) -> object:
     """Call what cannot be marked itself, since it may be anybody's."""
-    return await function(*args)
+    result = function(*args)
+    if not isinstance(result, CoroutineType) and not inspect.isawaitable(result):
+        raise TypeError(f"{function!r} gave {result!r}, which cannot be awaited: it must be async")
+    return await result
 
 
 @final

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+import functools
+import inspect
+import time
+from types import BuiltinFunctionType, FunctionType
+from typing import TYPE_CHECKING, Any, cast, final, get_origin
 
 import attrs
 
+from candil.otp._errors import brief
 from candil.otp._node import current_node
 from candil.otp._process import Process, add_monitor, link_processes
 from candil.otp._registration import check_name, claim_name
@@ -19,6 +24,8 @@ if TYPE_CHECKING:
     from candil.otp._pid import Pid, Ref
 
     Args = TypeVarTuple("Args")
+
+_PLAIN = (print, input, exec, time.sleep)  # what is tried, and gives nothing to await
 
 
 def self() -> Pid[Any]:
@@ -68,8 +75,11 @@ def spawn(
     Raises:
         RegistrationError: The name is taken; nothing was spawned.
 
+        TypeError: It is no function, or one that is known not to be async.
+
         RuntimeError: No tree is open.
     """
+    _check_function("spawn", function)
     return _spawn(function, args, name).pid
 
 
@@ -85,6 +95,7 @@ def spawn_link(
     Returns:
         Its pid.
     """
+    _check_function("spawn_link", function)
     parent = own_process("spawn_link")
     process = _spawn(function, args, name)
     link_processes(parent, process)
@@ -103,9 +114,53 @@ def spawn_monitor(
     Returns:
         Its pid, and the reference that its ``Down`` will carry.
     """
+    _check_function("spawn_monitor", function)
     parent = own_process("spawn_monitor")
     process = _spawn(function, args, name)
     return process.pid, add_monitor(parent, process, process.pid)
+
+
+def _check_function(what: str, function: object) -> None:
+    """
+    Refuse at once what is known not to run as a process: later, its crash would not show by whom it
+    was spawned. What else can be called may give something to await, and only a call tells.
+    """
+    if type(function) is FunctionType and function.__code__.co_flags & inspect.CO_COROUTINE:
+        return
+    while isinstance(function, functools.partial):
+        function = function.func
+    got = _what_is_wrong(what, get_origin(function) or function)
+    if got is not None:
+        if inspect.iscoroutine(function):
+            function.close()  # nobody will await it
+        raise TypeError(f"{what} takes an async function and its arguments; got {got}")
+
+
+def _what_is_wrong(what: str, function: Any) -> str | None:
+    if inspect.iscoroutine(function):
+        return f"a coroutine object: write {what}(f, x), not {what}(f(x))"
+    if not callable(function):
+        return brief(cast("object", function))
+    if isinstance(function, type):
+        return _wrong_class(function)
+    inner = function.__func__ if inspect.ismethod(function) else function
+    flags = inner.__code__.co_flags if inspect.isfunction(inner) else 0
+    if flags & inspect.CO_ASYNC_GENERATOR or (
+        flags & inspect.CO_GENERATOR and not flags & inspect.CO_ITERABLE_COROUTINE
+    ):
+        return f"{inner.__qualname__}, which yields: a process cannot"
+    if isinstance(inner, BuiltinFunctionType) and inner in _PLAIN:
+        return f"{inner.__name__}, which is not async"
+    return None
+
+
+def _wrong_class(cls: type[Any]) -> str | None:
+    if hasattr(cls, "__candil_calls__"):
+        return f"the GenServer class {cls.__name__}: use candil.start"
+    makes: object = cls.__new__  # a __new__ or a metaclass may give anything
+    if makes is object.__new__ and type(cls) is type and not hasattr(cls, "__await__"):
+        return f"the class {cls.__name__}"
+    return None
 
 
 def _spawn(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import re
+import time
+import types
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pytest
 import trio
@@ -14,6 +17,8 @@ import candil
 from candil import Crashed, Down, Exit, ExitSignal, Normal
 from candil.otp._runtime import current_process
 from tests.otp.bodies import crash, do_nothing, end_of, leave, linger, wait_for_ever
+
+T = TypeVar("T")
 
 
 async def test_a_spawned_function_gets_its_arguments_and_runs_as_a_process_of_its_own() -> None:
@@ -247,3 +252,133 @@ async def test_process_info_of_nobody_is_none() -> None:
         assert candil.process_info(pid) is None
         assert candil.process_info(candil.whereis("nobody")) is None
         assert candil.process_info("nobody") is None
+
+
+# --- what cannot be spawned
+
+
+class Server(candil.GenServer):
+    """A server, which is started."""
+
+
+class Box(candil.GenServer, Generic[T]):
+    """A server of something."""
+
+
+class Plain:
+    """A class like any other."""
+
+    async def works(self) -> None:
+        """Do nothing."""
+
+    async def yields(self) -> Any:
+        yield 1
+
+    async def __call__(self) -> None:
+        """Do nothing."""
+
+
+class Awaiting:
+    """A class whose instances can be awaited."""
+
+    def __await__(self) -> Any:
+        return do_nothing().__await__()
+
+
+class Making:
+    """A class that gives something else."""
+
+    def __new__(cls) -> Any:
+        return do_nothing()
+
+
+def generator() -> Any:
+    """Be of no use as a process."""
+    yield 1
+
+
+@types.coroutine
+def old_style() -> Any:
+    """Be a coroutine as they were."""
+    yield from do_nothing().__await__()
+
+
+spawns = pytest.mark.parametrize("spawn", [candil.spawn, candil.spawn_link, candil.spawn_monitor])
+
+
+@spawns
+async def test_a_coroutine_object_is_refused_at_once_and_closed(spawn: Any) -> None:
+    """And Python warns of none that was never awaited."""
+    async with candil.open_node():
+        with pytest.raises(TypeError) as raised:
+            spawn(do_nothing())
+    name = spawn.__name__
+    assert str(raised.value) == (
+        f"{name} takes an async function and its arguments; got a coroutine object: "
+        f"write {name}(f, x), not {name}(f(x))"
+    )
+
+
+@spawns
+@pytest.mark.parametrize(
+    ("wrong", "got"),
+    [
+        (None, "got None"),
+        ("heart", "got 'heart'"),
+        (Awaiting(), "got <"),
+        (print, "got print, which is not async"),
+        (time.sleep, "got sleep, which is not async"),
+        (functools.partial(print, 1), "got print, which is not async"),
+        (Server, "got the GenServer class Server: use candil.start"),
+        (Box[int], "got the GenServer class Box: use candil.start"),
+        (Plain, "got the class Plain"),
+        (generator, "got generator, which yields"),
+        (Plain().yields, r"got Plain.yields, which yields"),
+        (functools.partial(Plain().yields), r"got Plain.yields, which yields"),
+    ],
+    ids=repr,
+)
+async def test_what_is_no_async_function_is_refused_at_once(
+    spawn: Any, wrong: Any, got: str
+) -> None:
+    """Where it is spawned: the log of its crash would not show that line."""
+    async with candil.open_node():
+        with pytest.raises(TypeError, match=rf"{spawn.__name__} takes an async function .*; {got}"):
+            spawn(wrong)
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        do_nothing,
+        functools.partial(trio.sleep, 0),
+        lambda: Plain().works(),
+        Plain().works,
+        Plain(),
+        Awaiting,
+        Making,
+        old_style,
+        functools.partial(anext, aiter(Plain().yields())),
+    ],
+    ids=repr,
+)
+async def test_whatever_gives_something_to_await_can_be_spawned(right: Any) -> None:
+    """What only a call can tell is left to it."""
+    async with candil.open_node():
+        assert await end_of(candil.spawn(right)) == Normal()
+
+
+async def test_a_plain_function_that_gives_nothing_to_await_is_named_in_its_crash() -> None:
+    """Who forgot the async finds the function by it."""
+
+    def forgot() -> Any:
+        return 7
+
+    async with candil.open_node(log=False):
+        reason = await end_of(candil.spawn(forgot))
+    assert isinstance(reason, Crashed)
+    assert isinstance(reason.exception, TypeError)
+    assert re.fullmatch(
+        r"<function .*forgot at .*> gave 7, which cannot be awaited: it must be async",
+        str(reason.exception),
+    )
