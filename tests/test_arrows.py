@@ -77,6 +77,7 @@ _LAYERS = {
     },
     "behaviours": {
         "_call",
+        "_callbacks",
         "_clauses",
         "_clients",
         "_described",

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from candil.otp._callbacks import CALLBACKS, check_callbacks
 from candil.otp._directives import Directive
 from candil.otp._exit import NORMAL, ExitReason
 from candil.otp._handlers import (
     CallHandler,
     CastHandler,
     Functions,
-    Handler,
     decorate_overrides,
     handlers_of,
 )
@@ -27,17 +27,6 @@ from candil.otp._server_loop import ServerLoop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-CALLBACKS = (
-    "init",
-    "handle_call",
-    "handle_cast",
-    "handle_info",
-    "handle_continue",
-    "terminate",
-    "code_change",
-)
 
 
 class GenServer:
@@ -71,12 +60,7 @@ class GenServer:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        misnamed = [name for name in CALLBACKS if isinstance(vars(cls).get(name), Handler)]
-        if misnamed:
-            raise TypeError(
-                f"{cls.__name__}.{misnamed[0]} is one of OTP's callbacks, which are not decorated; "
-                "a handler needs another name"
-            )
+        check_callbacks(cls)
         decorate_overrides(cls)
         for name in (*CALLBACKS, "__init__"):
             let_interrupt(getattr(cls, name, None))

@@ -2,6 +2,7 @@
 
 import abc
 import enum
+import functools
 
 import attrs
 import pytest
@@ -107,6 +108,134 @@ def test_a_callback_of_otp_may_not_be_decorated(name, decorate):
     body = {name: decorate(lambda self: None)}
     with pytest.raises(TypeError, match=f"Wrong.{name} is one of OTP's callbacks"):
         type("Wrong", (candil.GenServer,), body)
+
+
+WRONG = [
+    (
+        "init",
+        lambda self, args: None,
+        "init(self, args) is called with no arguments: those of the child spec go to __init__",
+    ),
+    (
+        "init",
+        lambda self, *, args: None,
+        "init(self, *, args) is called with no arguments: those of the child spec go to __init__",
+    ),
+    (
+        "handle_call",
+        lambda self, request: None,
+        (
+            "handle_call(self, request) is called with two arguments: "
+            "define handle_call(self, request, caller)"
+        ),
+    ),
+    (
+        "handle_cast",
+        lambda: None,
+        "handle_cast() is called with one argument: define handle_cast(self, message)",
+    ),
+    (
+        "handle_info",
+        lambda self: None,
+        "handle_info(self) is called with one argument: define handle_info(self, message)",
+    ),
+    (
+        "handle_continue",
+        lambda self, one, two: None,
+        (
+            "handle_continue(self, one, two) is called with one argument: "
+            "define handle_continue(self, argument)"
+        ),
+    ),
+    (
+        "terminate",
+        staticmethod(lambda: None),
+        "terminate() is called with one argument: define terminate(self, reason)",
+    ),
+    (
+        "terminate",
+        classmethod(lambda cls: None),
+        "terminate(cls) is called with one argument: define terminate(self, reason)",
+    ),
+    (
+        "code_change",
+        lambda self, old: None,
+        (
+            "code_change(self, old) is called with two arguments: "
+            "define code_change(self, old_version, extra)"
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "callback", "text"), WRONG)
+@pytest.mark.parametrize("where", ["class", "mixin"])
+def test_a_callback_that_cannot_be_called_is_refused_with_its_class(where, name, callback, text):
+    """Later it would be a crash, and one in terminate would hide the crash before it."""
+    with pytest.raises(TypeError) as raised:
+        if where == "class":
+            type("Wrong", (candil.GenServer,), {name: callback})
+        else:
+            type("Server", (candil.GenServer, type("Wrong", (), {name: callback})), {})
+    assert str(raised.value) == f"Wrong.{text}"
+
+
+def test_all_mistakes_in_the_callbacks_of_a_class_are_told_at_once():
+    """As those of a spec are."""
+    with pytest.raises(TypeError) as raised:
+
+        class Wrong(candil.GenServer):
+            def init(self, args: list[int]) -> None: ...
+
+            def terminate(self) -> None: ...
+
+            @candil.handle_call
+            def handle_info(self, message: object) -> None: ...
+
+    assert str(raised.value) == (
+        "Wrong has 3 mistakes:\n"
+        "  - Wrong.init(self, args) is called with no arguments: those of the child spec go to "
+        "__init__\n"
+        "  - Wrong.handle_info is one of OTP's callbacks, which are not decorated; a handler needs "
+        "another name\n"
+        "  - Wrong.terminate(self) is called with one argument: define terminate(self, reason)"
+    )
+
+
+def with_more(function):
+    """Give a function more than its caller does."""
+
+    @functools.wraps(function)
+    def wrapper(self, message):
+        return function(self, message, "more")
+
+    return wrapper
+
+
+@pytest.mark.parametrize(
+    ("name", "callback"),
+    [
+        ("init", lambda self, *args: None),
+        ("init", lambda self, args=(), *, more=None: None),
+        ("init", lambda self, **more: None),
+        ("handle_info", lambda *args: None),
+        ("handle_info", staticmethod(lambda message: None)),
+        ("handle_info", classmethod(lambda cls, message: None)),
+        ("handle_info", with_more(lambda self, message, more: None)),
+        ("handle_info", staticmethod(print)),
+        ("handle_info", functools.partial(print)),
+        ("handle_info", property(lambda self: print)),
+        ("handle_info", print),
+    ],
+)
+async def test_a_callback_that_can_be_called_is_no_mistake(name, callback):
+    """However it is written."""
+    cls = type("Right", (candil.GenServer,), {name: callback})
+    async with candil.open_node():
+        pid = await candil.start(cls)
+        candil.send(pid, "message")
+        await candil.sys.get_state(pid)
+        assert candil.is_alive(pid)
 
 
 async def test_members_of_a_string_enum_are_strings():
