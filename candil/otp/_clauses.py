@@ -5,7 +5,7 @@ What a server says of a message that none of its clauses takes, and of a value t
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from candil.otp._errors import BadReturnValue, UndefinedCallback
 from candil.otp._events import Hint
@@ -17,7 +17,20 @@ if TYPE_CHECKING:
 
 def no_clause(instance: object, callback: str, message: object) -> UndefinedCallback:
     """Give the error for a *message* that only *callback* could take, which is not defined."""
-    return UndefinedCallback(type(instance).__name__, callback, message)
+    cls: Any = type(instance)
+    advice = cls.__candil_advice__
+    if isinstance(message, str):
+        word, name = str(message), cls.__name__
+        if callback == "handle_call" and message in cls.__candil_casts__:
+            advice = (
+                f"It is a cast: candil.cast(server, {word!r}, ...) or {name}.{word}(server, ...)"
+            )
+        elif callback == "handle_cast" and message in cls.__candil_calls__:
+            advice = (
+                f"It is a call: await candil.call(server, {word!r}, ...) or "
+                f"await {name}.{word}(server, ...)"
+            )
+    return UndefinedCallback(cls.__name__, callback, message, advice=advice)
 
 
 def bad_return(callback: str, value: object, *, awaited: bool) -> BadReturnValue:

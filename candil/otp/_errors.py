@@ -298,13 +298,18 @@ class UndefinedCallback(CandilError):
 
         message: What came; for ``code_change`` the old version. Not in the text, which ends in
             logs, unless it looks like a handler's name.
+
+        advice: What would have been right, where more is known than that a method is missing.
     """
 
-    def __init__(self, server: str, callback: str, message: object) -> None:
+    def __init__(
+        self, server: str, callback: str, message: object, *, advice: str | None = None
+    ) -> None:
         super().__init__(server, callback)
         self.server = server
         self.callback = callback
         self.message = message
+        self.advice = advice
 
     def __str__(self) -> str:
         if self.callback in _UNASKED:
@@ -313,17 +318,20 @@ class UndefinedCallback(CandilError):
                 f"{self.server} has no {self.callback} method, which {asker} runs. "
                 f"Define {method} in it"
             )
-        kind = self.callback.removeprefix("handle_")
-        method = "handle_call(request, caller)" if kind == "call" else "handle_cast(message)"
+        what, usual = self._clause()
+        return f"{self.server} has no handler for {what}. {self.advice or usual}"
+
+    def _clause(self) -> tuple[str, str]:
+        """Name the clause that is missing, and say how one writes it."""
         message: object = self.message
+        kind = self.callback.removeprefix("handle_")
+        define = "handle_call(request, caller)" if kind == "call" else "handle_cast(message)"
         if type(message) is not str or len(message) > _LONGEST_NAME or not message.isidentifier():
-            return (
-                f"{self.server} has no handler for a {kind} that is no name but of type "
-                f"{type(message).__name__}. Define {method} in it"
-            )
+            what = f"a {kind} that is no name but of type {type(message).__name__}"
+            return what, f"Define {define} in it"
         return (
-            f"{self.server} has no handler for the {kind} {message!r}. Decorate a method of that "
-            f"name with @candil.{self.callback}, or define {method}"
+            f"the {kind} {message!r}",
+            f"Decorate a method of that name with @candil.{self.callback}, or define {define}",
         )
 
 

@@ -57,6 +57,7 @@ class GenServer:
     __candil_casts__: ClassVar[Functions] = {}
     __candil_plain__: ClassVar[dict[str, Callable[..., Any]]] = {}
     __candil_called_off_in_order__: ClassVar[bool] = False  # when its start is cancelled
+    __candil_advice__: ClassVar[str | None] = None  # for who asks it what it does not know
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

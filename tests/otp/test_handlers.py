@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -64,18 +65,34 @@ async def test_only_decorated_methods_can_be_asked_for(request_: str) -> None:
         assert isinstance(caught.value.__cause__, candil.UndefinedCallback)
 
 
-async def test_a_call_does_not_run_a_cast_handler_nor_the_other_way() -> None:
-    """They are clauses of two callbacks, though they may have the same name."""
+class Word(enum.StrEnum):
+    """Requests as members of an enum."""
+
+    RESET = "reset"
+    INCREMENT = "increment"
+
+
+@pytest.mark.parametrize("enumerated", [False, True])
+async def test_a_call_does_not_run_a_cast_handler_nor_the_other_way(enumerated: bool) -> None:
+    """They are clauses of two callbacks, though they may have the same name; who errs is told."""
+    reset, increment = (Word.RESET, Word.INCREMENT) if enumerated else ("reset", "increment")
     async with candil.open_node(log=False):
         pid = await candil.start(Counter)
-        with pytest.raises(candil.ServerExited):
-            await candil.call(pid, "reset")
+        with pytest.raises(candil.ServerExited) as raised:
+            await candil.call(pid, reset)
+        assert str(raised.value).endswith(
+            "It is a cast: candil.cast(server, 'reset', ...) or Counter.reset(server, ...)"
+        )
         pid, ref = await candil.start_monitor(Counter)
-        candil.cast(pid, "increment")
+        candil.cast(pid, increment)
         down = await candil.receive(candil.Down)
         assert down.ref is ref
         assert isinstance(down.reason, candil.Crashed)
         assert isinstance(down.reason.exception, candil.UndefinedCallback)
+        assert str(down.reason.exception).endswith(
+            "It is a call: await candil.call(server, 'increment', ...) or "
+            "await Counter.increment(server, ...)"
+        )
 
 
 @pytest.mark.parametrize("busy", [False, True])
