@@ -226,7 +226,20 @@ def _describe_report(event: object) -> str:
     what = _CONTEXTS.get(event.context, event.context + " of {who}").replace("{who}", who)
     text = f"supervisor {brief(event.supervisor)}: {what}"
     # OTP's reason for the last context says no more than the context.
-    return text if event.context == "shutdown" else f"{text}: {describe_reason(event.reason)}"
+    if event.context == "shutdown":
+        return text
+    advice = restart_advice(event.offender.get("restart"), event.reason)
+    return f"{text}: {describe_reason(event.reason)}{advice}"
+
+
+def restart_advice(restart: object, reason: ExitReason) -> str:
+    """Say what to do about a child whose work was done, and which is started again all the same."""
+    if restart != "permanent" or not isinstance(reason, Normal):
+        return ""
+    return (
+        "; a permanent child is started again also after a normal end: "
+        "use restart='transient' for work that ends"
+    )
 
 
 def _describe_blocked(event: object) -> str:

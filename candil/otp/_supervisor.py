@@ -208,6 +208,7 @@ class Supervisor(GenServer):
             restarts=self.window.count,
             max_restarts=self.spec.max_restarts,
             max_seconds=self.spec.max_seconds,
+            child_restart=child.spec.restart,
             history=self.history,
         )
         error.__cause__ = cause_of(reason)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from candil.otp._errors import CandilError, brief
 from candil.otp._exit_errors import in_a_line
+from candil.otp._reports import restart_advice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -214,6 +215,9 @@ class RestartIntensityExceeded(CandilError):
 
         max_seconds: Length of the window, in seconds.
 
+        child_restart: When that child is to be started again, if it is known: ``"permanent"`` or
+            ``"transient"``.
+
         history: The last crashes, oldest first, as ``(child_id, reason)``.
     """
 
@@ -226,6 +230,7 @@ class RestartIntensityExceeded(CandilError):
         restarts: int,
         max_restarts: int,
         max_seconds: float,
+        child_restart: str | None = None,
         history: Sequence[tuple[object, ExitReason]] = (),
     ) -> None:
         super().__init__(supervisor, child_id, reason)
@@ -235,6 +240,7 @@ class RestartIntensityExceeded(CandilError):
         self.restarts = restarts
         self.max_restarts = max_restarts
         self.max_seconds = max_seconds
+        self.child_restart = child_restart
         self.history = tuple(history)
 
     def __str__(self) -> str:
@@ -245,7 +251,7 @@ class RestartIntensityExceeded(CandilError):
             f"Last: child {brief(self.child_id)} ended: "
         )
         deepest = self._deepest()
-        last = in_a_line(deepest.reason)
+        last = in_a_line(deepest.reason) + restart_advice(deepest.child_restart, deepest.reason)
         if deepest is self:
             return text + last
         below = brief(deepest.child_id)

@@ -1,9 +1,11 @@
 """What a supervisor says about its children."""
 
 import pytest
+import trio
 
 import candil
 
+from .bodies import do_nothing
 from .workers import Boom, Journal, Worker, end, end_all, kill, pid_of, settle, worker, workers
 
 
@@ -245,3 +247,54 @@ async def test_children_of_a_template_that_stop_oddly_are_reported_together_by_r
     assert "each of 2 children 'odd' did not stop as it was told" in candil.describe_event(
         reports[0]
     )
+
+
+ADVICE = (
+    "; a permanent child is started again also after a normal end: "
+    "use restart='transient' for work that ends"
+)
+
+
+async def test_a_permanent_child_that_returns_is_told_of_transient():
+    """Each report of its end says it, and the error of its supervisor, however deep it began."""
+    told = []
+
+    def tell(event):
+        if isinstance(event, candil.SupervisorReport) and event.context == "child_terminated":
+            told.append(candil.describe_event(event))
+
+    inner = candil.supervisor_spec([candil.child_spec(do_nothing, id="once")], id="inner")
+    with pytest.raises(candil.RestartIntensityExceeded) as raised, candil.subscribe(tell):
+        async with candil.open_supervisor([inner], max_restarts=0, log=False):
+            await trio.sleep_forever()
+
+    assert raised.value.reason.cause.child_restart == "permanent"
+    assert str(raised.value).endswith(
+        f"at last since child 'once' ended: it ended normally{ADVICE}"
+    )
+    assert [line.endswith(f"'once' ended: it ended normally{ADVICE}") for line in told] == [
+        *[True] * 4,
+        False,
+    ]
+
+
+async def test_a_transient_child_whose_restart_ends_normally_is_told_of_no_transient():
+    """It is one; its init stops the start, again and again."""
+
+    class Stops(candil.GenServer):
+        starts = 0
+
+        def init(self):
+            type(self).starts += 1
+            if self.starts > 1:
+                candil.stop()
+
+    with pytest.raises(candil.RestartIntensityExceeded) as raised:
+        async with candil.open_supervisor(
+            [candil.child_spec(Stops, name="stops", restart="transient")], log=False
+        ):
+            await candil.exit("stops", "boom")
+            await trio.sleep_forever()
+
+    assert raised.value.child_restart == "transient"
+    assert str(raised.value).endswith("it ended normally")
