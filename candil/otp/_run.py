@@ -23,7 +23,7 @@ from candil.otp._exit_errors import ProcessTerminated
 from candil.otp._open import Tree, as_tree, open_tree
 from candil.otp._reports import describe_event
 from candil.otp._runtime import subscribe
-from candil.otp._supervisor_errors import RestartIntensityExceeded, StartError
+from candil.otp._supervisor_errors import CHAINED, RestartIntensityExceeded, StartError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -186,16 +186,18 @@ async def _run_tree(spec: SupervisorSpec, program: _Program, *, log: bool) -> in
         _say(str(error))
         return EXIT_GAVE_UP
     except (StartError, ProcessTerminated) as error:
-        _say(_last_words(error, None if log else program.last_report))  # the log has it
+        _say(_last_words(error, program.last_report, log=log))
         return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_BY_SIGNAL + signal.SIGINT
     return EXIT_BY_SIGNAL + program.signal if program.signal is not None else 0
 
 
-def _last_words(error: Exception, report: SupervisorReport | None) -> str:
-    words = str(error)
-    told = describe_event(report) if report is not None else None
+def _last_words(error: Exception, report: SupervisorReport | None, *, log: bool) -> str:
+    # The chain that the sentence points to is shown by the log alone.
+    where = "The log shows where" if log else "With log=True the log shows where"
+    words = str(error).replace(CHAINED, where)
+    told = None if log or report is None else describe_event(report)  # else the log has it
     return words if told is None else f"{words}\n  last report: {told}"
 
 

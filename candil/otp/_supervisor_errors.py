@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from candil.otp._pid import Pid
 
 
+CHAINED = "The exception that this one is chained to (__cause__) shows where"
+
+
 class StartError(CandilError):
     """
     A process or a child did not start.
@@ -55,7 +58,7 @@ class StartError(CandilError):
         why = (
             "It gave that reason itself, or an exit signal did; it is in .reason"
             if self.__cause__ is None
-            else "The exception that this one is chained to (__cause__) shows where"
+            else CHAINED
         )
         return f"{self.who()} did not start: {in_a_line(self.reason)}. {why}"
 

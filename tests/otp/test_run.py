@@ -83,6 +83,24 @@ def test_a_child_that_does_not_start_is_1_and_names_it(capsys):
     assert journal == ["start a", "fail b", "terminate a shutdown"]
 
 
+@pytest.mark.parametrize("log", [False, True])
+def test_what_a_failed_start_crashed_with_is_where_the_last_words_say(log, capsys, caplog):
+    """They show no chain of exceptions: the log has the traceback, if there is one."""
+
+    class Broken(candil.GenServer):
+        def init(self):
+            raise ValueError("on fire")
+
+    with pytest.raises(SystemExit):
+        candil.run([Broken], log=log)
+
+    told = capsys.readouterr().err
+    assert "__cause__" not in told
+    assert ("With log=True the log shows where" in told) is not log
+    assert (". The log shows where" in told) is log
+    assert ("Traceback" in caplog.text) is log
+
+
 def test_a_root_whose_name_cannot_be_had_is_1_without_a_report(capsys):
     """No supervisor was there to report anything."""
 
