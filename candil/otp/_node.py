@@ -34,7 +34,7 @@ from candil.otp._process import (
     send_exit,
     tell_to_end,
 )
-from candil.otp._runtime import Runtime, current_process, get_runtime
+from candil.otp._runtime import Runtime, current_process, get_runtime, outside_of_trio
 from candil.otp._timers import Timers
 from candil.otp._watch import watch_loop
 
@@ -342,6 +342,8 @@ def current_node() -> Node:
     """Give the node that new processes of the current task belong to."""
     process: Any = current_process.get()
     if process is not None:
+        if not trio.lowlevel.in_trio_run():  # a thread has its maker's context
+            raise outside_of_trio()
         node: Node = process.node
         return node
     nodes = get_runtime().nodes

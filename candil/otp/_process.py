@@ -44,7 +44,7 @@ from candil.otp._messages import Down, ExitSignal
 from candil.otp._nurseries import leave_nurseries
 from candil.otp._parking import WAKE, Slot
 from candil.otp._request import Request
-from candil.otp._runtime import current_process
+from candil.otp._runtime import current_process, outside_of_trio
 
 if TYPE_CHECKING:
     from candil.otp._names import Server, Via
@@ -75,9 +75,7 @@ class Process:
     mailbox: deque[object] = attrs.field(factory=deque[object])
     parked: Task | None = None
     taken: int = 0  # grows with each message taken by choice: who counts the seen looks anew
-    ready: bool = (
-        False  # parked between two messages of a server: a plain-def handler may run at once
-    )
+    ready: bool = False  # a server's, between two messages: a plain-def handler may run at once
     trap_exit: bool = False
     exiting: ExitReason | None = None
     ended_by: Pid[Any] | None = None  # whose signal told it to end, if it was a process's
@@ -122,7 +120,10 @@ def post(process: Process, message: object) -> None:
     """Put *message* into the mailbox and wake the process if it waits for one."""
     task = process.parked
     if task is not None:
-        reschedule(task, WAKE)  # first: in a foreign thread it raises, and nothing has changed
+        try:
+            reschedule(task, WAKE)  # first: in a foreign thread it raises, and nothing has changed
+        except RuntimeError:
+            raise outside_of_trio() from None
         process.parked = None
         process.ready = False
         process.mailbox.append(message)

@@ -95,6 +95,17 @@ def get_runtime() -> Runtime:
         runtime = Runtime(time.time_ns())
         _runtime.set(runtime)
         return runtime
+    except RuntimeError:
+        raise outside_of_trio() from None
+
+
+def outside_of_trio() -> RuntimeError:
+    """Give the error for code that runs in no ``trio.run``: in another loop, or another thread."""
+    return RuntimeError(
+        "candil works within trio.run, and this code runs outside of it. Run the program with "
+        "trio.run(main), not with asyncio.run; another thread goes through trio.from_thread.run, "
+        "or trio.from_thread.run_sync for what is not async"
+    )
 
 
 def resolve(target: object) -> Process | None:

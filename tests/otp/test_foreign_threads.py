@@ -1,5 +1,7 @@
 """Threads that trio does not run in: told to take the way through ``trio.from_thread``."""
 
+import asyncio
+
 import pytest
 import trio
 
@@ -25,7 +27,7 @@ async def test_a_send_from_a_foreign_thread_raises_and_breaks_nothing():
     async with candil.open_node(log=False):
         pid = await candil.start(Plain)
         await trio.testing.wait_all_tasks_blocked()
-        with pytest.raises(RuntimeError):
+        with pytest.raises(RuntimeError, match=r"another thread goes through trio\.from_thread"):
             await trio.to_thread.run_sync(candil.send, pid, 1)
         assert 0 == await Plain.counted(pid)
         await trio.to_thread.run_sync(trio.from_thread.run_sync, candil.send, pid, 2)
@@ -42,3 +44,36 @@ async def test_an_exit_from_a_foreign_thread_raises_and_has_not_happened():
         await trio.to_thread.run_sync(trio.from_thread.run_sync, candil.exit_nowait, pid, "boom")
         await trio.testing.wait_all_tasks_blocked()
         assert not candil.is_alive(pid)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda: candil.whereis("plain"),
+        lambda: candil.send("plain", 1),
+        lambda: candil.cast("plain", 1),
+        lambda: candil.spawn(trio.sleep_forever),
+        lambda: candil.emit("event"),
+    ],
+)
+async def test_who_uses_a_name_in_a_foreign_thread_is_told_the_way(act):
+    """In words of candil's, which trio's own cannot give."""
+    async with candil.open_node(log=False):
+        await candil.start(Plain, name="plain")
+        with pytest.raises(RuntimeError, match=r"another thread goes through trio\.from_thread"):
+            await trio.to_thread.run_sync(act)
+
+
+def test_a_program_of_asyncio_is_told_that_candil_is_of_trio():
+    """By whatever it tries first."""
+
+    async def opens():
+        async with candil.open_supervisor([Plain]):
+            pass
+
+    async def calls():
+        await Plain.counted("plain")
+
+    for main in (opens, calls):
+        with pytest.raises(RuntimeError, match=r"trio\.run\(main\), not with asyncio\.run"):
+            asyncio.run(main())
