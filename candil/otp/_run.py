@@ -71,11 +71,18 @@ def run(tree: Tree, *, log: bool = True, **options: Unpack[SupervisorOptions]) -
     Raises:
         SpecError: The tree is wrong; nothing was started.
 
+        RuntimeError: A trio program runs already, in which ``open_supervisor`` opens a tree.
+
         SystemExit: With a code that tells why: 130, 143, 129 or 131 after SIGINT, SIGTERM, SIGHUP
             or SIGQUIT; 3 when the root gave up; 1 when a child did not start, or the root was ended
             in another way; 70 when a task would not end; 71 when something kept the event loop from
             running for 30 s. What happened is told on stderr in plain words.
     """
+    if trio.lowlevel.in_trio_run():
+        raise RuntimeError(
+            "candil.run is a whole program, and a trio program is running already: in it use "
+            "`async with candil.open_supervisor(tree)`, or nursery.start(candil.serve, tree)"
+        )
     code = trio.run(_main, as_tree(tree, options), log)
     if code:
         raise SystemExit(code)

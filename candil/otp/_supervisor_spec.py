@@ -6,6 +6,7 @@ OTP: the flags and the list of children that ``supervisor:init/1`` returns.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any, TypedDict, cast, final
 
@@ -33,8 +34,22 @@ def _listed(children: Any) -> Any:
     if isinstance(given, SpecError):  # found wrong before
         return given
     if isinstance(given, str | ChildSpec | SupervisorSpec) or not isinstance(given, Iterable):
-        return SpecError([f"children: a list of child specs is needed, got {brief(children)}"])
+        return SpecError([_no_list(children)])
     return tuple(_child_or_mistakes(child) for child in children)
+
+
+def _no_list(given: object) -> str:
+    mistake = f"children: a list of child specs is needed, got {brief(given)}"
+    if inspect.iscoroutine(given):
+        given.close()  # nobody will await it
+    elif not callable(given):
+        return mistake
+    elif isinstance(given, type):
+        return f"{mistake}. A child stands in a list, as in [{given.__name__}]"
+    return (
+        f"{mistake}. A tree is no main function: trio.run(main) runs one, and as a child it stands "
+        "in a list, as in [candil.child_spec(main)]"
+    )
 
 
 def _child_or_mistakes(child: Any) -> Any:

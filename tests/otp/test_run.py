@@ -11,7 +11,7 @@ import trio
 import candil
 from candil.otp import _node, _run
 
-from .workers import Journal, settle, worker, workers
+from .workers import Journal, Worker, settle, worker, workers
 
 
 def code_of(tree, **options):
@@ -127,6 +127,35 @@ def test_a_wrong_tree_starts_nothing():
     """The error leaves run as itself."""
     with pytest.raises(candil.SpecError):
         candil.run(["x"], log=False)
+
+
+async def test_run_within_trio_names_what_opens_a_tree_there():
+    """Trio would only say that there is one already."""
+    with pytest.raises(
+        RuntimeError, match=r"running already: in it use `async with candil\.open_s"
+    ):
+        candil.run([])
+
+
+async def main_function():
+    """Be what trio.run takes."""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "advice"),
+    [
+        (lambda: main_function, "A tree is no main function: trio.run(main) runs one, and"),
+        (main_function, "A tree is no main function: trio.run(main) runs one, and"),
+        (lambda: Worker, "A child stands in a list, as in [Worker]"),
+        (lambda: 7, "children: a list of child specs is needed, got 7"),
+    ],
+)
+def test_what_is_no_tree_but_runs_is_told_where_it_belongs(wrong, advice):
+    """A main function, its coroutine, which is closed, or a class."""
+    wrong = wrong()
+    with pytest.raises(candil.SpecError) as raised:
+        candil.run(wrong, log=False)
+    assert advice in str(raised.value)
 
 
 def test_a_keyboard_interrupt_of_a_process_is_130():
