@@ -60,9 +60,9 @@ class BinaryNotFound(EngineError):
         self.path = path
         super().__init__(
             f"no executable llama-server at {path}. Unpack a llama.cpp release there (the whole "
-            "folder: the program needs the libraries beside it), or set Engine.binary_dir to the "
-            "folder that has one. candil does not download it yet; Engine.use_precompiled has no "
-            "effect."
+            "folder: the program needs the libraries beside it), make the file executable with "
+            "chmod +x if it is there, or set Engine.binary_dir to the folder that has one. candil "
+            "does not download it yet; Engine.use_precompiled has no effect."
         )
 
 

@@ -256,6 +256,9 @@ async def test_a_missing_program_is_a_sentence(
     async with opened():
         with pytest.raises(engine.BinaryNotFound, match=str(tmp_path)):
             await engine.start(llama, tiny)
+        (tmp_path / "llama-server").touch(mode=0o644)
+        with pytest.raises(engine.BinaryNotFound, match=r"chmod \+x if it is there"):
+            await engine.start(llama, tiny)
 
 
 def imitate(folder: Path, script: str) -> engine.Engine:
