@@ -25,6 +25,9 @@ S_co = TypeVar("S_co", covariant=True)  # the server
 T_co = TypeVar("T_co", covariant=True)  # what the client gets
 
 
+_TIMEOUT_ADVICE = "; the timeout of a call is given by {}.within(seconds)(server, ...)"
+
+
 @final
 class Arity:
     """
@@ -81,8 +84,11 @@ class Arity:
             try:
                 self._signature.bind(*args, **kwargs)
             except TypeError as error:
+                mistaken = "timeout" in kwargs and "timeout" not in self._names
+                advice = _TIMEOUT_ADVICE.format(handler) if mistaken else ""
                 raise TypeError(
-                    f"the handler {handler}{self._signature} does not take these arguments: {error}"
+                    f"the handler {handler}{self._signature} does not take these arguments: "
+                    f"{error}{advice}"
                 ) from None
 
 

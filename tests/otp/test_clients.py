@@ -181,6 +181,30 @@ async def test_wrong_arguments_say_what_is_wrong_before_anything_is_sent(
     assert str(caught.value) == f"the handler {handler} does not take these arguments: {mistake}"
 
 
+def test_a_timeout_among_the_arguments_is_told_its_place() -> None:
+    """As candil.call has it, and as OTP does; a handler may have one of its own."""
+
+    class Lending(candil.GenServer):
+        @candil.handle_call
+        def checkout(self, who: str) -> str:
+            return who
+
+        @candil.handle_call
+        def wait(self, timeout: float) -> float:
+            return timeout
+
+    lending: Any = Lending
+    with pytest.raises(TypeError) as raised:
+        lending.checkout("s", "me", timeout=2)
+    assert str(raised.value) == (
+        "the handler checkout(who) does not take these arguments: got an unexpected keyword "
+        "argument 'timeout'; the timeout of a call is given by "
+        "checkout.within(seconds)(server, ...)"
+    )
+    with pytest.raises(TypeError, match=r"argument 'more'$"):
+        lending.wait("s", timeout=2, more=3)
+
+
 def test_a_missing_keyword_is_told_too() -> None:
     """Python words it in one way or another."""
     with pytest.raises(TypeError, match="missing a required"):
