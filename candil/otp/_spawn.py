@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-import time
-from types import BuiltinFunctionType, FunctionType
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast, final, get_origin
 
 import attrs
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from candil.otp._pid import Pid, Ref
 
     Args = TypeVarTuple("Args")
-
-_PLAIN = (print, input, exec, time.sleep)  # what is tried, and gives nothing to await
 
 
 def self() -> Pid[Any]:
@@ -149,8 +146,6 @@ def _what_is_wrong(what: str, function: Any) -> str | None:
         flags & inspect.CO_GENERATOR and not flags & inspect.CO_ITERABLE_COROUTINE
     ):
         return f"{inner.__qualname__}, which yields: a process cannot"
-    if isinstance(inner, BuiltinFunctionType) and inner in _PLAIN:
-        return f"{inner.__name__}, which is not async"
     return None
 
 

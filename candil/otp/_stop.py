@@ -6,7 +6,7 @@ Stopping: a server from outside, or the current one from within a callback. OTP:
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import trio
 
@@ -82,13 +82,9 @@ def stop(
     """
     if isinstance(server, Pid | Name | Via | str):
         check_timeout(timeout)
-        advice = _own_stop_advice(server) if _in_callback() else None
-        if advice is not None and type(server) is not Pid and resolve(server) is None:
-            raise NoProc(server, _STOP, advice=advice)
-        ending = _stop_server(server, as_exit_reason(reason), timeout)
-        if advice is not None and isinstance(server, str):  # Python warns by this name
-            cast("Any", ending).__qualname__ = f"candil.stop({brief(server)}). {advice}"
-        return ending
+        if type(server) is not Pid and _in_callback() and resolve(server) is None:
+            raise NoProc(server, _STOP, advice=_own_stop_advice(server))
+        return _stop_server(server, as_exit_reason(reason), timeout)
     if server is None:  # what ``whereis`` gives for a name that nobody holds
         raise NoProc(server, _STOP)
     if not isinstance(server, ExitReason):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -106,9 +102,7 @@ def _in_callback() -> bool:
 
 
 def _own_stop_advice(name: object) -> str:
-    """
-    Tell a callback that it may have meant itself: ``stop("boom")`` without await does nothing.
-    """
+    """Tell a callback that it may have meant itself: ``stop("boom")`` is another's name."""
     return (
         "To stop this server itself with that reason: "
         f"candil.stop(candil.as_exit_reason({brief(name)})); "
