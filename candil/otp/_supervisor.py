@@ -75,7 +75,7 @@ class Supervisor(GenServer):
 
     __candil_called_off_in_order__ = True
     __candil_advice__ = (
-        "That pid or name is a supervisor's, no server's: it is talked to with "
+        "That pid or name is a supervisor's, not a server's. It is talked to with "
         "candil.which_children, which tells the pids of its children, with start_child and the like"
     )
 
