@@ -334,6 +334,6 @@ async def test_who_calls_a_supervisor_as_a_server_is_told_whose_pid_it_is(reques
             await candil.call(sup, request_)
     assert str(raised.value.__cause__) == (
         f"Supervisor has no handler for {what}. That pid or name is a supervisor's, not a "
-        "server's. It is talked to with candil.which_children, which tells the pids of its children, with "
-        "start_child and the like"
+        "server's. It is talked to with candil.which_children, which tells the pids of its "
+        "children, with start_child and the like"
     )
