@@ -60,6 +60,7 @@ _LAYERS = {
     },
     "processes": {
         "_interrupts",
+        "_life",
         "_log",
         "_mail",
         "_node",

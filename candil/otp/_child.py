@@ -23,18 +23,10 @@ from candil.otp._exit import (
     is_abnormal,
     is_pair,
 )
+from candil.otp._life import keyboard_interrupt_in, reason_of
 from candil.otp._names import name_key
 from candil.otp._pid import Pid, is_pid
-from candil.otp._process import (
-    Process,
-    join,
-    keyboard_interrupt_in,
-    kill,
-    link_processes,
-    reason_of,
-    send_exit,
-    unlink_processes,
-)
+from candil.otp._process import Process, join, kill, link_processes, send_exit, unlink_processes
 from candil.otp._registration import claim_name
 from candil.otp._start_process import IGNORE, Startable, start_process
 from candil.otp._supervisor_errors import AlreadyStarted, StartError, StartIgnored

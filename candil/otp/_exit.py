@@ -9,7 +9,7 @@ that a caller gets.
 3. ``Exit("kill")`` is only special on its way through ``exit``: the process that gets it dies of
    ``Killed``.
 
-Not here: who gets told (``_process.py``), how a reason reads in a report (``_reports.py``).
+Not here: who gets told (``_life.py``), how a reason reads in a report (``_reports.py``).
 """
 
 from __future__ import annotations

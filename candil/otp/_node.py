@@ -22,18 +22,10 @@ from candil.otp._events import ProcessLingers, ProcessStarted
 from candil.otp._exit import KILLED, SHUTDOWN, ExitReason, Normal, Shutdown, cause_of
 from candil.otp._exit_errors import ProcessTerminated
 from candil.otp._interrupts import block, run_user_code
+from candil.otp._life import Body, finish, run_process
 from candil.otp._log import EventLog
 from candil.otp._parking import Slot
-from candil.otp._process import (
-    Body,
-    Process,
-    finish,
-    join,
-    kill,
-    run_process,
-    send_exit,
-    tell_to_end,
-)
+from candil.otp._process import Process, join, kill, send_exit, tell_to_end
 from candil.otp._runtime import Runtime, current_process, get_runtime, outside_of_trio
 from candil.otp._timers import Timers
 from candil.otp._watch import watch_loop

@@ -29,17 +29,10 @@ from candil.otp._directives import Directive, SystemCall
 from candil.otp._errors import ProcessExit
 from candil.otp._exit import Crashed, ExitReason
 from candil.otp._handlers import Functions, completed
+from candil.otp._life import abandon_requests, keyboard_interrupt_in, reason_of, settle
 from candil.otp._messages import ExitSignal, Timeout
 from candil.otp._nurseries import open_nurseries, refuse_open_nursery
-from candil.otp._process import (
-    Process,
-    abandon_requests,
-    keyboard_interrupt_in,
-    park,
-    reason_of,
-    settle,
-    wake,
-)
+from candil.otp._process import Process, park, wake
 
 if TYPE_CHECKING:
     import contextvars

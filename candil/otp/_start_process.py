@@ -24,20 +24,12 @@ from candil.otp._events import Hint
 from candil.otp._exit import NORMAL, SHUTDOWN, Exit, ExitReason, cause_of
 from candil.otp._gen_server import GenServer
 from candil.otp._handlers import completed, is_async
+from candil.otp._life import finish, keyboard_interrupt_in, reason_of
 from candil.otp._names import ServerName, name_key
 from candil.otp._node import current_node
 from candil.otp._nurseries import open_nurseries, refuse_open_nursery
 from candil.otp._patience import check_timeout, expire_after
-from candil.otp._process import (
-    Process,
-    finish,
-    join,
-    keyboard_interrupt_in,
-    kill,
-    link_processes,
-    reason_of,
-    unlink_processes,
-)
+from candil.otp._process import Process, join, kill, link_processes, unlink_processes
 from candil.otp._registration import check_name, claim_name
 from candil.otp._request import Request
 from candil.otp._runtime import current_process
