@@ -223,7 +223,7 @@ def with_more(function):
         ("handle_info", classmethod(lambda cls, message: None)),
         ("handle_info", with_more(lambda self, message, more: None)),
         ("handle_info", staticmethod(print)),
-        ("handle_info", functools.partial(print)),
+        ("handle_info", functools.partialmethod(print, "more")),
         ("handle_info", property(lambda self: print)),
         ("handle_info", print),
     ],
