@@ -18,13 +18,7 @@ def test_fresh_scenarios_go_as_they_go_in_otp(portion, capsys):
     seeds = fresh.seeds_of(portion, PORTION, "scenarios", capsys)
     scenarios = [generate.scenario(seed) for seed in seeds]
 
-    found = disagreements(scenarios)
-    if found:  # Erlang's clock is a real one, on a machine that may stand still; a rule holds again
-        suspects = {one.name for one in found}
-        found = disagreements([scenario for scenario in scenarios if scenario["name"] in suspects])
-
-    if found:
-        pytest.fail("\n".join(map(str, found)), pytrace=False)
+    fresh.fail_if_they_differ(scenarios, disagreements)
 
 
 def disagreements(scenarios: list[dict[str, Any]]) -> list[compare.Disagreement]:

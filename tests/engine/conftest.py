@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from candil import engine
+from candil.engine._ports import PortLease
 from tests.engine import census, tiny_gguf
 
 REAL_MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -51,6 +53,15 @@ def mark() -> Iterator[str]:
     mark = census.new_mark()
     yield mark
     census.seconds_until_none_lives(mark)
+
+
+@pytest.fixture
+def base() -> int:
+    """A free port with others behind it, and none that the kernel gives to whoever wants any."""
+    lease = PortLease("127.0.0.1", random.randrange(20_000, 30_000))
+    port = lease.acquire()
+    lease.release()
+    return port
 
 
 @pytest.fixture

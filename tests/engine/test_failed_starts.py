@@ -47,12 +47,9 @@ async def test_a_taken_port_is_passed_over(
 
 
 async def test_a_stolen_port_is_given_up_for_another(
-    llama_server_dir: Path, tiny: engine.Model, marked: str
+    llama_server_dir: Path, tiny: engine.Model, base: int, marked: str
 ) -> None:
     """By a thief who sets SO_REUSEADDR, as the engine does; its answers do not count as ready."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        base = min(free.getsockname()[1], 65_000)
     llama = engine.Engine(alias="llama", binary_dir=llama_server_dir, port=base)
     spec = engine.child_spec(llama, tiny)
     lease = spec.args[2].lease

@@ -1,7 +1,6 @@
 """Engines that are started, asked after and stopped: the real llama-server."""
 
 import functools
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -222,12 +221,9 @@ async def test_a_second_start_of_the_same_alias_is_refused(
 
 
 async def test_two_models_have_a_port_and_a_process_each(
-    llama_server_dir: Path, tiny: engine.Model, long_model: Path, marked: str
+    llama_server_dir: Path, tiny: engine.Model, long_model: Path, base: int, marked: str
 ) -> None:
     """The base port plus an offset that is free; stopping one leaves the other."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        base = min(probe.getsockname()[1], 60_000)
     llama = engine.Engine(alias="llama", binary_dir=llama_server_dir, port=base)
     other = engine.Model(alias="other", model_dir=long_model.parent, filename=long_model.name)
     async with opened(engine.child_spec(llama, tiny), engine.child_spec(llama, other)):
@@ -241,12 +237,9 @@ async def test_two_models_have_a_port_and_a_process_each(
 
 
 async def test_models_get_the_ports_of_their_engine_in_the_order_of_their_specs(
-    llama_server_dir: Path, tiny: engine.Model, marked: str
+    llama_server_dir: Path, tiny: engine.Model, base: int, marked: str
 ) -> None:
     """The first child has the first port that is free, as whoever draws the tree expects."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        base = min(probe.getsockname()[1], 60_000)
     llama = engine.Engine(alias="llama", binary_dir=llama_server_dir, port=base)
     models = [attrs.evolve(tiny, alias=f"tiny{number}") for number in range(6)]
     async with opened(*(engine.child_spec(llama, model) for model in models)):

@@ -1,7 +1,6 @@
 """A port that is reserved, not guessed."""
 
 import gc
-import random
 import socket
 import subprocess
 import sys
@@ -27,15 +26,6 @@ def listener(port: int, *, reuse: bool = True) -> socket.socket:
         sock.close()
         raise
     return sock
-
-
-@pytest.fixture
-def base() -> int:
-    """A free port with others behind it, and none that the kernel gives to whoever wants any."""
-    lease = PortLease(HOST, random.randrange(20_000, 30_000))
-    port = lease.acquire()
-    lease.release()
-    return port
 
 
 def test_a_lease_keeps_its_port_and_lets_the_engine_listen(base: int) -> None:

@@ -21,13 +21,7 @@ def test_fresh_programs_go_as_they_go_in_erlang(portion, capsys):
     seeds = fresh.seeds_of(portion, PORTION, "programs", capsys)
     programs = [generate.program(seed) for seed in seeds]
 
-    found = disagreements(programs)
-    if found:  # Erlang's schedulers may once show an order that is open; a rule holds each time
-        suspects = {one.name for one in found}
-        found = disagreements([program for program in programs if program["name"] in suspects])
-
-    if found:
-        pytest.fail("\n".join(map(str, found)), pytrace=False)
+    fresh.fail_if_they_differ(programs, disagreements)
 
 
 def disagreements(programs: list[dict[str, Any]]) -> list[Disagreement]:
