@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, final
 
 import attrs
 import trio
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from candil.otp._request import Request
     from candil.otp._runtime import Runtime
     from candil.otp._timers import Timer
-
-T = TypeVar("T")
 
 HIGH_WATER = 1024
 
