@@ -19,7 +19,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODELS := .cache/models
 MODEL := $(MODELS)/SmolLM2-135M-Instruct.Q4_1.gguf
-ENGINE_PIN := candil/cli/demo-requirements.txt
+ENGINE_PIN := candil/cli/demo/requirements.txt
 
 # What pip says goes into a file, which CI prints: of a dead index it tells in five warnings and a
 # falsehood, that there is no such package.
@@ -97,10 +97,10 @@ arrows: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/test_arrows.py tests/test_face.py
 
 .PHONY: cov
-cov: $(VENV)/installed-dev $(MODEL) ## all tests, with coverage; candil/otp must have all of it
+cov: $(VENV)/installed-dev $(MODEL) ## all tests, with coverage; candil/_otp must have all of it
 	$(BIN)/python -m pytest --cov=candil --cov-branch --cov-report= $(ARGS)
 	$(BIN)/python -m coverage report
-	$(BIN)/python -m coverage report --include='candil/otp/*' --fail-under=100
+	$(BIN)/python -m coverage report --include='candil/_otp/*' --fail-under=100
 
 .PHONY: docs
 docs: $(VENV)/installed-dev $(MODEL) ## run every example of the README and of docs/
@@ -158,4 +158,4 @@ $(VENV)/installed-bench: $(VENV)/installed-dev
 	@touch $@
 
 $(MODEL): | $(VENV)/installed-dev
-	@$(BIN)/python -m candil.cli._model $(MODELS)
+	@$(BIN)/python -m candil.cli.demo.model $(MODELS)

@@ -1,8 +1,8 @@
 """
 Imports point one way, and this file says which.
 
-It reads the source and runs none of it. To add a package, a module of ``candil.otp`` or a
-dependency, write it into a table below: that is the moment to ask whether the arrow should exist.
+It reads the source and runs none of it. To add a package, a layer or a dependency, write it into a
+table below: that is the moment to ask whether the arrow should exist.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).resolve().parent.parent
 
-# Which package may import which; "face" is the top of candil, whose __init__ shows what is in otp.
+# Which package may import which; "face" is the top of candil, which shows what is in _otp.
 _ARROWS = {
-    "otp": {"otp"},
-    "face": {"face", "otp"},
-    "engine": {"engine", "face", "otp"},
-    "gateway": {"gateway", "engine", "face", "otp"},
-    "cli": {"cli", "gateway", "engine", "face", "otp"},
-    "testing": {"testing", "engine", "face", "otp"},
+    "_otp": {"_otp"},
+    "face": {"face", "_otp"},
+    "engine": {"engine", "face", "_otp"},
+    "gateway": {"gateway", "engine", "face", "_otp"},
+    "cli": {"cli", "gateway", "engine", "face", "_otp"},
+    "testing": {"testing", "engine", "face", "_otp"},
 }
 
 # What ``python -m candil`` runs: a part of cli, though Python wants it beside the face.
@@ -35,7 +35,7 @@ _COMMAND = "candil.__main__"
 
 # Which of the world's packages each may import, beside the standard library.
 _DEPENDENCIES = {
-    "otp": {"attrs", "trio"},
+    "_otp": {"attrs", "trio"},
     "face": set[str](),
     "engine": {"attrs", "cattrs", "httpx", "trio"},
     "gateway": {"attrs", "httpx", "hypercorn", "starlette", "trio"},
@@ -43,65 +43,10 @@ _DEPENDENCIES = {
     "testing": {"attrs", "trio"},
 }
 
-# The modules of candil.otp, from the ground up: a layer imports itself and those written above it.
+# The folders of a package, from the ground up: one imports itself and those before it.
 _LAYERS = {
-    "values": {
-        "_backoff",
-        "_errors",
-        "_events",
-        "_exit",
-        "_exit_errors",
-        "_messages",
-        "_names",
-        "_pid",
-        "_reports",
-        "_strategy",
-        "_supervisor_errors",
-    },
-    "processes": {
-        "_interrupts",
-        "_life",
-        "_log",
-        "_mail",
-        "_node",
-        "_nurseries",
-        "_parking",
-        "_patience",
-        "_process",
-        "_registration",
-        "_request",
-        "_runtime",
-        "_signals",
-        "_spawn",
-        "_timers",
-        "_watch",
-    },
-    "behaviours": {
-        "_call",
-        "_callbacks",
-        "_clauses",
-        "_clients",
-        "_described",
-        "_directives",
-        "_gen_server",
-        "_handlers",
-        "_server_loop",
-        "_start",
-        "_start_process",
-        "_stop",
-        "sys",
-    },
-    "supervisors": {
-        "_child",
-        "_child_spec",
-        "_children",
-        "_open",
-        "_run",
-        "_spec_checks",
-        "_supervise",
-        "_supervisor",
-        "_supervisor_spec",
-    },
+    "_otp": ["values", "processes", "behaviours", "supervisors", "applications"],
+    "engine": ["_config", "_system", "_guard", "_http", "_server"],
 }
 
 # Replacing the HTTP client, or faking it, must be a matter of one file.
@@ -192,13 +137,12 @@ def _package(module: str) -> str:
     return "face"
 
 
-def _layer(module: str) -> int | None:
-    """Give the height of a module of candil.otp; ``None`` for its face and modules elsewhere."""
-    package, _, name = module.rpartition(".")
-    for height, members in enumerate(_LAYERS.values()):
-        if package == "candil.otp" and name in members:
-            return height
-    return None
+def _layer(module: str) -> tuple[str, int] | None:
+    """Give the package of *module* and the height of its folder; ``None`` for what has no layer."""
+    parts = module.split(".")
+    if len(parts) < 3 or parts[1] not in _LAYERS:
+        return None
+    return parts[1], _LAYERS[parts[1]].index(parts[2])
 
 
 def test_every_package_is_in_the_table() -> None:
@@ -242,34 +186,60 @@ def test_the_http_client_is_imported_in_one_module(dependency: str) -> None:
     assert len(importers) == 1, f"{dependency} is imported by {sorted(importers)}"
 
 
-def test_every_module_of_otp_has_its_place() -> None:
-    """The layers of candil.otp list exactly its modules, each once."""
-    listed = [name for members in _LAYERS.values() for name in members]
-    present = [name.rpartition(".")[2] for name in _SOURCES if name.startswith("candil.otp.")]
+@pytest.mark.parametrize("package", _LAYERS)
+def test_every_folder_is_a_layer(package: str) -> None:
+    """A module lies in a folder of its package, and the folder has its place among the layers."""
+    home = _ROOT / "candil" / package
+    folders = {path.name for path in home.iterdir() if path.is_dir() and any(path.glob("*.py"))}
+    loose = {path.name for path in home.glob("*.py")} - {"__init__.py"}
 
-    assert sorted(present) == sorted(listed)
+    assert set(_LAYERS[package]) == folders
+    assert set() == loose
 
 
-def test_inside_otp_supervisors_stand_on_behaviours_on_processes_on_values() -> None:
-    """A module of otp needs, to run, only its own layer and those below; its types name any."""
+def test_a_layer_stands_on_those_below_it() -> None:
+    """A module needs, to run, only its own layer and those before it in the list."""
     wrong = [
         str(one)
         for one in _IMPORTS
         if one.at_run_time
         and (above := _layer(one.importer)) is not None
         and (below := _layer(one.target)) is not None
-        and below > above
+        and below[0] == above[0]
+        and below[1] > above[1]
     ]
 
     assert [] == wrong
 
 
-def test_no_module_of_otp_goes_through_a_face() -> None:
-    """Inside otp an import names the module that it means: a face would pull in everything."""
+def test_an_import_upward_for_types_says_why() -> None:
+    """A module names a higher layer for types only where a comment beside the import says why."""
     wrong = [
         str(one)
         for one in _IMPORTS
-        if _layer(one.importer) is not None and one.target in {"candil", "candil.otp"}
+        if not one.at_run_time
+        and (above := _layer(one.importer)) is not None
+        and (below := _layer(one.target)) is not None
+        and below[0] == above[0]
+        and below[1] > above[1]
+        and not _has_comment(one)
+    ]
+
+    assert [] == wrong
+
+
+def _has_comment(one: Import) -> bool:
+    """Tell whether the import's line, or the one above it, has a comment."""
+    lines = _SOURCES[one.importer].read_text(encoding="utf-8").splitlines()
+    return any("#" in line for line in lines[one.line - 2 : one.line])
+
+
+def test_no_module_of_otp_goes_through_a_face() -> None:
+    """Inside _otp an import names the module that it means: a face would pull in everything."""
+    wrong = [
+        str(one)
+        for one in _IMPORTS
+        if one.importer.startswith("candil._otp.") and one.target in {"candil", "candil._otp"}
     ]
 
     assert [] == wrong

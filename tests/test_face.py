@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 # Faces, by the extra that must be installed for them; the core's own need none.
-_FACES = ["candil", "candil.engine"]
+_FACES = ["candil", "candil.sys", "candil.engine"]
 _LATE = ["httpx", "cattrs", "rich", "cyclopts", "candil.engine", "candil.cli"]
 
 
@@ -121,10 +121,3 @@ def test_importing_candil_loads_nothing_that_only_engines_or_commands_need() -> 
     )
 
     assert done.stdout.strip() == "[]"
-
-
-def test_the_face_of_otp_is_the_face_of_candil() -> None:
-    """``import candil`` gives all of candil.otp, and candil.otp keeps nothing for itself."""
-    otp = importlib.import_module("candil.otp")
-
-    assert _code(otp) == _code(candil)

@@ -18,7 +18,7 @@ def main() -> int:
         0 if all went well; 1 if not, and stderr says why; 130 and the like after a signal.
     """
     try:
-        from candil.cli._app import run  # noqa: PLC0415 - see above
+        from candil.cli.app import run  # noqa: PLC0415 - see above
 
         return run(sys.argv[1:])
     except ModuleNotFoundError as error:

@@ -7,13 +7,13 @@ it on demand. `await_ready`, `healthy`, `base_url` and `stop` take the model's a
 
 from types import FunctionType as _FunctionType
 
-from candil.engine._engine import (
+from candil.engine._config.engine import (
     Engine as Engine,
     binary_dir as binary_dir,
     binary_exists as binary_exists,
     binary_path as binary_path,
 )
-from candil.engine._errors import (
+from candil.engine._config.errors import (
     AliasTaken as AliasTaken,
     AlreadyRunning as AlreadyRunning,
     BinaryNotFound as BinaryNotFound,
@@ -31,26 +31,26 @@ from candil.engine._errors import (
     PortUnavailable as PortUnavailable,
     ReadyTimeout as ReadyTimeout,
 )
-from candil.engine._exit_status import ExitStatus as ExitStatus
-from candil.engine._lifecycle import (
+from candil.engine._config.exit_status import ExitStatus as ExitStatus
+from candil.engine._config.model import Model as Model, file_path as file_path
+from candil.engine._config.states import (
+    EngineState as EngineState,
+    EngineStateChanged as EngineStateChanged,
+)
+from candil.engine._config.timing import Timing as Timing
+from candil.engine._server.lifecycle import (
     await_ready as await_ready,
     base_url as base_url,
     healthy as healthy,
     start as start,
     stop as stop,
 )
-from candil.engine._model import Model as Model, file_path as file_path
-from candil.engine._server import EngineServer as EngineServer
-from candil.engine._specs import (
+from candil.engine._server.server import EngineServer as EngineServer
+from candil.engine._server.specs import (
     SUPERVISOR as SUPERVISOR,
     child_spec as child_spec,
     engines_spec as engines_spec,
 )
-from candil.engine._states import (
-    EngineState as EngineState,
-    EngineStateChanged as EngineStateChanged,
-)
-from candil.engine._timing import Timing as Timing
 
 __all__ = [
     "SUPERVISOR",

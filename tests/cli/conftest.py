@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from candil.cli._model import SMOLLM2
+from candil.cli.demo.model import SMOLLM2
 from tests.cli import wheels
 from tests.engine import census
 

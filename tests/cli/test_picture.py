@@ -9,10 +9,10 @@ import pytest
 
 import candil
 from candil import engine
-from candil.cli._live import LiveScreen
-from candil.cli._picture import Mood, glyphs_for, one_line, restarts, rows
-from candil.cli._plain import PlainScreen, step_line
-from candil.cli._tree import CRASHED, STOPPED, Tree, how_it_ended
+from candil.cli.demo.layout import Mood, glyphs_for, one_line, restarts, rows
+from candil.cli.demo.live import LiveScreen
+from candil.cli.demo.plain import PlainScreen, step_line
+from candil.cli.demo.tree import CRASHED, STOPPED, Tree, how_it_ended
 from candil.engine import EngineState, EngineStateChanged
 
 TOKENS = candil.Pid("local", 1, 3, "Tokens")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from candil.cli._model import SMOLLM2
-from candil.cli._pip import explain
+from candil.cli.demo.model import SMOLLM2
+from candil.cli.demo.pip import explain
 
 _UNREACHABLE = """\
 WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError(\

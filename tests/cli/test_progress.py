@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from candil.cli._fetch import Stage
-from candil.cli._progress import Lines, is_live, showing_progress
+from candil.cli.demo.fetch import Stage
+from candil.cli.demo.progress import Lines, is_live, showing_progress
 
 
 def test_a_download_is_told_in_quarters() -> None:

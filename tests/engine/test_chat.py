@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from candil.engine._chat import AnswerCut, NoAnswer, open_chat, read_line
+from candil.engine._http.chat import AnswerCut, NoAnswer, open_chat, read_line
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from candil.engine._command import argv, environment
-from candil.engine._engine import Engine
-from candil.engine._errors import ConfigError
-from candil.engine._flags import RESERVED, can_do_without, refused_flag
-from candil.engine._model import Model
+from candil.engine._config.command import argv, environment
+from candil.engine._config.engine import Engine
+from candil.engine._config.errors import ConfigError
+from candil.engine._config.flags import RESERVED, can_do_without, refused_flag
+from candil.engine._config.model import Model
 
 ENGINE = Engine(alias="llama", binary_dir="/opt/llama", host="localhost", start_args=["-t", "2"])
 MODEL = Model(

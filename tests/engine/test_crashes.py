@@ -11,8 +11,8 @@ import trio.testing
 
 import candil
 from candil import engine
+from candil._otp.processes import watchdog as watchdog_module
 from candil.engine import EngineServer
-from candil.otp import _watch
 from tests.engine import census, tiny_gguf
 from tests.engine.engines import answer, is_answering, killed, opened, successor_of
 from tests.engine.waiting import until, until_async
@@ -52,13 +52,13 @@ async def test_an_engine_comes_back_under_the_guard_that_it_had(
     """Unless that was killed, and whether it was killed before, with or after the engine."""
     async with opened(engine.child_spec(llama, tiny)):
         url = await engine.await_ready("tiny", 60)
-        (guard,) = census.living(marked, "_guard.py")
+        (guard,) = census.living(marked, "program.py")
         await killed("tiny")
         await engine.await_ready("tiny", 60)
-        assert census.living(marked, "_guard.py") == {guard}
+        assert census.living(marked, "program.py") == {guard}
 
         for pause in (0, 0.001, 0.002, 0.003, 0.004, 0.006):
-            (guard,) = census.living(marked, "_guard.py")
+            (guard,) = census.living(marked, "program.py")
             await killed("tiny")
             await trio.sleep(pause)
             os.kill(guard, signal.SIGKILL)
@@ -222,7 +222,9 @@ async def test_the_log_tells_a_death_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With the last lines of the program; and nobody promises a restart that does not come."""
-    monkeypatch.setattr(_watch, "PATIENCE", 600.0)  # a machine that stands still is told as well
+    monkeypatch.setattr(
+        watchdog_module, "PATIENCE", 600.0
+    )  # a machine that stands still is told as well
     with pytest.raises(candil.RestartIntensityExceeded) as caught, trio.fail_after(250):
         async with candil.open_supervisor([engine.child_spec(llama, tiny)], max_restarts=0):
             await engine.await_ready("tiny", 60)

@@ -11,8 +11,8 @@ import pytest
 import trio
 
 from candil import engine
-from candil.engine import _drain
-from candil.engine._drain import drain, key_of
+from candil.engine._http import drain as drain_module
+from candil.engine._http.drain import drain, key_of
 from tests.engine import census, tiny_gguf
 from tests.engine.engines import answer, caught_at_work, opened
 from tests.engine.test_probe import http, serving
@@ -54,7 +54,7 @@ async def test_an_engine_that_does_not_say_counts_as_busy(
     slots: bytes, counts: bytes, idle: bool, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Until the time is over; without any time there is still one look."""
-    monkeypatch.setattr(_drain, "_LAST_LOOK", 60.0)  # however slow the machine is
+    monkeypatch.setattr(drain_module, "_LAST_LOOK", 60.0)  # however slow the machine is
 
     def said(request: bytes) -> bytes:
         return slots if b"/slots" in request else counts

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from candil.engine._engine import Engine, binary_dir, binary_exists, binary_path
-from candil.engine._errors import ConfigError
+from candil.engine._config.engine import Engine, binary_dir, binary_exists, binary_path
+from candil.engine._config.errors import ConfigError
 
 
 def test_the_defaults_are_those_of_the_seed() -> None:

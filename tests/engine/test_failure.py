@@ -2,9 +2,9 @@
 
 import pytest
 
-from candil.engine._errors import EngineExited, EngineStartError
-from candil.engine._exit_status import ExitStatus
-from candil.engine._failure import Cause, classify
+from candil.engine._config.errors import EngineExited, EngineStartError
+from candil.engine._config.exit_status import ExitStatus
+from candil.engine._server.failure import Cause, classify
 
 LOADING = "0.00.017 E srv  llama_server: exiting due to model loading error"
 

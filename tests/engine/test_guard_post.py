@@ -12,11 +12,16 @@ import pytest
 import trio
 
 import candil
-from candil.engine import _guard_post, _guard_process, _guard_start, _os_process
-from candil.engine._exit_status import ExitStatus
-from candil.engine._guard_post import GuardPost
-from candil.engine._guarded_run import Run
-from candil.engine._os_process import OsProcess
+from candil.engine._config.exit_status import ExitStatus
+from candil.engine._guard import (
+    command,
+    guard as guard_module,
+    os_process as os_process_module,
+    reusable_guard as reusable_guard_module,
+)
+from candil.engine._guard.guarded_run import Run
+from candil.engine._guard.os_process import OsProcess
+from candil.engine._guard.reusable_guard import GuardPost
 from tests.engine import census
 from tests.engine.waiting import until
 
@@ -28,16 +33,16 @@ def shell(script: str, mark: str, **more: str) -> OsProcess:
 
 def guards(mark: str) -> set[int]:
     """The guards that live."""
-    return census.living(mark, "_guard.py")
+    return census.living(mark, "program.py")
 
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the machine is, no guard leaves or is killed because of that."""
-    monkeypatch.setattr(_guard_post, "IDLE_SECONDS", 600.0)
-    for module in (_os_process, _guard_process):
+    monkeypatch.setattr(reusable_guard_module, "IDLE_SECONDS", 600.0)
+    for module in (os_process_module, guard_module):
         monkeypatch.setattr(module, "GUARD_SECONDS", 60.0)
-    monkeypatch.setattr(_guard_process, "_LONGEST_END", 180.0)
+    monkeypatch.setattr(guard_module, "_LONGEST_END", 180.0)
 
 
 async def test_one_guard_serves_program_after_program(mark: str) -> None:
@@ -177,7 +182,7 @@ async def test_a_guard_that_nobody_needs_leaves_by_itself(
     mark: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After some seconds; the next program finds another."""
-    monkeypatch.setattr(_guard_post, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(reusable_guard_module, "IDLE_SECONDS", 0.05)
     post = GuardPost()
     async with candil.open_node(log=False):
         assert await post.run(shell("sleep 0.2; exit 1", mark)) == ExitStatus(1)
@@ -306,7 +311,7 @@ async def test_no_guard_at_all_is_an_error_of_the_start(
     files = census.open_files()
     async with candil.open_node(log=False):
         with monkeypatch.context() as patch:
-            patch.setattr(_guard_start.subprocess, "Popen", refuse)
+            patch.setattr(command.subprocess, "Popen", refuse)
             with pytest.raises(BlockingIOError):
                 await post.run(shell("exit 0", mark))
         assert census.open_files() <= files + 4  # trio's own
@@ -329,7 +334,7 @@ def test_half_an_order_starts_nothing(mark: str, tmp_path: Path) -> None:
 def said_by_guard(data: bytes, mark: str) -> bytes:
     """Start a guard, write *data* to it, close the pipe, and return what it told until its end."""
     env = {**os.environ, census.MARK: mark}
-    process, control, facts, output = _guard_start.start_guard("half", env)
+    process, control, facts, output = command.start_guard("half", env)
     os.write(control, data)
     time.sleep(0.1 if data else 0)  # it reads what is there before it sees the end
     os.close(control)

@@ -12,7 +12,7 @@ import trio.testing
 
 import candil
 from candil import engine
-from candil.engine import _lifecycle, _tenders
+from candil.engine._server import lifecycle as lifecycle_module, workers as workers_module
 from tests.engine import census, tiny_gguf
 from tests.engine.engines import (
     answer,
@@ -349,7 +349,7 @@ async def test_start_to_ready_is_quick(
 ) -> None:
     """No fixed wait stands between an engine that is ready and those who wait for it."""
     for pause in ("_RESTART_GAP", "_LOOK_SECONDS", "_LONGEST_PAUSE", "_SUPERVISOR_SECONDS"):
-        monkeypatch.setattr(_lifecycle, pause, 90)
+        monkeypatch.setattr(lifecycle_module, pause, 90)
     async with opened():
         before = trio.current_time()
         await engine.start(llama, tiny)
@@ -362,8 +362,8 @@ async def test_an_engine_is_looked_at_when_it_says_something(
     llama: engine.Engine, tiny: engine.Model, marked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the clock says: its last words before it is ready tell that."""
-    monkeypatch.setattr(_tenders, "_FIRST_PAUSE", 100)
-    monkeypatch.setattr(_tenders, "_LONGEST_PAUSE", 100)
+    monkeypatch.setattr(workers_module, "_FIRST_PAUSE", 100)
+    monkeypatch.setattr(workers_module, "_LONGEST_PAUSE", 100)
     async with opened():
         await engine.start(llama, tiny)
         await engine.await_ready("tiny", 60)
@@ -378,7 +378,7 @@ async def test_an_engine_that_says_nothing_or_too_much_becomes_ready_by_the_cloc
     most_prompted: int,
 ) -> None:
     """Whether it writes is a matter of its arguments."""
-    monkeypatch.setattr(_tenders, "_MOST_PROMPTED", most_prompted)
+    monkeypatch.setattr(workers_module, "_MOST_PROMPTED", most_prompted)
     words = ("-lv", "10") if most_prompted == 0 else ("--log-disable",)
     llama = engine.Engine(alias="llama", binary_dir=llama_server_dir, port=0, start_args=words)
     async with opened():

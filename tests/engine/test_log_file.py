@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from candil.engine._log_file import LogFile
+from candil.engine._system.log_file import LogFile
 
 
 def test_what_is_written_is_appended(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import random
 
-from candil.engine._log_tail import LogTail
+from candil.engine._system.log_tail import LogTail
 
 
 def test_lines_come_whole_however_they_were_read() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from candil.engine._errors import (
+from candil.engine._config.errors import (
     ConfigError,
     ModelError,
     ModelMissing,
@@ -16,7 +16,7 @@ from candil.engine._errors import (
     ModelTruncated,
     NotAGguf,
 )
-from candil.engine._model import Model, check_file, file_path
+from candil.engine._config.model import Model, check_file, file_path
 
 
 def test_a_models_path_is_its_folder_and_its_file(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import trio
 
-from candil.engine import _guard, _guard_process, _os_process
-from candil.engine._errors import EngineUnkillable
-from candil.engine._exit_status import ExitStatus
-from candil.engine._log_file import LogFile
-from candil.engine._os_process import OsProcess
+from candil.engine._config.errors import EngineUnkillable
+from candil.engine._config.exit_status import ExitStatus
+from candil.engine._guard import guard as guard_module, os_process as os_process_module, program
+from candil.engine._guard.os_process import OsProcess
+from candil.engine._system.log_file import LogFile
 from tests.engine import census
 from tests.engine.waiting import until
 
@@ -28,9 +28,9 @@ PYTHON = sys.executable
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the machine is, no guard is killed because of that: it tells the status."""
-    for module in (_os_process, _guard_process):
+    for module in (os_process_module, guard_module):
         monkeypatch.setattr(module, "GUARD_SECONDS", 60.0)
-    monkeypatch.setattr(_guard_process, "_LONGEST_END", 180.0)
+    monkeypatch.setattr(guard_module, "_LONGEST_END", 180.0)
 
 
 def shell(script: str, mark: str, log: Any = None) -> OsProcess:
@@ -169,7 +169,7 @@ async def test_stop_works_without_the_help_of_the_guard(
     mark: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A guard that is stopped carries out no orders; candil kills the group itself."""
-    for module in (_os_process, _guard_process):
+    for module in (os_process_module, guard_module):
         monkeypatch.setattr(module, "GUARD_SECONDS", 0.3)
     async with shell("sleep 100 & sleep 100", mark).running() as process:
         await started(process)
@@ -266,8 +266,8 @@ async def test_a_group_that_the_kernel_does_not_end_is_an_error_and_not_a_hang(
     mark: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As with a hung driver; here the look at the group is made to say so."""
-    monkeypatch.setattr(_guard_process, "group_is_alive", lambda _: True)
-    for module in (_os_process, _guard_process):
+    monkeypatch.setattr(guard_module, "group_is_alive", lambda _: True)
+    for module in (os_process_module, guard_module):
         monkeypatch.setattr(module, "KERNEL_SECONDS", 0.1)
         monkeypatch.setattr(module, "GUARD_SECONDS", 0.1)
     process = shell("sleep 100", mark)
@@ -331,7 +331,7 @@ async def test_signals_reach_the_engine_as_a_fresh_process_expects(mark: str) ->
     )
     # Python itself ignores two when it starts, and a shell's & has it ignore another.
     ignored = [n for n in signal.Signals if signal.getsignal(n) is signal.SIG_IGN]
-    expected = [n.name for n in ignored if n not in _guard.HEEDED]
+    expected = [n.name for n in ignored if n not in program.HEEDED]
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     try:
         async with shell(shlex.join([PYTHON, "-c", code]), mark).running() as process:

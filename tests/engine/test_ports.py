@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from candil.engine._errors import PortUnavailable
-from candil.engine._ports import PortLease, numeric_host, url
+from candil.engine._config.addresses import numeric_host, url
+from candil.engine._config.errors import PortUnavailable
+from candil.engine._system.ports import PortLease
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +58,8 @@ def test_two_programs_never_share_a_port(base: int) -> None:
     lease = PortLease(HOST, base)
     port = lease.acquire()
     code = (
-        f"from candil.engine._ports import PortLease;print(PortLease({HOST!r}, {port}).acquire())"
+        "from candil.engine._system.ports import PortLease;"
+        f"print(PortLease({HOST!r}, {port}).acquire())"
     )
     other = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

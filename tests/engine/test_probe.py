@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from candil.engine._probe import Probe, Sight
+from candil.engine._http.probe import Probe, Sight
 
 OURS = b'{"data": [{"id": "m", "aliases": ["m", "~nonce"]}]}'
 

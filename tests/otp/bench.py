@@ -8,7 +8,7 @@ from typing import Any
 import trio
 
 import candil
-from candil.otp._process import Process
+from candil._otp.processes.process import Process
 
 WAYS = ("in place", "mailbox", "async")
 """How a handler comes to run: in its caller's task, or as a message of the loop, plain or async."""

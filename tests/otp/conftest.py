@@ -5,7 +5,7 @@ import signal
 import pytest
 from hypothesis import settings
 
-from candil.otp import _watch
+from candil._otp.processes import watchdog as watchdog_module
 
 # A shared machine may pause for long in the middle of an example, which proves nothing.
 settings.register_profile("otp", deadline=None, max_examples=100)
@@ -23,4 +23,4 @@ for number, usual in (
 @pytest.fixture(autouse=True)
 def _no_news_of_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that pauses is reported as a blocked loop: one event more than a test expects."""
-    monkeypatch.setattr(_watch, "PATIENCE", 3600.0)
+    monkeypatch.setattr(watchdog_module, "PATIENCE", 3600.0)

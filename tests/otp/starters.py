@@ -11,7 +11,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 import candil
-from candil.otp._runtime import get_runtime
+from candil._otp.processes.runtime import get_runtime
 from tests.otp.workers import Boom
 
 

@@ -10,7 +10,7 @@ import trio.testing
 
 import candil
 from candil import sys
-from candil.otp._runtime import get_runtime
+from candil._otp.processes.runtime import get_runtime
 from tests.otp.bench import Bench, bench, own_record
 
 

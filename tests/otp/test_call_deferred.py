@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 import candil
-from candil.otp._process import Process
+from candil._otp.processes.process import Process
 from tests.otp.bench import WAYS, Bench, bench, own_record, record
 from tests.otp.bodies import BOOM
 

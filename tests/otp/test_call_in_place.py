@@ -12,8 +12,9 @@ import trio.testing
 from hypothesis import given, settings, strategies as st
 
 import candil
-from candil.otp import _call, _runtime
-from candil.otp._runtime import get_runtime
+from candil._otp.behaviours import calls as calls_module
+from candil._otp.processes import runtime as runtime_module
+from candil._otp.processes.runtime import get_runtime
 from tests.otp.bench import WAYS, Bench, bench, idle, seen_by_server
 from tests.otp.bodies import raise_
 from tests.otp.steps import counted_steps
@@ -65,7 +66,7 @@ async def test_a_state_replaced_while_a_caller_gives_way_answers_with_its_own_ha
             await candil.sys.replace_state(pid, lambda _: _After())
             await trio.testing.wait_all_tasks_blocked()
 
-        monkeypatch.setattr(_runtime.Runtime, "give_way", replace_meanwhile)
+        monkeypatch.setattr(runtime_module.Runtime, "give_way", replace_meanwhile)
 
         assert "after" == await _Before.version(pid)
 
@@ -174,7 +175,7 @@ async def test_calls_in_place_let_other_tasks_run() -> None:
             nursery.start_soon(other)
             await trio.lowlevel.checkpoint()
             before = turns
-            for _ in range(10 * _runtime.TURNS):
+            for _ in range(10 * runtime_module.TURNS):
                 await Bench.echo(ask.pid)
             assert turns - before >= 8
             nursery.cancel_scope.cancel()
@@ -184,8 +185,10 @@ async def test_slow_plain_handlers_let_other_tasks_run_sooner(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Handlers that take their time are counted by it, not by their number."""
-    clock = itertools.count(step=_runtime.SECONDS / 10)  # no machine takes longer for these two
-    monkeypatch.setattr(_call, "perf_counter", lambda: next(clock))
+    clock = itertools.count(
+        step=runtime_module.SECONDS / 10
+    )  # no machine takes longer for these two
+    monkeypatch.setattr(calls_module, "perf_counter", lambda: next(clock))
     async with candil.open_node(log=False):
         ask = await bench()
         runtime = get_runtime()
@@ -194,10 +197,10 @@ async def test_slow_plain_handlers_let_other_tasks_run_sooner(
         with counted_steps() as steps:
             await Bench.echo(ask.pid)
             assert steps.count == 0
-            runtime.inline_seconds = _runtime.SECONDS
+            runtime.inline_seconds = runtime_module.SECONDS
             await Bench.echo(ask.pid)
             assert steps.count == 1
-        assert pytest.approx(_runtime.SECONDS / 10) == runtime.inline_seconds
+        assert pytest.approx(runtime_module.SECONDS / 10) == runtime.inline_seconds
 
 
 async def test_a_server_that_dies_while_a_caller_gives_way_is_not_waited_for() -> None:
@@ -221,10 +224,10 @@ async def test_a_server_that_dies_while_a_caller_gives_way_is_not_waited_for() -
             async def ask(
                 target: Any = "bench" if by_name else first, done: trio.Event = replaced
             ) -> Any:
-                get_runtime().inline_turns = _runtime.TURNS
+                get_runtime().inline_turns = runtime_module.TURNS
                 # the turn that the call gives to the others lasts until the replacement is up
                 with pytest.MonkeyPatch.context() as patch:
-                    patch.setattr(_runtime, "checkpoint", done.wait)
+                    patch.setattr(runtime_module, "checkpoint", done.wait)
                     return await candil.call(
                         target, "act", lambda _: candil.self(), timeout=math.inf
                     )
@@ -247,9 +250,9 @@ async def test_a_server_that_gets_busy_while_a_caller_gives_way_is_asked_by_mess
         async def others_run() -> None:
             Bench.note(ask.pid, "first")
 
-        get_runtime().inline_turns = _runtime.TURNS
+        get_runtime().inline_turns = runtime_module.TURNS
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(_runtime, "checkpoint", others_run)
+            patch.setattr(runtime_module, "checkpoint", others_run)
             await Bench.echo(ask.pid, "second")
         assert ask.instance.log == [("note", "first"), ("echo", "second")]
 

@@ -8,8 +8,8 @@ import attrs
 import pytest
 
 import candil
-from candil.otp._errors import brief
-from candil.otp._supervisor_spec import as_child_spec
+from candil._otp.supervisors.supervisor_spec import as_child_spec
+from candil._otp.values.errors import brief
 
 V = TypeVar("V")
 

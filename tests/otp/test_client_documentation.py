@@ -11,7 +11,7 @@ from typing import Optional, Union
 import pytest
 
 import candil
-from candil.otp._clients import CallClient, CastClient
+from candil._otp.behaviours.clients import CallClient, CastClient
 from tests.otp.counter import Counter
 
 
@@ -195,7 +195,7 @@ def test_a_callable_that_is_no_function_can_be_asked_too():
 @pytest.mark.parametrize("kind", [CallClient, CastClient])
 def test_the_classes_of_clients_say_what_they_are(kind):
     """What their instances say is not theirs."""
-    assert kind.__module__ == "candil.otp._clients"
+    assert kind.__module__ == "candil._otp.behaviours.clients"
     assert kind.__doc__.strip().startswith("The client of one")
     assert "arity" in inspect.signature(kind).parameters
     assert inspect.getmodule(kind).__name__ == kind.__module__

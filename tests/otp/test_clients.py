@@ -13,7 +13,7 @@ import trio.testing
 
 import candil
 from candil import sys
-from candil.otp._handlers import CallHandler, CastHandler
+from candil._otp.behaviours.handlers import CallHandler, CastHandler
 from tests.otp.counter import Counter
 
 # --- arguments

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import candil
-from candil.otp._errors import OwnRequest, brief
+from candil._otp.values.errors import OwnRequest, brief
 
 PID = candil.Pid("local", 1, 7, "Counter")
 REASON = candil.Exit("boom")

@@ -6,7 +6,7 @@ from hypothesis import given, strategies as st
 
 import candil
 from candil import Crashed, Exit, Killed, NoConnection, NoProc, Normal, Shutdown
-from candil.otp._exit import KILL
+from candil._otp.values.exit_reasons import KILL
 
 hashable = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

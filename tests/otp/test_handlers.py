@@ -13,7 +13,7 @@ import trio
 import trio.testing
 
 import candil
-from candil.otp._handlers import CallHandler, CastHandler, completed, handlers_of
+from candil._otp.behaviours.handlers import CallHandler, CastHandler, completed, handlers_of
 from tests.otp.counter import Counter
 
 # --- what can be a handler

@@ -7,7 +7,7 @@ import trio
 from hypothesis import given, strategies as st
 
 import candil
-from candil.otp._log import BURST, PER_SECOND, Allowance, EventLog
+from candil._otp.processes.log import BURST, PER_SECOND, Allowance, EventLog
 from tests.otp.bodies import BOOM, crash, do_nothing, end_of, leave
 
 PID = candil.Pid("local", 1, 7, "worker")
@@ -90,7 +90,7 @@ def test_a_storm_is_counted_and_the_count_is_told(
 ) -> None:
     """A thousand crashes are a burst of lines, and a number in front of the next one."""
     now = 1000.0
-    monkeypatch.setattr("candil.otp._log.time.monotonic", lambda: now)
+    monkeypatch.setattr("candil._otp.processes.log.time.monotonic", lambda: now)
     log = EventLog()
     for _ in range(1000):
         log(candil.ProcessExited(PID, BOOM))
@@ -202,7 +202,7 @@ async def test_reports_that_were_dropped_are_told_when_the_tree_has_ended(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody has to wait for the next report."""
-    monkeypatch.setattr("candil.otp._log.time.monotonic", lambda: 1000.0)
+    monkeypatch.setattr("candil._otp.processes.log.time.monotonic", lambda: 1000.0)
     async with candil.open_node():
         for _ in range(2 * BURST):
             await end_of(candil.spawn(crash, ValueError()))
@@ -226,7 +226,7 @@ async def test_a_subscriber_that_always_fails_does_not_flood_the_log(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some lines tell enough."""
-    monkeypatch.setattr("candil.otp._runtime.time.monotonic", lambda: 1000.0)
+    monkeypatch.setattr("candil._otp.processes.runtime.time.monotonic", lambda: 1000.0)
 
     def fail(_event: object) -> None:
         raise SystemExit

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 import candil
-from candil.otp._names import name_key, typed_key
-from candil.otp._pid import is_pid
+from candil._otp.values.names import name_key, typed_key
+from candil._otp.values.pids import is_pid
 
 scalars = (
     st.booleans() | st.integers(-2, 2) | st.sampled_from([0.0, 1.0, -1.0]) | st.text(max_size=2)

@@ -10,8 +10,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import candil
 from candil import Exit, ExitSignal, Normal, Shutdown
-from candil.otp import _node
-from candil.otp._runtime import current_process, get_runtime
+from candil._otp.processes import node
+from candil._otp.processes.runtime import current_process, get_runtime
 from tests.otp.bodies import (
     clean_up,
     crash,
@@ -74,7 +74,7 @@ async def test_a_process_that_ignores_the_shutdown_is_killed_after_five_seconds(
             candil.spawn(trap, candil.self())
             await wait_all_tasks_blocked()
             started = trio.current_time()
-    assert _node.CLOSE_SECONDS == pytest.approx(trio.current_time() - started)
+    assert node.CLOSE_SECONDS == pytest.approx(trio.current_time() - started)
     assert candil.Killed() in ends.values()
 
 

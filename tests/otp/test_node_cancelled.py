@@ -13,7 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 
 import candil
 from candil import Shutdown
-from candil.otp import _node
+from candil._otp.processes import node, node as node_module
 from tests.otp.bodies import clean_up
 
 
@@ -135,7 +135,7 @@ def test_a_ctrl_c_while_the_block_is_left_kills_what_still_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Nobody has to wait for a process that ignores its shutdown."""
-    monkeypatch.setattr(_node, "CLOSE_SECONDS", 30.0)
+    monkeypatch.setattr(node_module, "CLOSE_SECONDS", 30.0)
     left = threading.Event()
 
     async def ignores_its_shutdown() -> None:
@@ -161,4 +161,4 @@ def test_a_ctrl_c_while_the_block_is_left_kills_what_still_runs(
         trio.run(main)
     thread.join()
 
-    assert time.monotonic() - started < _node.CLOSE_SECONDS
+    assert time.monotonic() - started < node.CLOSE_SECONDS

@@ -10,7 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 
 import candil
 from candil import Crashed, Exit, Killed, Normal
-from candil.otp._request import Request
+from candil._otp.processes.requests import Request
 from tests.otp.bodies import crash, wait_for_ever
 
 

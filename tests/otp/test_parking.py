@@ -12,7 +12,7 @@ import trio
 from trio.lowlevel import current_task, reschedule, wait_task_rescheduled
 from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
-from candil.otp._parking import WAKE, Slot
+from candil._otp.processes.oneshot import WAKE, Slot
 
 
 async def test_trio_only_calls_unwrap_on_what_reschedule_is_given() -> None:

@@ -14,8 +14,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import candil
 from candil import Down, Exit, ExitSignal
-from candil.otp._parking import Slot
-from candil.otp._process import join, kill
+from candil._otp.processes.oneshot import Slot
+from candil._otp.processes.process import join, kill
 from tests.otp.bodies import end_of, leave, wait_for_ever
 
 

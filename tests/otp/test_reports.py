@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 
 import candil
 from candil import Crashed, Exit, Killed, NoConnection, NoProc, Normal, Shutdown
-from candil.otp._reports import MAX_CAUSES, MAX_LEAVES, MAX_TEXT, leaves_of
+from candil._otp.values.reports import MAX_CAUSES, MAX_LEAVES, MAX_TEXT, leaves_of
 from tests.otp.bodies import crash
 
 PID = candil.Pid("local", 1, 7, "worker")

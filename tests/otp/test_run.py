@@ -9,7 +9,8 @@ import pytest
 import trio
 
 import candil
-from candil.otp import _node, _run
+from candil._otp.applications import run, run as run_module
+from candil._otp.processes import node as node_module
 
 from .workers import Journal, Worker, settle, worker, workers
 
@@ -64,7 +65,7 @@ def test_a_root_that_gives_up_is_3_and_a_plain_sentence(capsys):
 
     tree = candil.supervisor_spec([candil.child_spec(crash)], name="root", max_restarts=2)
 
-    assert code_of(tree) == _run.EXIT_GAVE_UP == 3
+    assert code_of(tree) == run.EXIT_GAVE_UP == 3
     told = capsys.readouterr().err
     assert told.startswith("candil: supervisor 'root' gave up: 3 restarts within 5 s, 2 allowed.")
     assert "child 'crash'" in told
@@ -76,7 +77,7 @@ def test_a_child_that_does_not_start_is_1_and_names_it(capsys):
     journal = Journal()
     tree = [worker("a", journal), worker("b", journal, script=["e1"])]
 
-    assert code_of(tree) == _run.EXIT_FAILED == 1
+    assert code_of(tree) == run.EXIT_FAILED == 1
     told = capsys.readouterr().err
     assert told.startswith("candil: child 'b' did not start")
     assert "last report: supervisor " in told
@@ -106,7 +107,7 @@ def test_a_root_whose_name_cannot_be_had_is_1_without_a_report(capsys):
 
     async def main():
         async with candil.open_supervisor([], name="root", log=False):
-            return await _run._main(candil.supervisor_spec([], name="root"), log=False)
+            return await run._main(candil.supervisor_spec([], name="root"), log=False)
 
     assert trio.run(main) == 1
     assert "last report" not in capsys.readouterr().err
@@ -218,15 +219,15 @@ def leave(monkeypatch):
     """Leave a program only in appearance, and soon."""
     leave = Leave()
     monkeypatch.setattr(os, "_exit", leave)
-    monkeypatch.setattr(_run, "SECOND_SIGNAL_SECONDS", 0.1)
-    monkeypatch.setattr(_node, "CLOSE_SECONDS", 0.1)
-    monkeypatch.setattr(_node, "ABANDON_SECONDS", 0.05)
+    monkeypatch.setattr(run_module, "SECOND_SIGNAL_SECONDS", 0.1)
+    monkeypatch.setattr(node_module, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(node_module, "ABANDON_SECONDS", 0.05)
     return leave
 
 
 def test_a_second_signal_ends_everything_at_once(capsys, leave, monkeypatch):
     """A terminate that hangs is killed; what ended by itself has the code of the first signal."""
-    monkeypatch.setattr(_run, "SECOND_SIGNAL_SECONDS", 60.0)
+    monkeypatch.setattr(run_module, "SECOND_SIGNAL_SECONDS", 60.0)
     journal = Journal()
     tree = [
         worker("h", journal, hang=60.0, shutdown=math.inf, trap=True),
@@ -241,7 +242,7 @@ def test_a_second_signal_ends_everything_at_once(capsys, leave, monkeypatch):
 
 def test_a_second_signal_leaves_even_a_task_that_will_not_end(leave, monkeypatch):
     """Then the program is left from a thread, with the code of the second signal."""
-    monkeypatch.setattr(_node, "CLOSE_SECONDS", 60.0)
+    monkeypatch.setattr(node_module, "CLOSE_SECONDS", 60.0)
     tree = [
         candil.child_spec(leave.hang, id="hang", shutdown=math.inf),
         script(from_outside, signal.SIGTERM, signal.SIGINT),
@@ -259,13 +260,13 @@ def test_a_task_that_will_not_end_is_70(leave, capsys):
     ]
 
     code_of(tree)
-    assert leave.codes == [_run.EXIT_STUCK] == [70]
+    assert leave.codes == [run.EXIT_STUCK] == [70]
     assert "a task would not end; leaving without it" in capsys.readouterr().err
 
 
 def test_a_task_that_ends_late_is_waited_for(leave, monkeypatch):
     """Given up is not forgotten: when it ends after all, the code is the ordinary one."""
-    monkeypatch.setattr(_node, "CLOSE_SECONDS", 60.0)
+    monkeypatch.setattr(node_module, "CLOSE_SECONDS", 60.0)
     given_up = trio.Event()
 
     def listen(event):
@@ -327,8 +328,8 @@ def test_a_second_signal_while_a_child_starts_kills(leave):
 
 def test_signals_before_there_is_a_node_end_the_program_all_the_same(leave, capsys, monkeypatch):
     """The second begins the countdown, the third does not begin another."""
-    monkeypatch.setattr(_run, "SECOND_SIGNAL_SECONDS", 60.0)
-    program = _run._Program(trio.CancelScope())
+    monkeypatch.setattr(run_module, "SECOND_SIGNAL_SECONDS", 60.0)
+    program = run._Program(trio.CancelScope())
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         program.stop(number)
     countdown = program.last_resort
@@ -398,8 +399,8 @@ def test_while_the_loop_is_blocked_a_second_signal_or_half_a_minute_is_the_end(
 ):
     """The watch's thread leaves, since no task can."""
     codes = []
-    monkeypatch.setattr(_run, "_leave", lambda _words, code: codes.append(code))
-    program = _run._Program(trio.CancelScope())
+    monkeypatch.setattr(run_module, "_leave", lambda _words, code: codes.append(code))
+    program = run._Program(trio.CancelScope())
     for number in [signal.SIGTERM, signal.SIGINT][:caught]:
         program.catch(number)
     program.while_blocked(seconds)

@@ -10,7 +10,7 @@ from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 import candil
 from candil import Down, Exit, ExitSignal, Killed, NoProc
-from candil.otp._runtime import current_process
+from candil._otp.processes.runtime import current_process
 from tests.otp.bodies import clean_up, end_of, linger, trap, wait_for_ever
 
 

@@ -14,7 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import candil
 from candil import Crashed, Down, Exit, ExitSignal, Normal
-from candil.otp._runtime import current_process
+from candil._otp.processes.runtime import current_process
 from tests.otp.bodies import crash, do_nothing, end_of, leave, linger, wait_for_ever
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import candil
 from candil import Down, Exit, ExitSignal, NoProc, Normal
-from candil.otp._runtime import current_process, get_runtime
+from candil._otp.processes.runtime import current_process, get_runtime
 from tests.otp.bodies import BOOM, end_of, wait_for_ever
 from tests.otp.hosted import hosted
 from tests.otp.starters import (

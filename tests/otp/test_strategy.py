@@ -2,7 +2,7 @@
 
 from hypothesis import given, strategies as st
 
-from candil.otp._strategy import STRATEGIES, RestartWindow, restart_group
+from candil._otp.supervisors.strategy import STRATEGIES, RestartWindow, restart_group
 
 orders = st.lists(st.integers(0, 50), min_size=1, max_size=12, unique=True)
 

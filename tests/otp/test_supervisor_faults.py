@@ -6,7 +6,7 @@ import pytest
 import trio
 
 import candil
-from candil.otp import _node
+from candil._otp.processes import node as node_module
 
 from .workers import (
     Boom,
@@ -88,7 +88,7 @@ async def test_a_terminate_that_raises_does_not_break_the_order():
 @pytest.mark.slow
 async def test_a_terminate_that_cannot_even_be_cancelled_is_given_up(monkeypatch):
     """After its seconds it is killed, reported and left behind; the supervisor goes on."""
-    monkeypatch.setattr(_node, "ABANDON_SECONDS", 0.05)
+    monkeypatch.setattr(node_module, "ABANDON_SECONDS", 0.05)
     events = []
     released = trio.Event()
 

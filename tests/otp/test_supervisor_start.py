@@ -6,7 +6,7 @@ import pytest
 import trio
 
 import candil
-from candil.otp._child import Child, start_child_process
+from candil._otp.supervisors.child import Child, start_child_process
 
 from .workers import Boom, Journal, Worker, end, kill, pid_of, shown, worker
 

@@ -10,7 +10,7 @@ import trio
 from hypothesis import given, strategies as st
 from trio.testing import MockClock
 
-from candil.otp._timers import _SLACK, Timer, Timers
+from candil._otp.processes.timers import _SLACK, Timer, Timers
 
 
 @attrs.define(eq=False)

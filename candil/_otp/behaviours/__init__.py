@@ -1,0 +1,1 @@
+"""Behaviours: servers, their typed clients, and how they are started and stopped."""

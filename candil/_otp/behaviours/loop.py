@@ -1,0 +1,387 @@
+"""
+The loop of a server process: one message after the other. OTP: ``gen_server:loop``.
+
+1. A message that the loop has taken is handled to its end, and then the next; nothing is handled
+   after the process was told to end.
+2. What a callback asks for beside its answer (to stop, to continue, a timeout) is a ``Directive``,
+   obeyed before the next message.
+3. ``terminate`` runs where OTP runs it: the server stops by itself, crashes, or traps exits and its
+   parent tells it to end.
+
+Not here: the class that users write (``gen_server.py``), how callers ask (``calls.py``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from time import perf_counter
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, NoReturn, cast, final
+
+import attrs
+import trio
+from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
+
+from candil._otp.behaviours.actions import Directive, SystemCall
+from candil._otp.behaviours.calls import NO_ANSWERS, NO_REPLY, Call, Cast, Deferred
+from candil._otp.behaviours.handlers import Functions, completed
+from candil._otp.behaviours.unhandled import (
+    bad_return,
+    hint_at_handle_info,
+    no_clause,
+    unawaited_answer,
+)
+from candil._otp.processes.nurseries import open_nurseries, refuse_open_nursery
+from candil._otp.processes.process import Process, park, wake
+from candil._otp.processes.task import abandon_requests, keyboard_interrupt_in, reason_of, settle
+from candil._otp.values.errors import ProcessExit
+from candil._otp.values.exit_reasons import Crashed, ExitReason
+from candil._otp.values.messages import ExitSignal, Timeout
+
+if TYPE_CHECKING:
+    import contextvars
+
+    from candil._otp.processes.timers import Timer
+    from candil._otp.values.pids import Pid
+
+LOOK_EVERY = 8  # a busy server looks at the clock after so many messages
+LOOP_SECONDS = 0.001  # and gives way to other tasks after so long
+
+
+@final
+@attrs.define(eq=False)
+class ServerLoop:
+    """The loop of one server process."""
+
+    process: Process
+    parent: Pid[Any]  # whose exit signal it obeys even when it traps them
+    instance: Any = None
+    calls: Functions = attrs.field(factory=Functions)
+    casts: Functions = attrs.field(factory=Functions)
+    plain: dict[str, Callable[..., Any]] = attrs.field(factory=dict[str, Callable[..., Any]])
+    context: contextvars.Context = attrs.field(init=False)
+    directive: Directive | None = None
+    suspended: bool = False
+    handled: int = 0
+    _timeout: float | None = None
+    _parting: tuple[Call, object] | None = None
+
+    def serve(self, instance: Any) -> None:
+        """Take the user's instance, whose constructor has run."""
+        cls = cast("Any", type(instance))
+        self.instance = instance
+        self.calls = cls.__candil_calls__
+        self.casts = cls.__candil_casts__
+        self.plain = cls.__candil_plain__
+
+    async def run(self) -> None:
+        """Handle messages until the end; leaves the reason in ``process.verdict``."""
+        reason: ExitReason
+        self.context = trio.lowlevel.current_task().context
+        try:
+            await self._loop()
+        except BaseException as error:  # noqa: ASYNC103  # what is not its own is raised again
+            interrupt = keyboard_interrupt_in(error)
+            if interrupt is not None and self.process.exiting is None:
+                abandon_requests(self.process, Crashed(interrupt))
+                self.process.node.interrupt(interrupt)
+                await self._end(Crashed(interrupt))  # noqa: ASYNC102  # it cleans up as after any crash
+                raise
+            reason = self._own_reason(error)
+        await self._end(reason)
+
+    def ask(self, directive: Directive) -> None:
+        """Note what a callback wants; the loop sees to it next."""
+        self.directive = directive
+        wake(self.process)
+
+    def end(self, reason: ExitReason) -> None:
+        """Stop next, before anything in the mailbox; ``terminate`` runs."""
+        self.ask(Directive(stop=reason))
+
+    def crash(self, call: Call, error: BaseException) -> None:
+        """Crash as the handler of *call* did, which its caller ran in place."""
+        call.owed_by(self.process)
+        self.ask(Directive(crash=error))
+
+    def owe_current(self) -> None:
+        """Have the caller whose turn it is told if the process ends now, for whatever reason."""
+        if self.process.handling is not None:
+            self.process.handling.owed_by(self.process)
+
+    def settle_call(self, call: Call, value: object) -> None:
+        """Do with a call handler's return value what it means."""
+        kind: type = type(value)
+        if kind is Deferred:
+            cast("Deferred[Any]", value).answers(call, self.process)
+        elif kind is CoroutineType:  # nobody would await it
+            self.crash(call, unawaited_answer(self.calls, call.request, value))
+        elif value is NO_REPLY or not self.process.alive:
+            call.owed_by(self.process)
+        elif self.directive is not None and self.directive.stop is not None:
+            self._parting = (call, value)
+            call.owed_by(self.process)
+        else:
+            call.reply(value)
+
+    async def _loop(self) -> NoReturn:  # noqa: C901, PLR0912, PLR0915  # each await costs every message
+        process = self.process
+        task = process.task
+        mailbox = process.mailbox
+        calls = self.calls
+        instance = self.instance
+        message: Any
+        call: Any
+        request: Any
+        value: Any
+        turns = counted = 0
+        until = math.inf
+        nurseries = open_nurseries(current_task())
+        try:
+            while True:
+                if nurseries:
+                    refuse_open_nursery(process)
+                if process.exiting is not None:
+                    await checkpoint()
+                if self.directive is not None:
+                    await self._obey()
+                    calls, instance = self.calls, self.instance
+                    continue
+                if not mailbox:
+                    self.handled += turns - counted
+                    turns = counted = 0
+                    if process.settling is not None:
+                        settle(process)
+                    if self._timeout is not None:
+                        await self._wait_with_timeout(self._timeout)
+                        continue
+                    message = call = request = value = None  # nobody else keeps them
+                    process.ready = True
+                    process.parked = task
+                    await wait_task_rescheduled(process.abort_park)
+                    continue
+                turns += 1
+                if turns % LOOK_EVERY == 0:
+                    until = await self._give_way(turns, until)
+                    if process.exiting is not None or not mailbox:  # changed while others ran
+                        turns -= 1
+                        continue
+                message = mailbox.popleft()
+                if type(message) is not Call:
+                    self.handled += turns - counted  # it may be asked for this very number
+                    counted = turns
+                    await self._handle_message(message)
+                    calls, instance = self.calls, self.instance
+                    continue
+                self._timeout = None
+                call = process.handling = message
+                request = call.request
+                handler = calls.get(request) if type(request) is str else None
+                if handler is None:
+                    value = await self._handle_other_call(call)
+                elif handler[1]:
+                    value = await handler[0](instance, *call.args, **call.kwargs)
+                else:
+                    value = handler[0](instance, *call.args, **call.kwargs)
+                if (
+                    self.directive is None  # type: ignore[redundant-expr]  # the handler sets it
+                    and type(value) not in NO_ANSWERS
+                    and process.exiting is None
+                    and not call.debtors
+                ):
+                    call.put(value)
+                else:
+                    self.settle_call(call, value)
+                process.handling = None
+        except BaseException:
+            self.owe_current()
+            raise
+
+    async def _give_way(self, turns: int, until: float) -> float:
+        """Let other tasks run when the mailbox has kept this one busy for long enough."""
+        now = perf_counter()
+        if turns == LOOK_EVERY:  # the first look since the server was last idle
+            return now + LOOP_SECONDS
+        if now < until:
+            return until
+        await checkpoint()
+        return perf_counter() + LOOP_SECONDS
+
+    async def _wait_with_timeout(self, seconds: float) -> None:
+        expired = False
+
+        def expire() -> None:
+            nonlocal expired
+            expired = True
+            wake(self.process)
+
+        timer: Timer = self.process.node.timers.call_later(seconds, expire)
+        try:
+            await park(self.process)
+        finally:
+            timer.cancel()
+        if expired and not self.process.mailbox:
+            self._timeout = None
+            await self._handle_info(Timeout())
+
+    async def _handle_message(self, message: object) -> None:
+        """Handle what is no call."""
+        if type(message) is Cast:
+            self._timeout = None
+            await self._handle_cast(message)
+        else:
+            await self._handle_other(message)
+
+    async def _handle_other_call(self, call: Call) -> object:
+        if isinstance(call.request, str) and (handler := self.calls.get(call.request)) is not None:
+            return await completed(handler[0](self.instance, *call.args, **call.kwargs))
+        callback = getattr(self.instance, "handle_call", None)
+        if callback is None:
+            raise no_clause(self.instance, "handle_call", call.request)
+        return await completed(callback(call.request, call))
+
+    async def _handle_cast(self, cast: Cast) -> None:
+        message = cast.message
+        handler = self.casts.get(message) if isinstance(message, str) else None
+        if handler is None:
+            if cast.args or cast.kwargs:  # which only a handler of that name could take
+                raise no_clause(self.instance, "handle_cast", message)
+            await self._callback("handle_cast", message)
+            return
+        result = handler[0](self.instance, *cast.args, **cast.kwargs)
+        if handler[1]:
+            result = await result
+        if result is not None:
+            raise bad_return(str(message), result, awaited=handler[1])
+
+    async def _handle_other(self, message: object) -> None:
+        if isinstance(message, SystemCall):
+            self.handled -= 1  # no message of the server's own
+            await self._answer_system(message)
+            if self.suspended and self.directive is None:
+                await self._stay_suspended()
+            return
+        self._timeout = None
+        if type(message) is ExitSignal and self._is_parents_exit(message):
+            raise ProcessExit(message.reason)
+        await self._handle_info(message)
+
+    async def _handle_info(self, message: object) -> None:
+        if hasattr(self.instance, "handle_info"):
+            await self._callback("handle_info", message)
+        else:
+            hint_at_handle_info(self.process, self.instance, message)
+
+    async def _callback(self, name: str, message: object) -> None:
+        callback = getattr(self.instance, name, None)
+        if callback is None:
+            raise no_clause(self.instance, name, message)
+        result = await completed(callback(message))
+        if result is not None:
+            raise bad_return(name, result, awaited=True)
+
+    async def _obey(self) -> None:
+        """
+        Do what callbacks asked for: stop, or continue, or wait for so long.
+
+        A callback that continues may ask for more; a chain of them gives way as messages do.
+        """
+        until = perf_counter() + LOOP_SECONDS
+        while self.directive is not None:
+            directive, self.directive = self.directive, None
+            if directive.crash is not None:
+                raise directive.crash
+            if directive.stop is not None:
+                raise ProcessExit(directive.stop)
+            if directive.timeout is not None:
+                self._timeout = directive.timeout
+            if directive.continues:
+                argument = directive.continues.popleft()
+                if directive.continues:  # those behind it wait, in case it stops
+                    self.directive = Directive(continues=directive.continues)
+                self._timeout = None
+                await self._callback("handle_continue", argument)
+            if perf_counter() > until:
+                await checkpoint()
+                until = perf_counter() + LOOP_SECONDS
+            if self.process.exiting is not None:
+                await checkpoint()
+        if self.suspended:
+            await self._stay_suspended()
+
+    async def _answer_system(self, call: SystemCall) -> None:
+        call.owed_by(self.process)
+        try:
+            call.reply(await completed(call.run(self)))
+        except Exception as error:  # noqa: BLE001  # the fault of who asked, as in OTP: the server goes on
+            call.refuse(error)
+
+    async def _stay_suspended(self) -> None:
+        """
+        Handle nothing but requests of ``candil.sys`` and the parent's signal; the rest stays queued
+        in order.
+        """
+        mailbox = self.process.mailbox
+        seen = taken = 0
+        while self.suspended and self.directive is None:
+            if taken != self.process.taken:
+                seen, taken = 0, self.process.taken
+            urgent = next(
+                (i for i in range(seen, len(mailbox)) if self._is_urgent(mailbox[i])), None
+            )
+            if urgent is None:
+                seen = len(mailbox)
+                if self.process.settling is not None:
+                    settle(self.process)
+                await park(self.process)
+                continue
+            seen = urgent
+            message = mailbox[urgent]
+            del mailbox[urgent]
+            if not isinstance(message, SystemCall):
+                await self._handle_other(message)
+            else:
+                await self._answer_system(message)
+
+    def _is_urgent(self, message: object) -> bool:
+        return isinstance(message, SystemCall) or self._is_parents_exit(message)
+
+    def _is_parents_exit(self, message: object) -> bool:
+        return type(message) is ExitSignal and message.pid is self.parent
+
+    def _own_reason(self, error: BaseException) -> ExitReason:
+        """
+        Give the reason for which the server ends by itself, when a handler raised *error*; raises
+        it again if it is not the server's own end: a signal's, the node's, or Ctrl-C.
+
+        A ``Cancelled`` that is none of these was stored by a handler.
+        """
+        if self.process.exiting is not None or not self._is_own(error):
+            raise error
+        return reason_of(error)
+
+    def _is_own(self, error: BaseException) -> bool:
+        if isinstance(error, Exception):
+            return True
+        if isinstance(error, trio.Cancelled | BaseExceptionGroup):
+            return trio.current_effective_deadline() != -math.inf
+        if isinstance(error, GeneratorExit):  # raised by a handler, or by whoever drops the task?
+            return trio.lowlevel.in_trio_task() and current_task() is self.process.task
+        return True
+
+    async def _end(self, reason: ExitReason) -> None:
+        """Run ``terminate``, give the last answer, and end."""
+        try:
+            callback = getattr(self.instance, "terminate", None)
+            if callback is not None:
+                await completed(callback(reason))
+        except BaseException as error:
+            if isinstance(reason, Crashed) and error.__context__ is None:
+                error.__context__ = reason.exception  # which the new reason would hide
+            raise
+        finally:
+            if self._parting is not None and self.process.exiting is None:
+                call, value = self._parting
+                call.reply(value)
+        self.process.verdict = reason

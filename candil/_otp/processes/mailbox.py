@@ -1,0 +1,288 @@
+"""
+Sending and receiving messages, now or later. OTP: ``!``, ``receive``, ``erlang:send_after/3``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast, final, overload
+
+import attrs
+import trio
+
+from candil._otp.processes.call_deadlines import check_timeout, is_time
+from candil._otp.processes.node import current_node
+from candil._otp.processes.process import Process, park, post, wake
+from candil._otp.processes.requests import Request
+from candil._otp.processes.runtime import resolve
+from candil._otp.processes.spawn import own_process
+from candil._otp.values.errors import NoProc, ReceiveTimeout
+from candil._otp.values.names import name_key
+from candil._otp.values.pids import Pid
+
+if TYPE_CHECKING:
+    from collections import deque
+
+    from candil._otp.processes.timers import Timer, Timers
+    from candil._otp.values.names import Server
+
+M = TypeVar("M")
+
+Matcher = type | tuple[type, ...] | Callable[[Any], bool] | None
+
+
+def send(target: Server[Any] | None, message: object) -> None:
+    """
+    Put a message into a mailbox, and return at once. OTP: ``!``.
+
+    Messages from one process to another arrive in the order they were sent. Another thread sends by
+    ``trio.from_thread.run_sync(candil.send, target, message)``.
+
+    Args:
+        target: A pid or name; a pid whose process has ended is ignored.
+
+        message: Any object. A ``GenServer`` gets it in ``handle_info``.
+
+    Raises:
+        NoProc: Nobody holds the name, or *target* is the ``None`` that ``whereis`` gave. OTP:
+            ``badarg``.
+    """
+    process = resolve(target)
+    if process is not None:
+        post(process, message)
+    elif type(target) is not Pid:
+        raise NoProc(target, message)
+
+
+@overload
+async def receive(match: type[M], *, timeout: float = ...) -> M: ...
+@overload
+async def receive(
+    match: tuple[type, ...] | Callable[[Any], bool] | None = ..., *, timeout: float = ...
+) -> Any: ...
+async def receive(match: Matcher = None, *, timeout: float = math.inf) -> Any:  # noqa: ASYNC109  # OTP's "after"
+    """
+    Take the first message that matches out of this process's mailbox; wait for one if there is
+    none. OTP: ``receive``.
+
+    Args:
+        match: A class, a tuple of classes, or a function from message to bool; ``None`` takes the
+            first of all.
+
+        timeout: Seconds to wait; ``0`` only looks. OTP: ``after``.
+
+    Returns:
+        The message. Those that do not match stay, in order.
+
+    Raises:
+        ReceiveTimeout: None came in time.
+
+        ValueError: The timeout is negative or no number.
+
+        TypeError: *match* is none of these.
+
+        trio.BusyResourceError: Another task of the same process waits already.
+
+    Cancellation:
+        No message is lost.
+    """
+    process = own_process("receive")
+    if timeout != math.inf:
+        check_timeout(timeout)
+    await trio.lowlevel.checkpoint_if_cancelled()
+    matches = _matcher(match)
+    expired = False
+
+    def expire() -> None:
+        nonlocal expired
+        expired = True
+        wake(process)
+
+    timer = None
+    seen, taken = 0, process.taken
+    try:
+        while True:
+            found, seen = _find(process.mailbox, matches, seen)
+            if found is not _NOTHING:
+                process.taken += 1
+                _note_debt(process, found)
+                await trio.lowlevel.cancel_shielded_checkpoint()
+                return found
+            if expired or timeout <= 0:
+                await trio.lowlevel.checkpoint()
+                raise ReceiveTimeout(timeout)
+            if timer is None and timeout != math.inf:
+                timer = process.node.timers.call_later(timeout, expire)
+            await park(process)
+            if process.exiting is not None:  # told so after it was woken
+                await trio.lowlevel.checkpoint_if_cancelled()
+            if taken != process.taken:
+                seen, taken = 0, process.taken
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+_NOTHING = object()
+
+
+def _note_debt(process: Process, message: object) -> None:
+    """Whoever takes a call out of the mailbox owes its answer."""
+    if isinstance(message, Request):
+        message.owed_by(process)
+
+
+def _matcher(match: Matcher) -> Callable[[Any], bool]:
+    if match is None:
+        return lambda _message: True
+    if isinstance(match, type):
+        return lambda message: isinstance(message, match)
+    if isinstance(match, tuple):
+        kinds = cast("Any", match)
+        if all(isinstance(kind, type) for kind in kinds):
+            return lambda message: isinstance(message, kinds)
+    elif callable(match):
+        return match
+    raise TypeError(
+        "receive takes a class, a tuple of classes, a function from message to bool, or nothing; "
+        f"got {match!r}"
+    )
+
+
+def _find(mailbox: deque[object], matches: Callable[[Any], bool], seen: int) -> tuple[object, int]:
+    """Take out the first match behind the *seen* messages that were looked at before."""
+    index = seen
+    while index < len(mailbox):  # not a range: it may grow meanwhile
+        message = mailbox[index]
+        if matches(message):
+            del mailbox[index]
+            return message, index
+        index += 1
+    return _NOTHING, index
+
+
+@final
+@attrs.define(eq=False, repr=False)
+class TimerRef:
+    """One timer of ``send_after`` or ``start_interval``."""
+
+    _timers: Timers
+    _target: Server[Any]
+    _message: object
+    _interval: float | None
+    _timer: Timer | None = None
+
+    def __repr__(self) -> str:
+        every = "" if self._interval is None else f", every {self._interval:g} s"
+        return f"<TimerRef to {self._target!r}{every}>"
+
+    def start(self, seconds: float) -> None:
+        """Arm it; not for users."""
+        self._timer = self._timers.call_later(seconds, self._fire)
+
+    def cancel(self) -> float | None:
+        """Disarm it; users call ``cancel_timer``."""
+        timer, self._timer = self._timer, None
+        if timer is None or timer.callback is None:
+            return None
+        timer.cancel()
+        if type(self._target) is Pid and self._target.process is None:
+            return None
+        return max(0.0, timer.deadline - trio.current_time())
+
+    def _fire(self) -> None:
+        process: Process | None = resolve(self._target)
+        if process is not None:
+            post(process, self._message)
+        if self._interval is not None and (process is not None or type(self._target) is not Pid):
+            self.start(self._interval)
+
+
+def send_after(target: Server[Any], message: object, seconds: float) -> TimerRef:
+    """
+    Send *message* after some seconds; it is dropped if nobody is there then. OTP:
+    ``erlang:send_after``.
+
+    Args:
+        target: A pid, or a name that is looked up when the time comes.
+
+        message: Any object.
+
+        seconds: From now, at least 0.
+
+    Returns:
+        What ``cancel_timer`` takes.
+
+    Raises:
+        ValueError: The seconds are no such number.
+
+        TypeError: *target* is neither, as the ``None`` that ``whereis`` gives.
+
+        RuntimeError: No tree is open.
+    """
+    _check_target(target)
+    ref = TimerRef(current_node().timers, target, message, None)
+    ref.start(_checked(seconds))
+    return ref
+
+
+def start_interval(target: Server[Any], message: object, seconds: float) -> TimerRef:
+    """
+    Send *message* every so many seconds, until it is cancelled or the pid has ended. OTP:
+    ``timer:send_interval``.
+
+    Args:
+        target: As for ``send_after``; a name is looked up each time.
+
+        message: The same object each time.
+
+        seconds: Between two messages, and before the first; more than 0.
+
+    Returns:
+        What ``cancel_timer`` takes.
+
+    Raises:
+        ValueError, TypeError, RuntimeError: As for ``send_after``.
+    """
+    if not is_time(seconds) or seconds == 0:
+        message_text = f"an interval must be more than 0 seconds; got {seconds!r}"
+        raise ValueError(message_text)
+    _check_target(target)
+    ref = TimerRef(current_node().timers, target, message, seconds)
+    ref.start(_checked(seconds))
+    return ref
+
+
+def cancel_timer(ref: TimerRef) -> float | None:
+    """
+    Disarm a timer. A message that it sent already stays in the mailbox.
+
+    Args:
+        ref: What ``send_after`` or ``start_interval`` returned.
+
+    Returns:
+        The seconds that were left, or ``None`` if it had fired, was cancelled before, or is for a
+        pid that has ended. OTP: ``erlang:cancel_timer``.
+
+    Raises:
+        TypeError: *ref* is something else.
+    """
+    if not isinstance(ref, TimerRef):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(
+            f"cancel_timer takes what send_after or start_interval returned; got {ref!r}"
+        )
+    return ref.cancel()
+
+
+def _check_target(target: object) -> None:
+    """Raise ``TypeError`` now for what is no name: later it would hit everybody's timers."""
+    if type(target) is not Pid:
+        hash(name_key(target))
+
+
+def _checked(seconds: float) -> float:
+    if not is_time(seconds) or seconds == math.inf:
+        message = f"a timer needs a finite number of seconds from 0 on; got {seconds!r}"
+        raise ValueError(message)
+    return seconds

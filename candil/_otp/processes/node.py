@@ -1,0 +1,349 @@
+"""
+The node: one nursery that holds all processes of a block, whoever supervises whom.
+
+1. Who supervises whom is data (links), so a tree may be thousands of levels deep, and stops in the
+   order that OTP fixes.
+2. The nursery is shielded from the block's surroundings: being cancelled from outside reaches the
+   block's body only, and becomes ``shutdown`` signals when the body has left.
+3. The block's own task is a process too: the parent of what it starts, with a mailbox of its own.
+4. An exception of the body leaves the block as itself.
+"""
+
+from __future__ import annotations
+
+import traceback
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, final
+
+import attrs
+import trio
+
+from candil._otp.processes.interrupts import block, run_user_code
+from candil._otp.processes.log import EventLog
+from candil._otp.processes.oneshot import Slot
+from candil._otp.processes.process import Process, join, kill, send_exit, tell_to_end
+from candil._otp.processes.runtime import Runtime, current_process, get_runtime, outside_of_trio
+from candil._otp.processes.task import Body, finish, run_process
+from candil._otp.processes.timers import Timers
+from candil._otp.processes.watchdog import watch_loop
+from candil._otp.values.events import ProcessLingers, ProcessStarted
+from candil._otp.values.exit_errors import ProcessTerminated
+from candil._otp.values.exit_reasons import KILLED, SHUTDOWN, ExitReason, Normal, Shutdown, cause_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Generator
+
+LINGER_SECONDS = 0.4
+ABANDON_SECONDS = 0.5
+CLOSE_SECONDS = 5.0
+CLOSE_BATCH = 500  # so many are told to end before others have their turn
+
+
+@final
+@attrs.define(eq=False)
+class _Ending:
+    """A process that was told to end: what happens if it takes its time."""
+
+    process: Process
+    overdue: Callable[[Process], None]
+    deadline: float = 0.0
+
+    @property
+    def done(self) -> bool:
+        process = self.process
+        return process.reason is not None or (
+            process.node.closing and process is process.node.block
+        )
+
+    def expire(self) -> None:
+        self.overdue(self.process)
+
+
+@final
+@attrs.define(eq=False)
+class Node:
+    """Hosts the processes of one block."""
+
+    name: str
+    runtime: Runtime
+    nursery: trio.Nursery
+    timers: Timers = attrs.field(factory=Timers)
+    processes: dict[Process, None] = attrs.field(factory=dict[Process, None])
+    abandoned: dict[Process, None] = attrs.field(factory=dict[Process, None])
+    block: Process = attrs.field(init=False)
+    root: Process | None = None
+    interrupted: KeyboardInterrupt | None = None
+    stuck: Callable[[], None] | None = None
+    closing: bool = False
+    block_ended_first: bool = False  # its reason is its own, though the root's may be the same
+    closed: bool = False
+    _emptied: Slot[bool] | None = None
+
+    def new_process(self, label: str, parent: Process | None) -> Process:
+        """Make the record of a process; nothing runs yet."""
+        pid = self.runtime.new_pid(self.name, label)
+        made_by = None if parent is None else parent.pid
+        process = Process(pid, self, self.runtime, made_by, trio.CancelScope())
+        pid.process = process
+        return process
+
+    def spawn(self, label: str, parent: Process | None, body: Body, *args: object) -> Process:
+        """Start a process; it runs from the next checkpoint on."""
+        process = self.new_process(label, parent)
+        self.add(process)
+        self.run(process, run_user_code, body, *args)
+        return process
+
+    def add(self, process: Process) -> None:
+        """Let a process exist; it does not run yet."""
+        if self.closed:
+            raise RuntimeError(f"the tree of {self.block.pid} has ended; it hosts no new processes")
+        self.processes[process] = None
+        if self.runtime.subscribers:
+            self.runtime.emit(ProcessStarted(process.pid, process.parent))
+
+    def run(self, process: Process, body: Body, *args: object) -> None:
+        """Let a process run, from the next checkpoint on."""
+        self.nursery.start_soon(run_process, process, body, args, name=process.pid.label)
+
+    def process_ended(self, process: Process, reason: ExitReason) -> None:
+        """
+        Notice that a process has left ``processes``; when it was the root, the block ends too.
+        """
+        if process is self.root and self.block.alive:
+            tell_to_end(self.block, reason, process.pid)
+        if self._emptied is not None and not self.processes:
+            self._emptied.put(True)
+
+    def interrupt(self, interrupt: KeyboardInterrupt) -> None:
+        """Stop everything in order, or, if that goes on, at once; the block raises *interrupt*."""
+        if interrupt is self.interrupted:
+            return
+        self.interrupted = self.interrupted or interrupt
+        if self.closing:
+            self.kill_all()
+        elif self.block.alive:
+            tell_to_end(self.block, SHUTDOWN)
+
+    def watch_ending(self, process: Process) -> None:
+        """Report the process if it does not end soon."""
+        self.timers.expire_after(LINGER_SECONDS, _Ending(process, self._soon_lingers))
+
+    def watch_killed(self, process: Process) -> None:
+        """Go on without the process if it does not end soon: nothing can make a trio task end."""
+        self.timers.expire_after(ABANDON_SECONDS, _Ending(process, self._soon_abandon))
+
+    def kill_all(self) -> None:
+        """Kill every process, the newest first."""
+        for process in reversed(list(self.processes)):
+            kill(process)
+
+    async def close(self) -> None:
+        """End every process: the root in its own order, the rest at once. The body has left."""
+        self.closing = True
+        if self.root is not None and self.root.reason is None:
+            self.block_ended_first = self.block.exiting is not None
+        self.abandoned.pop(self.block, None)
+        if self.root is not None and self.root.reason is None:
+            send_exit(self.root, self.block.pid, SHUTDOWN)
+            await join(self.root, float("inf"))
+        if self.block.reason is None:
+            finish(self.block, self.block.exiting or SHUTDOWN)
+        for index, process in enumerate(reversed(list(self.processes))):
+            if _is_owned(process):
+                continue
+            if process.trap_exit and process.server is not None:
+                process.server.end(SHUTDOWN)  # it may have no parent whose signal it would heed
+            else:
+                send_exit(process, self.block.pid, SHUTDOWN)
+            if index % CLOSE_BATCH == CLOSE_BATCH - 1:
+                await trio.lowlevel.checkpoint()
+        while not await self._empty_within(CLOSE_SECONDS):
+            self.kill_all()
+        self.closed = True
+        if self.abandoned and self.stuck is not None:
+            self.timers.call_later(CLOSE_SECONDS, self.stuck)
+        else:
+            self.nursery.cancel_scope.cancel()
+
+    def ended_after_all(self, process: Process) -> None:
+        """Notice the end of a process that was given up; a node that waits for the last is done."""
+        self.abandoned.pop(process, None)
+        if self.closed and not self.abandoned:
+            self.nursery.cancel_scope.cancel()
+
+    async def _empty_within(self, seconds: float) -> bool:
+        if not self.processes:
+            return True
+        self._emptied = Slot[bool]()
+        self.timers.call_later(seconds, lambda slot=self._emptied: slot.put(False))  # type: ignore[misc]
+        return await self._emptied.wait()
+
+    def _soon_lingers(self, process: Process) -> None:
+        self._after_one_pass(process, self._lingers)
+
+    def _soon_abandon(self, process: Process) -> None:
+        self._after_one_pass(process, self._abandon)
+
+    def _after_one_pass(self, process: Process, overdue: Callable[[Process], None]) -> None:
+        """Wait for the scheduler's pass to end: among thousands, its turn may be still to come."""
+        self.timers.call_later(
+            0.0, lambda: None if process.reason is not None else overdue(process)
+        )
+
+    def _lingers(self, process: Process) -> None:
+        self._report(process, LINGER_SECONDS, abandoned=False)
+
+    def _abandon(self, process: Process) -> None:
+        self._report(process, ABANDON_SECONDS, abandoned=True)
+        self.abandoned[process] = None
+        if process.server is not None:
+            process.server.owe_current()
+        finish(process, KILLED)
+
+    def _report(self, process: Process, seconds: float, *, abandoned: bool) -> None:
+        reason = process.exiting or SHUTDOWN
+        self.runtime.emit(ProcessLingers(process.pid, reason, seconds, abandoned, _stack(process)))
+
+
+def _is_owned(process: Process) -> bool:
+    """Tell whether a living process will end it: its supervisor, in its own order."""
+    parent = None if process.parent is None else process.parent.process
+    return parent is not None and parent in process.links
+
+
+def _stack(process: Process) -> str:
+    if process.task is None or process is process.node.block:
+        return ""
+    frames = list(process.task.iter_await_frames())
+    return "".join(traceback.StackSummary.extract(iter(frames)).format())
+
+
+async def _host(
+    runtime: Runtime, name: str, *, task_status: trio.TaskStatus[Node] = trio.TASK_STATUS_IGNORED
+) -> None:
+    with trio.CancelScope(shield=True):
+        async with trio.open_nursery() as nursery:
+            node = Node(name, runtime, nursery)
+            nursery.start_soon(node.timers.run)
+            task_status.started(node)
+
+
+@block
+async def open_node(*, name: str = "local", log: bool = True) -> AsyncGenerator[Node]:
+    """
+    Host processes while the block lasts, without a root supervisor.
+
+    The block's task is itself a process, the parent of what it starts: it can link, monitor and
+    receive. Leaving the block, or being cancelled, ends all its processes: what is linked to the
+    block is told ``shutdown`` first, then everything else; what has not ended 5 s later is killed.
+
+    Args:
+        name: Shown in the pids of its processes.
+
+        log: Whether crashes and reports also go to the logger ``candil``; at most some tens of
+            lines a second.
+
+    Raises:
+        ProcessTerminated: An exit signal ended the block's own process, by a link or by ``exit``.
+
+        KeyboardInterrupt: It was raised in one of the processes; all have been stopped in order.
+
+    Cancellation:
+        The body is cancelled at once; the processes are stopped in order, shielded, and only then
+        does the cancellation go on.
+    """
+    runtime = get_runtime()
+    failure: BaseException | None = None
+    with _logged(runtime, wanted=log), watch_loop(runtime), trio.CancelScope() as shield:
+        shield.shield = True  # cancelled between its start and here, the host would run for ever
+        async with trio.open_nursery() as outer:
+            node: Node = await outer.start(_host, runtime, name)
+            shield.shield = False
+            runtime.nodes[node] = None
+            block = node.block = _adopt_block(node)
+            outer_process = current_process.get()
+            current_process.set(block)
+            try:
+                with block.scope:
+                    yield node
+            except BaseException as error:  # noqa: ASYNC103, BLE001  # raised again below, outside the nursery, as itself
+                failure = error
+            finally:
+                shield.shield = True
+                await _close(node)  # noqa: ASYNC102  # shielded, or the wait of a live caller
+                failure = node.interrupted or failure or _why_ended(node)
+                current_process.set(outer_process)
+                runtime.nodes.pop(node, None)
+    if failure is not None:
+        try:
+            raise failure
+        finally:
+            del failure
+
+
+async def _close(node: Node) -> None:
+    """End the node in order; a Ctrl-C that finds it waiting for that kills what still runs."""
+    while True:
+        try:
+            return await node.close()
+        except KeyboardInterrupt as interrupt:
+            node.interrupted = node.interrupted or interrupt
+            node.kill_all()
+
+
+@contextmanager
+def _logged(runtime: Runtime, *, wanted: bool) -> Generator[None]:
+    if not wanted:
+        yield
+        return
+    log = runtime.log = runtime.log or EventLog()
+    runtime.logged += 1
+    try:
+        yield
+    finally:
+        runtime.logged -= 1
+        if runtime.logged == 0:
+            log.close()
+            runtime.log = None
+
+
+def _adopt_block(node: Node) -> Process:
+    block = node.new_process("block", None)
+    block.task = trio.lowlevel.current_task()
+    return block
+
+
+def _why_ended(node: Node) -> BaseException | None:
+    reason: ExitReason | None = node.block.exiting
+    if reason is None:
+        return None
+    if (
+        node.root is not None
+        and not node.block_ended_first
+        and node.root.reason is reason
+        and isinstance(reason, Normal | Shutdown)
+    ):
+        return reason.cause if isinstance(reason, Shutdown) else None
+    error = ProcessTerminated(node.block.pid, reason, node.block.ended_by)
+    error.__cause__ = cause_of(reason)
+    return error
+
+
+def current_node() -> Node:
+    """Give the node that new processes of the current task belong to."""
+    process: Any = current_process.get()
+    if process is not None:
+        if not trio.lowlevel.in_trio_run():  # a thread has its maker's context
+            raise outside_of_trio()
+        node: Node = process.node
+        return node
+    nodes = get_runtime().nodes
+    if len(nodes) == 1:
+        return next(iter(nodes))
+    problem = "several trees are open" if nodes else "no tree is open in this trio.run"
+    message = (
+        f"{problem}: run this inside `async with candil.open_supervisor(...)` or "
+        "`candil.open_node()`"
+    )
+    raise RuntimeError(message)

@@ -1,0 +1,233 @@
+"""
+Processes: a mailbox, an exit reason, and the signals between them.
+
+1. A process is told to end at most once: ``exiting`` is set, its scope is cancelled, and whatever
+   its cleanup raises, that reason stands. It has ended when ``reason`` is set; its task may take
+   some checkpoints from the one to the other.
+2. Signals never recurse: a signal only cancels or posts, so ten thousand linked processes die in
+   ten thousand short steps.
+3. Whoever resumes a parked process clears ``parked`` first.
+
+Not here: how a process is made (``spawn.py``), its task and its end (``task.py``), the loop of a
+server (``loop.py``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Any, final
+
+import attrs
+import trio
+from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_rescheduled
+
+from candil._otp.processes.oneshot import WAKE, Slot
+from candil._otp.processes.runtime import outside_of_trio
+from candil._otp.values.events import MailboxHigh
+from candil._otp.values.exit_reasons import KILL, KILLED, ExitReason, Normal
+from candil._otp.values.messages import ExitSignal
+
+if TYPE_CHECKING:
+    from candil._otp.processes.call_deadlines import Alarm
+    from candil._otp.processes.node import Node
+    from candil._otp.processes.requests import Request
+    from candil._otp.processes.runtime import Runtime
+    from candil._otp.processes.timers import Timer
+    from candil._otp.values.names import Server, Via
+    from candil._otp.values.pids import Pid, Ref
+
+HIGH_WATER = 1024
+
+
+@final
+@attrs.define(eq=False, repr=False)
+class Process:
+    """The record of one process; lives as long as the process does."""
+
+    pid: Pid[Any]
+    node: Node
+    runtime: Runtime
+    parent: Pid[Any] | None  # not its record, which would keep that of its parent, and so on
+    scope: trio.CancelScope
+    task: Task | None = None
+    mailbox: deque[object] = attrs.field(factory=deque[object])
+    parked: Task | None = None
+    taken: int = 0  # grows with each message taken by choice: who counts the seen looks anew
+    ready: bool = False  # a server's, between two messages: a plain-def handler may run at once
+    trap_exit: bool = False
+    exiting: ExitReason | None = None
+    ended_by: Pid[Any] | None = None  # whose signal told it to end, if it was a process's
+    verdict: ExitReason | None = None  # why its code says it ends, where it says so without raising
+    reason: ExitReason | None = None
+    links: dict[Process, None] = attrs.field(factory=dict["Process", None])
+    monitors: dict[Ref, Process] = attrs.field(factory=dict["Ref", "Process"])
+    watchers: dict[Ref, tuple[Process, Server[Any]]] = attrs.field(
+        factory=dict["Ref", "tuple[Process, Server[Any]]"]
+    )
+    names: list[object] = attrs.field(factory=list[object])
+    registered: str | None = None
+    via: list[Via[Any]] = attrs.field(factory=list["Via[Any]"])
+    owed: dict[Request[Any], None] = attrs.field(factory=dict["Request[Any]", None])
+    joining: dict[Slot[bool], None] = attrs.field(factory=dict["Slot[bool]", None])
+    settling: list[Slot[bool]] | None = None
+    handling: Request[Any] | None = None  # what the server has taken and not settled yet
+    alarm: Alarm | None = None  # for those who wait for it until then, see call_deadlines.py
+    alarm_at: float = math.inf
+    high_water: int = HIGH_WATER
+    server: Any = None
+
+    def __repr__(self) -> str:
+        return f"<Process of {self.pid}>"
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs and was not told to end."""
+        return self.reason is None and self.exiting is None
+
+    def abort_park(self, _raise_cancel: object) -> Abort:
+        """Let a cancellation end ``park``."""
+        self.parked = None
+        self.ready = False
+        return Abort.SUCCEEDED
+
+
+# --- mailbox --------------------------------------------------------------------------
+
+
+def post(process: Process, message: object) -> None:
+    """Put *message* into the mailbox and wake the process if it waits for one."""
+    task = process.parked
+    if task is not None:
+        try:
+            reschedule(task, WAKE)  # first: in a foreign thread it raises, and nothing has changed
+        except RuntimeError:
+            raise outside_of_trio() from None
+        process.parked = None
+        process.ready = False
+        process.mailbox.append(message)
+        return
+    process.mailbox.append(message)
+    if len(process.mailbox) > process.high_water:
+        process.high_water *= 2
+        process.runtime.emit(MailboxHigh(process.pid, len(process.mailbox)))
+
+
+async def park(process: Process) -> None:
+    """
+    Wait until something is posted. The mailbox must have been looked at since the last checkpoint.
+    """
+    if process.parked is not None:
+        message = f"another task already waits for messages of {process.pid}"
+        raise trio.BusyResourceError(message)
+    process.parked = current_task()
+    await wait_task_rescheduled(process.abort_park)
+
+
+def wake(process: Process) -> None:
+    """Resume the process from ``park`` without a message."""
+    task = process.parked
+    if task is not None:
+        reschedule(task, WAKE)  # first: in a foreign thread it raises, and nothing has changed
+        process.parked = None
+        process.ready = False
+
+
+# --- signals --------------------------------------------------------------------------
+
+
+def send_exit(process: Process, sender: Pid[Any] | None, reason: ExitReason) -> None:
+    """Do what OTP's ``exit/2`` does to the receiver."""
+    if reason == KILL:
+        kill(process, sender)
+    elif not process.alive:
+        return
+    elif process.trap_exit:
+        post(process, ExitSignal(sender, reason))
+    elif not isinstance(reason, Normal) or sender is process.pid:
+        tell_to_end(process, reason, sender)
+
+
+def signal_link(process: Process, dead: Pid[Any], reason: ExitReason) -> None:
+    """
+    Do what the death of a linked process does. A link's ``kill`` is an ordinary reason, unlike
+    ``exit/2``'s.
+    """
+    if not process.alive:
+        return
+    if process.trap_exit:
+        post(process, ExitSignal(dead, reason))
+    elif not isinstance(reason, Normal):
+        tell_to_end(process, reason, dead)
+
+
+def tell_to_end(process: Process, reason: ExitReason, sender: Pid[Any] | None = None) -> None:
+    """Have the process end with *reason* at its next checkpoint; its cleanup runs."""
+    process.exiting = reason
+    process.ended_by = sender
+    process.ready = False
+    process.node.watch_ending(process)
+    process.scope.cancel()
+
+
+def kill(process: Process, sender: Pid[Any] | None = None) -> None:
+    """
+    End the process whatever it traps. If it will not even be cancelled, the others stop waiting for
+    it.
+    """
+    if process.reason is not None:
+        return
+    if process.exiting != KILLED:
+        process.exiting = KILLED
+        process.ended_by = sender
+        process.ready = False
+        process.node.watch_killed(process)
+        process.scope.cancel()
+
+
+# --- links and monitors ---------------------------------------------------------------
+
+
+def link_processes(one: Process, other: Process) -> None:
+    """Link two living processes; a second time changes nothing."""
+    one.links[other] = None
+    other.links[one] = None
+
+
+def unlink_processes(one: Process, other: Process) -> None:
+    """Undo ``link_processes``; an exit message that came already stays."""
+    one.links.pop(other, None)
+    other.links.pop(one, None)
+
+
+def add_monitor(watcher: Process, target: Process, shown: Server[Any]) -> Ref:
+    """Have *watcher* get a ``Down`` that shows *shown* when *target* ends."""
+    ref = watcher.runtime.new_ref()
+    watcher.monitors[ref] = target
+    target.watchers[ref] = (watcher, shown)
+    return ref
+
+
+def remove_monitor(watcher: Process, ref: Ref) -> None:
+    """Undo ``add_monitor``; a ``Down`` that came already stays."""
+    target = watcher.monitors.pop(ref, None)
+    if target is not None:
+        target.watchers.pop(ref, None)
+
+
+async def join(process: Process, timeout: float) -> bool:
+    """Wait until the process has ended. Gives ``False`` if it has not within *timeout* seconds."""
+    slot = Slot[bool]()
+    timer: Timer | None = None
+    if process.reason is not None:
+        slot.put(True)
+    else:
+        process.joining[slot] = None
+        if timeout != math.inf:
+            timer = process.node.timers.call_later(timeout, lambda: slot.put(False))
+    try:
+        return await slot.wait()
+    finally:
+        process.joining.pop(slot, None)
+        if timer is not None:
+            timer.cancel()

@@ -1,0 +1,107 @@
+"""
+Registered names: one table per ``trio.run``. OTP: ``register/2``, ``unregister/1``, ``whereis/1``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from candil._otp.processes.runtime import get_runtime
+from candil._otp.values.errors import RegistrationError
+from candil._otp.values.names import Name, ServerName, Via, name_key
+
+if TYPE_CHECKING:
+    from candil._otp.processes.process import Process
+    from candil._otp.values.pids import Pid
+
+S = TypeVar("S")
+
+
+def check_name(name: object) -> None:
+    """Raise ``RegistrationError`` if *name* is held by a process or is no name."""
+    key = name_key(name)
+    if key == "":
+        raise RegistrationError(name, "a name must not be empty")
+    holder = get_runtime().names.get(key)
+    if holder is not None:
+        raise RegistrationError(
+            name, f"already taken by {holder.pid}; unregister it, or choose another"
+        )
+
+
+def claim_name(process: Process, name: object) -> None:
+    """Give *name* to a living process."""
+    check_name(name)
+    if isinstance(name, Via):
+        process.via.append(name)  # pyright: ignore[reportUnknownArgumentType]
+    elif process.registered is not None:
+        raise RegistrationError(
+            name, f"{process.pid} is already registered as {process.registered!r}"
+        )
+    else:
+        process.registered = name.name if isinstance(name, Name) else str(name)
+    key = name_key(name)  # pyright: ignore[reportUnknownArgumentType]
+    process.names.append(key)
+    process.runtime.names[key] = process
+
+
+def register(name: ServerName[Any], pid: Pid[Any]) -> None:
+    """
+    Give a name to a process; it keeps it until it ends or ``unregister``.
+
+    Args:
+        name: A string, ``Name`` or ``Via``. A process has at most one string or ``Name``, and any
+            number of ``Via``.
+
+        pid: The process.
+
+    Raises:
+        RegistrationError: The name is taken or empty, the process has ended, or it has a name
+            already. OTP: ``badarg``.
+    """
+    process = pid.process
+    if process is None or not process.alive:
+        raise RegistrationError(name, f"{pid} has ended")
+    claim_name(process, name)
+
+
+def unregister(name: ServerName[Any]) -> None:
+    """
+    Take a name away from its process.
+
+    Args:
+        name: The name.
+
+    Raises:
+        RegistrationError: Nobody has it. OTP: ``badarg``.
+    """
+    key = name_key(name)
+    process = get_runtime().names.pop(key, None)
+    if process is None:
+        raise RegistrationError(name, "no process is registered under it")
+    process.names.remove(key)
+    if isinstance(name, Via):
+        process.via = [via for via in process.via if name_key(via) != key]
+    else:
+        process.registered = None
+
+
+@overload
+def whereis(name: Name[S] | Via[S]) -> Pid[S] | None: ...
+@overload
+def whereis(name: str) -> Pid[Any] | None: ...
+def whereis(name: ServerName[Any]) -> Pid[Any] | None:
+    """
+    Give the process that holds a name now.
+
+    Args:
+        name: The name.
+
+    Returns:
+        Its pid, or ``None`` if nobody holds it. A process that was told to end does not count.
+        Whatever asks, tells or ends a process takes either, and treats ``None`` as a pid that has
+        ended; ``send`` and ``exit`` raise ``NoProc`` instead. ``link``, ``monitor`` and timers
+        refuse it.
+    """
+    process = get_runtime().names.get(name_key(name))
+    return process.pid if process is not None and process.alive else None

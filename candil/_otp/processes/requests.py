@@ -1,0 +1,81 @@
+"""
+What somebody waits for an answer to: a call, a start, a question of ``candil.sys``.
+
+A process owes the answers to what it took; if it ends first, those who wait are told why.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from candil._otp.processes.oneshot import Slot
+from candil._otp.values.exit_errors import ServerExited
+from candil._otp.values.exit_reasons import Crashed
+
+if TYPE_CHECKING:
+    from trio.lowlevel import Abort
+
+    from candil._otp.processes.process import Process
+    from candil._otp.values.exit_reasons import ExitReason
+
+T = TypeVar("T")
+
+
+class Request(Slot[T], Generic[T]):
+    """
+    Somebody waits for an answer to this; if the process that owes it ends first, they are told.
+    """
+
+    __slots__ = ("deadline", "debtors")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deadline = math.inf
+        self.debtors: tuple[Process, ...] = ()  # more than one when it was passed on
+
+    def expire(self) -> None:
+        """Tell whoever waits that it took too long; those that have a deadline say how."""
+
+    def owed_by(self, process: Process) -> None:
+        """Have whoever waits told when *process* ends without an answer."""
+        if not self.done:
+            self.debtors = (*self.debtors, process)
+            process.owed[self] = None
+
+    def reply(self, value: T) -> None:
+        """
+        Answer. May come from any process; all but the first answer, and those that come too late,
+        are dropped.
+
+        Args:
+            value: What the caller gets.
+        """
+        self.put(value)
+        self._settle_debt()
+
+    def refuse(self, error: BaseException) -> None:
+        """Raise *error* at whoever waits."""
+        self.fail(error)
+        self._settle_debt()
+
+    def server_exited(self, reason: ExitReason) -> None:
+        """Tell whoever waits that the answer will never come."""
+        if not self.done:
+            self.fail(self.exited_error(reason))
+
+    def exited_error(self, reason: ExitReason) -> BaseException:
+        """Give the error for an answer that will never come."""
+        error = ServerExited(None, None, reason)
+        error.__cause__ = reason.exception if isinstance(reason, Crashed) else None
+        return error
+
+    def abort(self, raise_cancel: object) -> Abort:
+        """Let a cancellation end the wait; the process that owes the answer is not told."""
+        self._settle_debt()
+        return super().abort(raise_cancel)
+
+    def _settle_debt(self) -> None:
+        debtors, self.debtors = self.debtors, ()
+        for debtor in debtors:
+            debtor.owed.pop(self, None)

@@ -1,0 +1,152 @@
+"""
+What belongs to one ``trio.run``: the table of names, the pids it has given out, who listens to its
+events.
+
+Nothing here outlives the run, and nothing is shared between runs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, final
+
+import attrs
+import trio
+from trio.lowlevel import checkpoint, checkpoint_if_cancelled
+
+from candil._otp.processes.log import Allowance, EventLog, log_failure
+from candil._otp.values.names import name_key
+from candil._otp.values.pids import Pid, Ref
+
+if TYPE_CHECKING:
+    from candil._otp.processes.node import Node
+    from candil._otp.processes.process import Process
+    from candil._otp.processes.watchdog import LoopWatch
+
+Subscriber = Callable[[object], None]
+
+TURNS = 100
+SECONDS = 0.001
+
+current_process: ContextVar[Process | None] = ContextVar("candil.current_process", default=None)
+_runtime: trio.lowlevel.RunVar[Runtime] = trio.lowlevel.RunVar("candil.runtime")
+
+
+@final
+@attrs.define(eq=False)
+class Runtime:
+    """The tables of one ``trio.run``."""
+
+    incarnation: int
+    names: dict[object, Process] = attrs.field(factory=dict[object, "Process"])
+    nodes: dict[Node, None] = attrs.field(factory=dict["Node", None])
+    subscribers: tuple[Subscriber, ...] = ()
+    log: EventLog | None = None
+    logged: int = 0
+    inline_turns: int = 0
+    inline_seconds: float = 0.0
+    watch: LoopWatch | None = None
+    watched: int = 0
+    while_blocked: Callable[[float], None] | None = None  # called in the watch's thread
+    hinted: set[object] = attrs.field(factory=set[object])
+    called_off: deque[Callable[[], None]] = attrs.field(factory=deque["Callable[[], None]"])
+    _failures: Allowance = attrs.field(factory=Allowance)
+    _serial: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
+
+    def new_pid(self, node: str, label: str) -> Pid[object]:
+        return Pid(node, self.incarnation, next(self._serial), label)
+
+    def new_ref(self) -> Ref:
+        return Ref(next(self._serial))
+
+    def emit(self, event: object) -> None:
+        if self.log is not None:
+            self.log(event)
+        self.tell_subscribers(event)
+
+    def tell_subscribers(self, event: object) -> None:
+        for subscriber in self.subscribers:
+            try:
+                subscriber(event)
+            except (Exception, SystemExit):  # noqa: BLE001  # a broken listener must not end whoever caused the event
+                if self._failures.take(time.monotonic()):
+                    log_failure(f"subscriber {subscriber!r} failed on a {type(event).__name__}")
+
+    async def give_way(self) -> None:
+        """Be the checkpoint of what is done in place: others run when it is their turn."""
+        if self.inline_turns < TURNS and self.inline_seconds < SECONDS:
+            await checkpoint_if_cancelled()
+        else:
+            self.inline_turns = 0
+            self.inline_seconds = 0.0
+            await checkpoint()
+
+
+def get_runtime() -> Runtime:
+    """Give the tables of the current ``trio.run``, made at the first use."""
+    try:
+        return _runtime.get()
+    except LookupError:
+        runtime = Runtime(time.time_ns())
+        _runtime.set(runtime)
+        return runtime
+    except RuntimeError:
+        raise outside_of_trio() from None
+
+
+def outside_of_trio() -> RuntimeError:
+    """Give the error for code that runs in no ``trio.run``: in another loop, or another thread."""
+    return RuntimeError(
+        "candil works within trio.run, and this code runs outside of it. Run the program with "
+        "trio.run(main), not with asyncio.run; another thread goes through trio.from_thread.run, "
+        "or trio.from_thread.run_sync for what is not async"
+    )
+
+
+def resolve(target: object) -> Process | None:
+    """Give the living process that a pid or a name stands for."""
+    if type(target) is str:  # first, since every call by name comes this way
+        return get_runtime().names.get(target)
+    if type(target) is Pid:
+        return target.process
+    if target is None:  # what whereis gives for a name that nobody holds
+        return None
+    return get_runtime().names.get(name_key(target))
+
+
+def emit(event: object) -> None:
+    """
+    Put *event* into the stream of the current run.
+
+    Args:
+        event: Any object; those of the runtime are listed with ``subscribe``.
+    """
+    get_runtime().emit(event)
+
+
+@contextmanager
+def subscribe(subscriber: Subscriber) -> Generator[None]:
+    """
+    Have *subscriber* called with every event of the current run, while the block lasts.
+
+    It is called in the loop at the moment the event happens, so it sees a death before any link or
+    monitor does. It must be quick; what it raises is logged and dropped.
+
+    Args:
+        subscriber: Called with one event: ``ProcessStarted``, ``ProcessExited``,
+            ``ProcessLingers``, ``LoopBlocked``, ``MailboxHigh``, ``Hint``, ``ChildStarted``,
+            ``SupervisorReport``, or whatever ``emit`` was given.
+    """
+    runtime = get_runtime()
+    runtime.subscribers = (*runtime.subscribers, subscriber)
+    try:
+        yield
+    finally:
+        remaining = list(runtime.subscribers)
+        remaining.remove(subscriber)
+        runtime.subscribers = tuple(remaining)

@@ -1,0 +1,198 @@
+"""
+The life of a process: the task that it is, why that ends, and who hears of it.
+
+1. Nothing but its exit reason leaves a process: an exception would end the nursery of all.
+2. At its end, in this order and without a checkpoint between: its names are free, subscribers see
+   ``ProcessExited``, its callers get their error, links their signal, monitors their ``Down``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+import trio
+from trio.lowlevel import Task, current_task
+
+from candil._otp.processes.nurseries import leave_nurseries
+from candil._otp.processes.process import Process, post, signal_link, tell_to_end
+from candil._otp.processes.requests import Request
+from candil._otp.processes.runtime import current_process
+from candil._otp.values.errors import LeakedCancellation, ProcessExit
+from candil._otp.values.events import ProcessExited
+from candil._otp.values.exit_errors import ServerExited
+from candil._otp.values.exit_reasons import (
+    NORMAL,
+    SHUTDOWN,
+    Crashed,
+    ExitReason,
+    Shutdown,
+    as_exit_reason,
+    is_abnormal,
+)
+from candil._otp.values.messages import Down, ExitSignal
+
+Body = Callable[..., Awaitable[object]]
+
+
+async def run_process(process: Process, body: Body, args: tuple[object, ...]) -> None:
+    """Be the task of a process: run *body*, and let nothing but its exit reason out."""
+    current_process.set(process)
+    process.task = current_task()
+    error: BaseException | None = None
+    left: BaseException | None = None
+    try:
+        if process.exiting is None:
+            with process.scope:
+                try:
+                    await body(*args)
+                except BaseException as raised:  # noqa: ASYNC103  # kept as the reason, or raised later
+                    interrupt = keyboard_interrupt_in(raised)
+                    if interrupt is None:
+                        raise
+                    await _hold_interrupt(process, interrupt)  # noqa: ASYNC102  # shielded, or the wait of a live caller
+                finally:
+                    if process.task.child_nurseries:
+                        left = await _leave(process, process.task)  # noqa: ASYNC102  # their tasks are cancelled
+    except BaseException as raised:  # noqa: ASYNC103, BLE001  # whatever it is, it is this process's reason to end
+        error = raised
+    if left is not None and not _is_failure(error, process.verdict):
+        error = left
+    if process.reason is None:
+        verdict = process.verdict if error is None else None
+        finish(process, process.exiting or verdict or reason_of(error))
+    else:  # it was abandoned, and everybody knows already
+        process.node.ended_after_all(process)
+    if isinstance(error, trio.Cancelled) and trio.current_effective_deadline() == -float("inf"):
+        raise error  # the whole node is being cancelled, which only its own failure does
+
+
+async def _leave(process: Process, task: Task) -> BaseException:
+    left = await leave_nurseries(process, task)
+    interrupt = keyboard_interrupt_in(left)
+    if interrupt is not None:
+        await _hold_interrupt(process, interrupt)
+    return left
+
+
+def _is_failure(error: BaseException | None, verdict: ExitReason | None) -> bool:
+    """Tell whether the process ends with a fault of its own, worse than a nursery left open."""
+    if error is None:
+        return verdict is not None and is_abnormal(verdict)
+    return not isinstance(error, trio.Cancelled)
+
+
+async def _hold_interrupt(process: Process, interrupt: KeyboardInterrupt) -> None:
+    """
+    Have the whole node stop in order after a Ctrl-C, not just this process.
+
+    Until its turn comes the process is kept, so that nobody restarts it.
+    """
+    process.trap_exit = False
+    told = any(isinstance(message, ExitSignal) for message in process.mailbox)
+    abandon_requests(process, Crashed(interrupt))
+    process.node.interrupt(interrupt)
+    if told:  # while it cleaned up: its turn has come already
+        tell_to_end(process, SHUTDOWN)
+    await trio.sleep_forever()
+
+
+def keyboard_interrupt_in(error: BaseException) -> KeyboardInterrupt | None:
+    """Find Ctrl-C in an error, or in the group that it came with."""
+    if isinstance(error, KeyboardInterrupt):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            found = keyboard_interrupt_in(part)  # pyright: ignore[reportUnknownArgumentType]
+            if found is not None:
+                return found
+    return None
+
+
+def reason_of(error: BaseException | None) -> ExitReason:
+    """Give the reason of a process whose code ended with *error*, or without one."""
+    if error is None:
+        return NORMAL
+    if isinstance(error, trio.Cancelled):
+        leaked = LeakedCancellation()
+        leaked.__cause__ = error
+        return Crashed(leaked)
+    lone = _without_groups(error)
+    if isinstance(lone, ProcessExit):
+        return as_exit_reason(lone.reason)
+    if isinstance(lone, ServerExited) and lone.reason == SHUTDOWN:
+        # OTP: {shutdown, {gen_server, call, [Server, Request]}}, an orderly end.
+        return Shutdown(("call", lone.target, lone.request), cause=lone)
+    return Crashed(error)
+
+
+def _without_groups(error: BaseException) -> BaseException:
+    """Give the one exception in a group of one: the nursery that it passed is no reason."""
+    lone = error
+    while isinstance(lone, BaseExceptionGroup):
+        first, *others = cast("tuple[BaseException, ...]", lone.exceptions)
+        if others:
+            return error
+        lone = first
+    return lone
+
+
+def finish(process: Process, reason: ExitReason) -> None:
+    """Let a process have ended, and tell everybody who must know."""
+    process.reason = reason
+    process.ready = False
+    pid = process.pid
+    pid.process = None
+    for name in process.names:
+        process.runtime.names.pop(name, None)
+    process.node.processes.pop(process, None)
+    runtime = process.runtime
+    if runtime.subscribers or (runtime.log is not None and is_abnormal(reason)):
+        runtime.emit(ProcessExited(pid, reason, process.exiting is not None))
+    if process.alarm is not None:
+        process.alarm.cancel()
+    abandon_requests(process, reason)
+    _tell_links(process, reason)
+    _tell_watchers(process, reason)
+    for slot in process.joining:
+        slot.put(True)
+    settle(process)
+    process.node.process_ended(process, reason)
+
+
+def abandon_requests(process: Process, reason: ExitReason) -> None:
+    """Tell everybody who waits for this process to answer that it will not."""
+    owed, process.owed = process.owed, {}
+    for request in owed:
+        request.server_exited(reason)
+    for message in process.mailbox:
+        if isinstance(message, Request):
+            message.server_exited(reason)
+    process.mailbox.clear()
+
+
+def _tell_links(process: Process, reason: ExitReason) -> None:
+    for linked in process.links:
+        linked.links.pop(process, None)
+        signal_link(linked, process.pid, reason)
+    process.links.clear()
+
+
+def _tell_watchers(process: Process, reason: ExitReason) -> None:
+    for ref, (watcher, shown) in process.watchers.items():
+        del watcher.monitors[ref]
+        post(watcher, Down(ref, shown, reason))
+    process.watchers.clear()
+    for ref, target in process.monitors.items():
+        target.watchers.pop(ref, None)
+    process.monitors.clear()
+
+
+def settle(process: Process) -> None:
+    """
+    Tell those who wait for it that the process has dealt with all that was in its mailbox, or has
+    ended.
+    """
+    settling, process.settling = process.settling, None
+    for slot in settling or ():
+        slot.put(True)

@@ -1,0 +1,124 @@
+"""
+A thread that notices when the event loop stands still, and says whose code it is in.
+
+1. It looks at the loop's innermost frame ten times a second. In trio's own wait there is nothing to
+   do, so an idle program is never woken, and a virtual clock never disturbed.
+2. Otherwise it asks the loop for a sign of life. If none comes in time the loop is blocked, and the
+   stack is taken then and there.
+3. As long as it lasts, ``Runtime.while_blocked`` may do what the loop itself cannot.
+4. The log hears of it from this thread at once, since the loop cannot run; other subscribers when
+   it runs again.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, final
+
+import attrs
+import trio
+
+from candil._otp.processes.process import Process
+from candil._otp.values.events import LoopBlocked
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from types import FrameType
+
+    from candil._otp.processes.runtime import Runtime
+
+PERIOD = 0.1
+PATIENCE = 0.25
+
+
+@final
+@attrs.define(eq=False)
+class LoopWatch:
+    """Watches the loop of the thread that it was made in."""
+
+    runtime: Runtime
+    token: trio.lowlevel.TrioToken
+    thread_id: int
+    _stopped: threading.Event = attrs.field(factory=threading.Event)
+    _alive: threading.Event = attrs.field(factory=threading.Event)
+
+    def run(self) -> None:
+        """Watch until stopped; the thread's body."""
+        while not self._stopped.wait(PERIOD):
+            if self._loop_waits():
+                continue
+            self._alive.clear()
+            try:
+                self.token.run_sync_soon(self._alive.set, idempotent=True)
+            except trio.RunFinishedError:
+                return
+            if not self._alive.wait(PATIENCE):
+                self._report()
+                self._wait_until_alive()
+
+    def stop(self) -> None:
+        """End the thread soon."""
+        self._stopped.set()
+        self._alive.set()
+
+    def _loop_waits(self) -> bool:
+        frame = _frame_of(self.thread_id)
+        return frame is None or frame.f_code.co_name == "get_events"
+
+    def _wait_until_alive(self) -> None:
+        seconds = PERIOD + PATIENCE  # by counting: a program that was stopped is not blocked
+        while not self._stopped.is_set() and not self._alive.wait(PERIOD):
+            seconds += PERIOD
+            if self.runtime.while_blocked is not None:
+                self.runtime.while_blocked(seconds)
+
+    def _report(self) -> None:
+        frame = _frame_of(self.thread_id)
+        if frame is None or self._stopped.is_set():
+            return
+        process, depth = _guilty(frame)
+        stack = "".join(traceback.format_stack(frame)[-depth:])
+        event = LoopBlocked(process.pid if process else None, PERIOD + PATIENCE, stack)
+        if self.runtime.log is not None:
+            self.runtime.log(event)
+        with suppress(trio.RunFinishedError):
+            self.token.run_sync_soon(self.runtime.tell_subscribers, event)
+
+
+def _frame_of(thread_id: int) -> FrameType | None:
+    frames = sys._current_frames()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # documented, and the only way
+    return frames.get(thread_id)
+
+
+def _guilty(frame: FrameType) -> tuple[Process | None, int]:
+    """Find the process that runs, and how many of the innermost frames are its own."""
+    walk: FrameType | None = frame
+    depth = 0
+    while walk is not None:
+        if walk.f_globals.get("__name__", "").startswith("candil._otp."):
+            process = walk.f_locals.get("process")
+            if isinstance(process, Process):
+                return process, max(depth, 1)
+        depth += 1
+        walk = walk.f_back
+    return None, depth
+
+
+@contextmanager
+def watch_loop(runtime: Runtime) -> Generator[None]:
+    """Watch the current loop while the block lasts: one thread, however many blocks are open."""
+    if runtime.watch is None:
+        token, here = trio.lowlevel.current_trio_token(), threading.get_ident()
+        watch = runtime.watch = LoopWatch(runtime, token, here)
+        threading.Thread(target=watch.run, name="candil loop watch", daemon=True).start()
+    runtime.watched += 1
+    try:
+        yield
+    finally:
+        runtime.watched -= 1
+        if runtime.watched == 0:
+            runtime.watch.stop()
+            runtime.watch = None

@@ -1,0 +1,1 @@
+"""Supervisors: child specs, restart strategies, and the process that applies them."""

@@ -1,0 +1,1 @@
+"""Values: what stands for processes, names and exit reasons, and what is raised. Nothing runs."""

@@ -1,0 +1,1 @@
+"""``candil demo``: a real llama-server, killed in the middle of an answer, comes back."""

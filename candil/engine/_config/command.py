@@ -1,0 +1,58 @@
+"""
+The command line and the environment of an engine's process.
+
+Pure: values in, values out. Not here: which flags are whose (`flags`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from candil.engine._config.addresses import numeric_host
+from candil.engine._config.engine import Engine, binary_path
+from candil.engine._config.flags import OPTIONAL
+from candil.engine._config.model import Model, file_path
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+
+def argv(
+    engine: Engine, model: Model, *, port: int, nonce: str, without: Collection[str] = ()
+) -> tuple[str, ...]:
+    """
+    Return the command line that serves *model* with *engine* on *port*.
+
+    Args:
+        engine: The program and its own arguments, which win over the model's and candil's. Only
+            the address stands behind them: some flags, such as ``--fim-qwen-1.5b-default``, set a
+            port of their own.
+        model: The file and its arguments.
+        port: The reserved port.
+        nonce: A word that no other server knows: a part of a second alias, by which our own child
+            is told from a stranger on the same port. That begins with the real alias, and so sorts
+            behind it, whatever its letters: the first is the id that clients see.
+        without: Optional flags that this build of the program refused.
+    """
+    return (
+        str(binary_path(engine)),
+        *("-m", str(file_path(model))),
+        *("--alias", f"{model.alias},{model.alias}~{nonce}"),
+        *("-c", str(model.context_size)),
+        *(word for words in OPTIONAL if words[0] not in without for word in words),
+        *model.model_args,
+        *engine.start_args,
+        *("--host", numeric_host(engine.host)),
+        *("--port", str(port)),
+    )
+
+
+def environment(inherited: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return *inherited* without what would silently change the engine.
+
+    Every ``LLAMA_*`` goes: ``LLAMA_ARG_PORT`` would move the server, ``LLAMA_ARG_REUSE_PORT`` let
+    two of them share a port, ``LLAMA_API_KEY`` lock its clients out. ``GGML_*`` stays: it says
+    which devices the machine has and how to use them, which is the user's own business.
+    """
+    return {name: value for name, value in inherited.items() if not name.startswith("LLAMA_")}

@@ -1,0 +1,1 @@
+"""The guard: a small process that owns an engine and cannot outlive its manager."""

@@ -1,0 +1,195 @@
+"""
+One operating-system process under a guard, for as long as an ``async with`` block lasts.
+
+The block is left, also by cancellation and by errors, only when nothing of the process group is
+alive; or `EngineUnkillable` says that the kernel would not do it. How: `guard`.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Final, Self, final
+
+import trio
+
+from candil.engine._config.errors import EngineUnkillable
+from candil.engine._config.exit_status import ExitStatus
+from candil.engine._guard.guard import GUARD_SECONDS, KERNEL_SECONDS, Guard, open_guard
+from candil.engine._guard.guarded_run import Run
+from candil.engine._system.alive import is_dying
+from candil.engine._system.log_tail import LogTail
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping, Sequence
+
+    from candil.engine._system.log_file import LogFile
+
+GRACE: Final = 1.5
+
+
+@final
+class OsProcess:
+    """
+    A process in a group of its own, in the session of its guard.
+
+    It runs while the block of `running` lasts::
+
+        async with OsProcess(argv, env=env).running() as process:
+            status = await process.wait()
+
+    Attributes:
+        argv: The program, as a path, and its arguments.
+        env: Its environment.
+        tail: What it wrote last.
+        begun: Set when it has a process id.
+        spoke: Set when it writes; who waits for the next time puts a new one in its place.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        tail: LogTail | None = None,
+        log: LogFile | None = None,
+    ) -> None:
+        self.argv = tuple(argv)
+        self.tail = LogTail() if tail is None else tail
+        self.begun = trio.Event()
+        self.spoke = trio.Event()
+        self.env = dict(env)
+        self._log = log
+        self._run: Run | None = None
+        self._guard: Guard | None = None
+
+    @asynccontextmanager
+    async def running(self, guard: Guard | None = None) -> AsyncGenerator[Self]:
+        """
+        Run the process; leaving the block kills what is left of it.
+
+        Args:
+            guard: Who is to watch over it, and lives on afterwards; ``None`` starts one for it.
+
+        Raises:
+            OSError: No process could be started at all: too many, or too many open files. A
+                program that cannot be executed is no error here but the `ExitStatus` of `wait`.
+            EngineUnkillable: The process group outlived SIGKILL.
+
+        Cancellation:
+            The group is killed, without grace, and its death awaited.
+        """
+        async with AsyncExitStack() as stack:
+            if guard is None:
+                guard = await stack.enter_async_context(open_guard(self.argv[0], self.env))
+            self._guard = guard
+            self._run = Run(self.argv, self.env, self._note, begun=self.begun)
+            guard.launch(self._run)
+            try:
+                yield self
+            finally:
+                try:
+                    with trio.CancelScope(shield=True):
+                        await self.stop(grace=0)
+                finally:
+                    if self._log is not None:
+                        self._log.close()
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, which is its group's too; ``None`` until it runs."""
+        return None if self._run is None else self._run.pid
+
+    @property
+    def guard_pid(self) -> int:
+        """The process id of the guard."""
+        assert self._guard is not None, "it has not been started"
+        return self._guard.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has been started and something of it may be alive."""
+        return self._run is not None and not self._run.over.is_set()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs and will still answer: it does not die, nor its guard before it."""
+        if self.pid is None or not self.is_running:
+            return False
+        return not is_dying(self.pid) and not is_dying(self.guard_pid)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether process and group are dead, and all it wrote is in the tail."""
+        return self._run is not None and self._run.over.is_set()
+
+    @property
+    def never_began(self) -> bool:
+        """Whether the guard was gone before it said a word about the process."""
+        return self._run is not None and self._run.never_began
+
+    async def wait(self) -> ExitStatus:
+        """
+        Wait until nothing of the process is left, and return how it ended.
+
+        Cancellation:
+            Safe; the process goes on.
+        """
+        assert self._run is not None, "it has not been started"
+        await self._run.over.wait()
+        return self._run.status or ExitStatus(None)
+
+    def terminate(self) -> None:
+        """Send SIGTERM to the process group. A process that is gone is left in peace."""
+        self._order(b"T")
+
+    def kill(self) -> None:
+        """Send SIGKILL to the process group. A process that is gone is left in peace."""
+        self._order(b"K")
+
+    async def stop(self, grace: float = GRACE) -> ExitStatus:
+        """
+        End the process: SIGTERM, *grace* seconds, SIGKILL; return when nothing of it is left.
+
+        Args:
+            grace: Seconds between the two signals; 0 goes straight to the second.
+
+        Raises:
+            EngineUnkillable: Something of the group outlived SIGKILL.
+
+        Cancellation:
+            Cuts the grace short; the kill itself is carried through, bounded in time.
+        """
+        try:
+            if grace > 0 and not self.is_gone:
+                self.terminate()
+                with trio.move_on_after(grace):
+                    await self.wait()
+        finally:
+            if not self.is_gone:
+                with trio.CancelScope(shield=True):
+                    await self._force()
+        return await self.wait()
+
+    async def _force(self) -> None:
+        """Kill the group through the guard; without it, if the guard does not react."""
+        assert self._guard is not None, "it has not been started"
+        self.kill()
+        with trio.move_on_after(GUARD_SECONDS):
+            await self.wait()
+            return
+        self._guard.force()
+        with trio.move_on_after(KERNEL_SECONDS):
+            await self.wait()
+            return
+        self._guard.give_up()
+        raise EngineUnkillable(self.pid or self._guard.pid, KERNEL_SECONDS)
+
+    def _order(self, letter: bytes) -> None:
+        if self._guard is not None and self.is_running:  # else it would be the next one's order
+            self._guard.order(letter)
+
+    def _note(self, data: bytes) -> None:
+        self.spoke.set()
+        self.tail.feed(data)
+        if self._log is not None:
+            self._log.write(data)

@@ -1,0 +1,1 @@
+"""HTTP to an engine: its health, its slots, one completion."""

@@ -1,0 +1,1 @@
+"""The server that owns an engine, and the functions that start, find and stop it."""

@@ -1,0 +1,384 @@
+"""
+Starting and stopping engines, and asking after them by their model's alias.
+
+An engine that is started on demand has a supervisor of its own, below the engines' supervisor,
+below the root of the open tree: never under its caller, and never with another's restart limit.
+
+::
+
+    the root ── candil.engine.supervisor ┬─ supervisor of "smollm2" ── EngineServer "smollm2"
+                                         └─ supervisor of "qwen"    ── EngineServer "qwen"
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+import candil
+from candil.engine._config.errors import (
+    AliasTaken,
+    AlreadyRunning,
+    EngineError,
+    EngineStartError,
+    NotRunning,
+    ReadyTimeout,
+)
+from candil.engine._config.states import EngineState
+from candil.engine._config.timing import Timing
+from candil.engine._server.registry import holder_of, turn_of
+from candil.engine._server.restart_state import Lineage
+from candil.engine._server.server import FAMILY, EngineServer
+from candil.engine._server.specs import (
+    SUPERVISOR,
+    check_types,
+    engines_spec,
+    spec_of,
+    with_supervisor,
+)
+from candil.engine._server.workers import look_before
+from candil.engine._system.ports import PortLease
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Hashable
+
+    from candil.engine._config.engine import Engine
+    from candil.engine._config.model import Model
+    from candil.engine._server.registry import Holder
+
+_RESTART_GAP: Final = 0.1
+_LOOK_SECONDS: Final = 0.01
+_LONGEST_PAUSE: Final = 0.5
+_SUPERVISOR_SECONDS: Final = 1.0
+
+
+async def start(
+    engine: Engine,
+    model: Model,
+    *,
+    timing: Timing | None = None,
+    log_path: str | os.PathLike[str] | None = None,
+) -> candil.Pid[EngineServer]:
+    """
+    Start an engine that serves *model*, under the engines' supervisor.
+
+    The caller is not linked to it, and may end. The model is not loaded yet when this returns. An
+    engine of the same alias that has failed is replaced.
+
+    Args:
+        engine: The program, and where it listens.
+
+        model: The model.
+
+        timing: How long things may take.
+
+        log_path: A file for everything the engine writes; it rotates at 10 MiB.
+
+    Returns:
+        The pid of its `EngineServer`; after a restart the alias finds the next one.
+
+    Raises:
+        BinaryNotFound: There is no ``llama-server``.
+
+        ModelError: The model is missing, cut short, or no model: nothing was started.
+
+        AlreadyRunning: The alias has an engine.
+
+        AliasTaken: Another process is registered under the alias.
+
+        PortUnavailable: No port of the range is free.
+
+        EngineStartError: There are too many open files, or the like.
+
+        NotRunning: It was ended before it had begun, or the tree was closed; or another one had
+            the alias, and has ended meanwhile.
+
+        RuntimeError: No tree is open.
+
+    Cancellation:
+        Either nothing was started, or the engine runs as if `start` had returned.
+    """
+    check_types(engine, model, timing)
+    lineage = Lineage(PortLease(engine.host, engine.port))
+    try:
+        await trio.to_thread.run_sync(look_before, engine, model, abandon_on_cancel=True)
+        async with turn_of(model.alias):
+            await _make_room(model.alias)
+            lineage.lease.acquire()
+            spec = spec_of(engine, model, lineage, timing or Timing(), log_path, {})
+            await _start_below(spec, model.alias, lineage)
+    except OSError as error:
+        raise EngineStartError(model.alias, f"{error.strerror or error}.") from error
+    pid = await _appears(model.alias, _RESTART_GAP)
+    if pid is None:
+        raise NotRunning(model.alias)
+    return pid
+
+
+async def _start_below(spec: candil.ChildSpec[EngineServer], alias: str, lineage: Lineage) -> None:
+    """Start an engine below the engines' supervisor; say in words of engines why it failed."""
+    try:
+        supervisor = await _engines_supervisor()
+        limits = (await candil.sys.get_state(supervisor, timeout=math.inf)).spec
+        await candil.start_child(supervisor, with_supervisor(spec, limits))
+    except candil.StartError as error:
+        lineage.lease.release()
+        if isinstance(error, candil.AlreadyStarted) or _find(alias) is not None:
+            raise AlreadyRunning(alias) from error
+        _refuse_stranger(alias)
+        raise NotRunning(alias) from error
+    except (candil.NoProc, candil.ServerExited):  # the tree closes
+        lineage.lease.release()
+        raise NotRunning(alias) from None
+
+
+async def stop(alias: str) -> None:
+    """
+    Stop the engine of *alias*, for good: let running answers finish, then end its process.
+
+    Its supervisor, whichever it is, does not start it again, whatever ``restart`` says, also when
+    it is just waiting to do so. It keeps a static child as a stopped one.
+
+    Returns:
+        When nothing of the engine is left.
+
+    Raises:
+        NotRunning: It has none.
+
+    Cancellation:
+        An engine that has begun to stop goes on stopping.
+    """
+    holder = holder_of(alias)
+    try:
+        if await _is_ours(alias):
+            _note_stop(holder)
+            await candil.terminate_child(SUPERVISOR, alias)
+        elif holder is not None and (child_id := await _asked(holder)) is not None:
+            assert holder.supervisor is not None
+            _note_stop(holder)
+            await candil.terminate_child(holder.supervisor, child_id)
+        elif (pid := _find(alias)) is not None:
+            _note_stop(holder)
+            await candil.stop(pid)
+        else:
+            raise NotRunning(alias)
+    except (candil.NoProc, candil.ServerExited, candil.ChildNotFound):  # it has ended meanwhile
+        raise NotRunning(alias) from None
+    if holder is not None:
+        await holder.release()
+
+
+async def healthy(alias: str) -> bool:
+    """
+    Tell whether the engine of *alias* is ready, as far as is known now.
+
+    Returns:
+        ``False`` for an engine that does not run, still loads, or is sick; it never raises because
+        of one.
+    """
+    if _is_ending(alias):
+        await trio.lowlevel.checkpoint()
+        return False
+    try:
+        return await EngineServer.health(_name(alias)) is EngineState.READY
+    except candil.CallError:
+        return False
+
+
+async def base_url(alias: str) -> str | None:
+    """
+    Tell where the engine of *alias* listens, such as ``http://127.0.0.1:8080``.
+
+    Returns:
+        The address, the same over restarts, also while the model still loads, and between a crash
+        and the restart; ``None`` when the engine is not running.
+    """
+    if not _is_ending(alias):
+        with suppress(candil.CallError):
+            return await EngineServer.base_url(_name(alias))
+    await trio.lowlevel.checkpoint()
+    holder = holder_of(alias)  # it has no server, or none that answers just now
+    coming = holder is not None and not holder.stopped and await _asked(holder) is not None
+    return holder.address() if holder is not None and coming else None
+
+
+async def await_ready(alias: str, timeout: float = 600.0) -> str:  # noqa: ASYNC109 - as in OTP
+    """
+    Wait until the engine of *alias* answers requests.
+
+    It answers then and there: a process that has just died is not taken for ready. A crash is
+    waited through, and so is a back-off, when the supervisor starts the engine again. So a client
+    whose connection broke waits here, and asks again.
+
+    Args:
+        alias: The model's alias.
+
+        timeout: Seconds; ``math.inf`` waits for ever.
+
+    Returns:
+        Its address.
+
+    Raises:
+        EngineStartError: It cannot start: with the exit status of ``llama-server`` and its last
+            lines.
+
+        EngineExited: It had been ready, ended, and is not started again.
+
+        EngineError: It cannot start; the error of `start` says why.
+
+        ReadyTimeout: It still loads, or waits to be restarted.
+
+        NotRunning: The alias has no engine, or it was stopped meanwhile.
+
+    Cancellation:
+        Safe; the engine goes on loading.
+    """
+    until = trio.current_time() + timeout
+    while True:
+        left = max(0.0, until - trio.current_time())
+        pid = await _next_server(alias, left)
+        if pid is None:
+            raise _out_of_time(alias, timeout)
+        try:
+            answer = await EngineServer.ready.within(left)(pid)
+        except candil.CallTimeout:
+            raise _out_of_time(alias, timeout) from None
+        except (candil.NoProc, candil.ServerExited):
+            continue  # whether another one is to come, its supervisor knows
+        if isinstance(answer, EngineError):
+            raise answer.with_traceback(None)  # else it grows with each that waits
+        return answer
+
+
+def _note_stop(holder: Holder | None) -> None:
+    """Let whoever waits for the engine learn that none is to come."""
+    if holder is not None:
+        holder.stopped = True
+
+
+def _is_ending(alias: str) -> bool:
+    """Tell whether the engine's server is busy ending, or has ended: nobody is to ask it."""
+    holder = holder_of(alias)
+    return holder is not None and holder.ending
+
+
+async def _engines_supervisor() -> candil.Pid[candil.Supervisor]:
+    """Find the engines' supervisor; start it below the root if there is none yet."""
+    while (found := candil.whereis(SUPERVISOR)) is None:
+        root = candil.root()
+        if root is None:
+            message = (
+                "engine.start() puts engines under the root of the open tree, and this block has "
+                "none: open it with candil.open_supervisor()"
+            )
+            raise RuntimeError(message)
+        try:
+            await candil.start_child(root, engines_spec())
+        except candil.AlreadyStarted:  # somebody else was quicker
+            await trio.lowlevel.checkpoint()
+        except candil.ChildAlreadyPresent:  # it was terminated by hand, and all engines with it
+            with suppress(candil.SupervisorError):
+                await candil.restart_child(root, SUPERVISOR.name)
+    return found
+
+
+async def _is_ours(alias: str) -> bool:
+    """Tell whether the engines' supervisor has a child for *alias*, running or restarting."""
+    try:
+        await candil.get_childspec(SUPERVISOR, alias)
+    except (candil.CallError, candil.SupervisorError):
+        return False
+    return True
+
+
+async def _make_room(alias: str) -> None:
+    """
+    Stop an engine of this alias that has failed; it would never be of use again.
+
+    Raises:
+        AlreadyRunning: There is one of use, or its supervisor is about to start it.
+
+        AliasTaken: The alias is another process's name.
+    """
+    pid, holder = _find(alias), holder_of(alias)
+    try:
+        if pid is None:
+            _refuse_stranger(alias)
+            if holder is not None and not holder.stopped and await _asked(holder) is not None:
+                raise AlreadyRunning(alias)
+        elif await EngineServer.health(pid) is EngineState.FAILED:
+            await stop(alias)
+    except (candil.CallError, NotRunning):
+        return  # it has ended meanwhile
+
+
+def _refuse_stranger(alias: str) -> None:
+    stranger = candil.whereis(alias)
+    # An engine's server that begins has this name a moment before the other one.
+    if stranger is not None and stranger.label != EngineServer.__name__:
+        raise AliasTaken(alias, stranger)
+
+
+def _name(alias: str) -> candil.Via[EngineServer]:
+    """Name the engine of *alias*: not by the alias itself, which another process may have."""
+    return candil.Via[EngineServer](FAMILY, alias)
+
+
+def _find(alias: str) -> candil.Pid[EngineServer] | None:
+    return candil.whereis(_name(alias))
+
+
+async def _appears(alias: str, seconds: float) -> candil.Pid[EngineServer] | None:
+    """Find the engine's server; one that is being started has no name yet."""
+    with trio.move_on_after(seconds):
+        while (pid := _find(alias)) is None:  # noqa: ASYNC110 - names announce nothing
+            await trio.sleep(_LOOK_SECONDS)
+        return pid
+    return _find(alias)
+
+
+async def _next_server(alias: str, seconds: float) -> candil.Pid[EngineServer] | None:
+    """
+    Find the engine's server; between two incarnations wait for the next, *seconds* at most.
+
+    Raises:
+        EngineError: None is to come: the last one's trouble, or `NotRunning`.
+    """
+    pause = _LOOK_SECONDS
+    with trio.move_on_after(seconds):
+        while (pid := _find(alias)) is None:
+            holder = holder_of(alias)
+            expected = holder is not None and not holder.stopped
+            if holder is not None and expected and await holder.child_id() is not None:
+                with trio.move_on_after(pause):
+                    await holder.arrived.wait()
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            elif await _appears(alias, _RESTART_GAP) is None:
+                if holder is not None and expected and holder.trouble is not None:
+                    raise holder.trouble.with_traceback(None)
+                raise NotRunning(alias)
+        return pid
+    return _find(alias)
+
+
+async def _asked(holder: Holder) -> Hashable | None:
+    """
+    Ask a supervisor for its child's id; ``None`` also if it has no time to answer.
+
+    It has none while it starts or stops children, of which the caller may be one.
+    """
+    if not holder.closing:
+        with trio.move_on_after(_SUPERVISOR_SECONDS):
+            return await holder.child_id()
+    return None
+
+
+def _out_of_time(alias: str, timeout: float) -> EngineError:  # noqa: ASYNC109 - of the caller
+    holder = holder_of(alias)
+    if holder is None or (holder.stopped and _find(alias) is None):
+        return NotRunning(alias)
+    return ReadyTimeout(alias, timeout, holder.trouble)

@@ -1,0 +1,1 @@
+"""What the operating system gives an engine: ports, process groups, log files."""
