@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from candil.cli.demo import binary, binary as binary_module
+from candil.cli.demo import binary as binary_module
 from candil.cli.errors import CommandError
 
 
@@ -20,13 +20,13 @@ def program(folder: Path, *lines: str) -> Path:
 
 def test_a_folder_that_is_given_is_the_one(tmp_path: Path) -> None:
     """No other is looked for, and no better one taken."""
-    assert program(tmp_path) == binary.find(tmp_path)
+    assert program(tmp_path) == binary_module.find(tmp_path)
 
 
 def test_a_folder_without_the_program_is_refused(tmp_path: Path) -> None:
     """The sentence says what belongs there."""
     with pytest.raises(CommandError, match="there is no llama-server in"):
-        binary.find(tmp_path)
+        binary_module.find(tmp_path)
 
 
 def test_without_the_wheel_one_in_path_will_do(
@@ -40,7 +40,7 @@ def test_without_the_wheel_one_in_path_will_do(
     monkeypatch.setattr(binary_module, "_WHEEL", "no_such_wheel")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
 
-    assert tmp_path / "release" == binary.find(None)
+    assert tmp_path / "release" == binary_module.find(None)
 
 
 def test_without_any_the_sentence_says_how_to_get_one(
@@ -51,19 +51,19 @@ def test_without_any_the_sentence_says_how_to_get_one(
     monkeypatch.setenv("PATH", str(tmp_path))
 
     with pytest.raises(CommandError, match=r"pip install '\.\[demo\]'.*--binary-dir"):
-        binary.find(None)
+        binary_module.find(None)
 
 
 def test_a_program_that_runs_tells_its_version(tmp_path: Path) -> None:
     """It is asked once, before anything is begun."""
     folder = program(tmp_path, "echo 'version: 4711 (abc)' >&2")
 
-    assert "4711 (abc)" == binary.check(folder)
+    assert "4711 (abc)" == binary_module.check(folder)
 
 
 def test_a_program_that_does_not_tell_its_version_has_none(tmp_path: Path) -> None:
     """It may run all the same."""
-    assert None is binary.check(program(tmp_path, "true"))
+    assert None is binary_module.check(program(tmp_path, "true"))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_program_that_cannot_run_is_explained(tmp_path: Path, line: str, part:
     folder = program(tmp_path, f'echo "{line.replace("`", chr(92) + "`")}" >&2', "exit 127")
 
     with pytest.raises(CommandError) as raised:
-        binary.check(folder)
+        binary_module.check(folder)
 
     assert part in str(raised.value)
 
@@ -107,4 +107,4 @@ def test_a_file_that_is_no_program_is_explained(tmp_path: Path) -> None:
     path.chmod(0o755)
 
     with pytest.raises(CommandError, match="cannot be executed: Exec format error"):
-        binary.check(tmp_path)
+        binary_module.check(tmp_path)

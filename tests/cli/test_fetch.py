@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from candil.cli.demo import fetch
+from candil.cli.demo import fetch as fetch_module
 from candil.cli.demo.fetch import Stage, ensure
 from candil.cli.demo.model import SMOLLM2, main
 from candil.cli.errors import CommandError
@@ -153,7 +153,7 @@ def test_a_full_disk_is_noticed_before_the_download(
 ) -> None:
     """The sentence says how much there is, and how much it takes."""
     usage = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
-    monkeypatch.setattr(fetch.shutil, "disk_usage", lambda _path: usage)
+    monkeypatch.setattr(fetch_module.shutil, "disk_usage", lambda _path: usage)
 
     with pytest.raises(CommandError, match=r"has 1 MB free, .* takes 284 MB"):
         ensure(SMOLLM2, tmp_path / "models", nobody)

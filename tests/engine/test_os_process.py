@@ -16,7 +16,11 @@ import trio
 
 from candil.engine._config.errors import EngineUnkillable
 from candil.engine._config.exit_status import ExitStatus
-from candil.engine._guard import guard as guard_module, os_process as os_process_module, program
+from candil.engine._guard import (
+    guard as guard_module,
+    os_process as os_process_module,
+    program as program_module,
+)
 from candil.engine._guard.os_process import OsProcess
 from candil.engine._system.log_file import LogFile
 from tests.engine import census
@@ -331,7 +335,7 @@ async def test_signals_reach_the_engine_as_a_fresh_process_expects(mark: str) ->
     )
     # Python itself ignores two when it starts, and a shell's & has it ignore another.
     ignored = [n for n in signal.Signals if signal.getsignal(n) is signal.SIG_IGN]
-    expected = [n.name for n in ignored if n not in program.HEEDED]
+    expected = [n.name for n in ignored if n not in program_module.HEEDED]
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     try:
         async with shell(shlex.join([PYTHON, "-c", code]), mark).running() as process:

@@ -5,7 +5,7 @@ import trio
 import trio.testing
 
 import candil
-from candil._otp.processes import signals
+from candil._otp.processes import signals as signals_module
 
 
 class Plain(candil.GenServer):
@@ -106,5 +106,5 @@ async def test_a_suspended_supervisor_that_is_awake_for_a_moment_is_not_waited_f
         await candil.sys.suspend(sup)
         candil.send(sup, "wakes it")
         with trio.fail_after(5):
-            await signals._settled(sup.process).wait()
+            await signals_module._settled(sup.process).wait()
         await candil.sys.resume(sup)

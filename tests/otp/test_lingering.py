@@ -8,7 +8,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import candil
 from candil import Exit, Shutdown
-from candil._otp.processes import node
+from candil._otp.processes import node as node_module
 from tests.otp.bodies import do_nothing, linger, noted_ends, wait_for_ever
 
 
@@ -28,7 +28,7 @@ async def test_a_killed_process_that_does_not_end_is_given_up_for_dead(
             candil.exit_nowait(pid, "kill")
 
             assert candil.Down(ref, pid, candil.Killed()) == await candil.receive()
-            assert node.ABANDON_SECONDS == pytest.approx(trio.current_time() - started)
+            assert node_module.ABANDON_SECONDS == pytest.approx(trio.current_time() - started)
             candil.spawn(do_nothing, name="stubborn")
             assert 1 == len(node.abandoned)
             done.set()
@@ -65,7 +65,7 @@ async def test_a_process_that_takes_long_to_clean_up_is_reported_and_waited_for(
             assert 3 == pytest.approx(trio.current_time() - started)
     [report] = [event for event in events if isinstance(event, candil.ProcessLingers)]
 
-    assert (pid, Exit("boom"), node.LINGER_SECONDS, False) == (
+    assert (pid, Exit("boom"), node_module.LINGER_SECONDS, False) == (
         report.pid,
         report.reason,
         report.seconds,
@@ -157,7 +157,7 @@ async def test_a_program_may_choose_to_leave_without_a_task_that_will_not_end(
         await candil.exit(pid, "kill")
         started = trio.current_time()
 
-    assert [pytest.approx(node.CLOSE_SECONDS)] == log
+    assert [pytest.approx(node_module.CLOSE_SECONDS)] == log
 
 
 async def test_a_task_that_ends_late_after_all_is_not_left_behind(

@@ -10,7 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import candil
 from candil import Exit, ExitSignal, Normal, Shutdown
-from candil._otp.processes import node
+from candil._otp.processes import node as node_module
 from candil._otp.processes.runtime import current_process, get_runtime
 from tests.otp.bodies import (
     clean_up,
@@ -74,7 +74,7 @@ async def test_a_process_that_ignores_the_shutdown_is_killed_after_five_seconds(
             candil.spawn(trap, candil.self())
             await wait_all_tasks_blocked()
             started = trio.current_time()
-    assert node.CLOSE_SECONDS == pytest.approx(trio.current_time() - started)
+    assert node_module.CLOSE_SECONDS == pytest.approx(trio.current_time() - started)
     assert candil.Killed() in ends.values()
 
 

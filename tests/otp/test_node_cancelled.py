@@ -13,7 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 
 import candil
 from candil import Shutdown
-from candil._otp.processes import node, node as node_module
+from candil._otp.processes import node as node_module
 from tests.otp.bodies import clean_up
 
 
@@ -161,4 +161,4 @@ def test_a_ctrl_c_while_the_block_is_left_kills_what_still_runs(
         trio.run(main)
     thread.join()
 
-    assert time.monotonic() - started < node.CLOSE_SECONDS
+    assert time.monotonic() - started < node_module.CLOSE_SECONDS

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 import candil
-from candil._otp.processes import call_deadlines, call_deadlines as call_deadlines_module
+from candil._otp.processes import call_deadlines as call_deadlines_module
 
 
 class Slow(candil.GenServer):
@@ -119,7 +119,7 @@ async def test_a_thousand_calls_that_run_out_one_by_one_are_looked_through_once(
 ):
     """An overloaded server does not pay for its mailbox with each caller who gives up."""
     looks = []
-    waiting_for = call_deadlines._waiting_for
+    waiting_for = call_deadlines_module._waiting_for
     monkeypatch.setattr(
         call_deadlines_module,
         "_waiting_for",

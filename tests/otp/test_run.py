@@ -9,7 +9,7 @@ import pytest
 import trio
 
 import candil
-from candil._otp.applications import run, run as run_module
+from candil._otp.applications import run as run_module
 from candil._otp.processes import node as node_module
 
 from .workers import Journal, Worker, settle, worker, workers
@@ -65,7 +65,7 @@ def test_a_root_that_gives_up_is_3_and_a_plain_sentence(capsys):
 
     tree = candil.supervisor_spec([candil.child_spec(crash)], name="root", max_restarts=2)
 
-    assert code_of(tree) == run.EXIT_GAVE_UP == 3
+    assert code_of(tree) == run_module.EXIT_GAVE_UP == 3
     told = capsys.readouterr().err
     assert told.startswith("candil: supervisor 'root' gave up: 3 restarts within 5 s, 2 allowed.")
     assert "child 'crash'" in told
@@ -77,7 +77,7 @@ def test_a_child_that_does_not_start_is_1_and_names_it(capsys):
     journal = Journal()
     tree = [worker("a", journal), worker("b", journal, script=["e1"])]
 
-    assert code_of(tree) == run.EXIT_FAILED == 1
+    assert code_of(tree) == run_module.EXIT_FAILED == 1
     told = capsys.readouterr().err
     assert told.startswith("candil: child 'b' did not start")
     assert "last report: supervisor " in told
@@ -107,7 +107,7 @@ def test_a_root_whose_name_cannot_be_had_is_1_without_a_report(capsys):
 
     async def main():
         async with candil.open_supervisor([], name="root", log=False):
-            return await run._main(candil.supervisor_spec([], name="root"), log=False)
+            return await run_module._main(candil.supervisor_spec([], name="root"), log=False)
 
     assert trio.run(main) == 1
     assert "last report" not in capsys.readouterr().err
@@ -260,7 +260,7 @@ def test_a_task_that_will_not_end_is_70(leave, capsys):
     ]
 
     code_of(tree)
-    assert leave.codes == [run.EXIT_STUCK] == [70]
+    assert leave.codes == [run_module.EXIT_STUCK] == [70]
     assert "a task would not end; leaving without it" in capsys.readouterr().err
 
 
@@ -329,7 +329,7 @@ def test_a_second_signal_while_a_child_starts_kills(leave):
 def test_signals_before_there_is_a_node_end_the_program_all_the_same(leave, capsys, monkeypatch):
     """The second begins the countdown, the third does not begin another."""
     monkeypatch.setattr(run_module, "SECOND_SIGNAL_SECONDS", 60.0)
-    program = run._Program(trio.CancelScope())
+    program = run_module._Program(trio.CancelScope())
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         program.stop(number)
     countdown = program.last_resort
@@ -400,7 +400,7 @@ def test_while_the_loop_is_blocked_a_second_signal_or_half_a_minute_is_the_end(
     """The watch's thread leaves, since no task can."""
     codes = []
     monkeypatch.setattr(run_module, "_leave", lambda _words, code: codes.append(code))
-    program = run._Program(trio.CancelScope())
+    program = run_module._Program(trio.CancelScope())
     for number in [signal.SIGTERM, signal.SIGINT][:caught]:
         program.catch(number)
     program.while_blocked(seconds)

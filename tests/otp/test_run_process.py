@@ -17,11 +17,11 @@ PRELUDE = """
 import atexit, math, sys
 import trio
 import candil
-from candil._otp.processes import node
-from candil._otp.applications import run
-from candil._otp.processes import watchdog
+from candil._otp.processes import node as node_module
+from candil._otp.applications import run as run_module
+from candil._otp.processes import watchdog as watchdog_module
 
-run.SECOND_SIGNAL_SECONDS = 60.0  # what has to happen before is not a matter of time
+run_module.SECOND_SIGNAL_SECONDS = 60.0  # what has to happen before is not a matter of time
 
 def say(text):
     print(text, flush=True)
@@ -99,7 +99,7 @@ def program():
 def test_a_signal_stops_the_program_in_order(program, number, code):
     """Children in reverse, exit handlers after them, nothing on stderr."""
     it = program("""
-        watchdog.PATIENCE = 3600.0  # a machine that pauses says nothing, either
+        watchdog_module.PATIENCE = 3600.0  # a machine that pauses says nothing, either
         candil.run([child("a"), child("b"), candil.child_spec(ready)])
     """)
     it.read_until("ready")
@@ -157,7 +157,7 @@ def test_a_task_that_will_not_end_is_left_behind_with_70(program):
                 say("ready")
                 await trio.sleep_forever()
 
-        node.CLOSE_SECONDS = 0.2
+        node_module.CLOSE_SECONDS = 0.2
         candil.run([candil.child_spec(stubborn, shutdown="brutal_kill")])
     """)
     it.read_until("ready")
@@ -224,7 +224,7 @@ def test_a_program_whose_work_is_done_ends_with_0(program):
         async def work():
             say("work")
 
-        watchdog.PATIENCE = 3600.0  # a machine that pauses says nothing, either
+        watchdog_module.PATIENCE = 3600.0  # a machine that pauses says nothing, either
         job = candil.child_spec(work, restart="transient", significant=True)
         candil.run([child("a"), job], auto_shutdown="any_significant")
         say("after")
@@ -282,7 +282,7 @@ def test_two_signals_end_a_program_whose_loop_is_kept_from_running(program):
 
 def test_a_program_whose_loop_does_not_run_for_long_ends_with_71(program):
     """Its engines die with it, and whoever started it starts it again."""
-    it = program(HOG.format(before="run.BLOCKED_SECONDS = 1.0"))
+    it = program(HOG.format(before="run_module.BLOCKED_SECONDS = 1.0"))
     it.read_until("ready")
     code, _, err = it.end()
 

@@ -7,7 +7,7 @@ import trio
 
 import candil
 from candil import Exit, Normal
-from candil._otp.processes import runtime
+from candil._otp.processes import runtime as runtime_module
 from candil._otp.processes.runtime import Runtime
 from tests.otp.bodies import do_nothing, end_of, leave
 
@@ -89,14 +89,14 @@ async def _steps_taken(runtime: Runtime, turns: int, seconds: float = 0.0) -> in
 
 async def test_others_run_after_a_hundred_turns_in_place() -> None:
     """Not at each, which would cost what running in place saves."""
-    assert 0 == await _steps_taken(Runtime(1), runtime.TURNS - 1)
-    assert 3 == pytest.approx(await _steps_taken(Runtime(1), 3 * runtime.TURNS), abs=1)
+    assert 0 == await _steps_taken(Runtime(1), runtime_module.TURNS - 1)
+    assert 3 == pytest.approx(await _steps_taken(Runtime(1), 3 * runtime_module.TURNS), abs=1)
 
 
 async def test_others_run_sooner_when_the_turns_are_long() -> None:
     """A millisecond of handlers is enough."""
     assert 0 == await _steps_taken(Runtime(1), 5)
-    assert 5 == pytest.approx(await _steps_taken(Runtime(1), 5, runtime.SECONDS), abs=1)
+    assert 5 == pytest.approx(await _steps_taken(Runtime(1), 5, runtime_module.SECONDS), abs=1)
 
 
 async def test_each_turn_in_place_looks_at_cancellation() -> None:

@@ -11,14 +11,14 @@ import trio.testing
 
 import candil
 from candil import sys
-from candil._otp.behaviours import loop, loop as loop_module
+from candil._otp.behaviours import loop as loop_module
 from tests.otp.bodies import BOOM, wait_for_ever
 from tests.otp.diary import Diary, all_handled
 
 
 async def test_a_flooded_server_lets_other_tasks_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """It looks at the clock after some messages, and gives way when its time is up."""
-    clock = itertools.count(step=loop.LOOP_SECONDS / 2)
+    clock = itertools.count(step=loop_module.LOOP_SECONDS / 2)
     monkeypatch.setattr(loop_module, "perf_counter", lambda: next(clock))
     turns = 0
     done = trio.Event()
@@ -37,7 +37,7 @@ async def test_a_flooded_server_lets_other_tasks_run(monkeypatch: pytest.MonkeyP
         log = await all_handled(pid)
         done.set()
     assert log == [("told", number) for number in range(10_000)]
-    looks = 10_000 / loop.LOOK_EVERY
+    looks = 10_000 / loop_module.LOOK_EVERY
     assert looks / 4 < turns < looks
 
 
@@ -124,7 +124,7 @@ async def handled_when(event: Any) -> tuple[candil.Pid[Any], list[Any]]:
     """
     Send a server twenty messages, and let *event* happen while it gives way at the sixteenth.
     """
-    checkpoint = loop.checkpoint
+    checkpoint = loop_module.checkpoint
     happened = False
 
     async def turn() -> None:

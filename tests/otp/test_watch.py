@@ -12,7 +12,7 @@ import pytest
 import trio
 
 import candil
-from candil._otp.processes import watchdog, watchdog as watchdog_module
+from candil._otp.processes import watchdog as watchdog_module
 from candil._otp.processes.runtime import Runtime, current_process, get_runtime
 from candil._otp.processes.watchdog import LoopWatch
 from tests.otp.bodies import end_of
@@ -20,7 +20,7 @@ from tests.otp.bodies import end_of
 LONG = 30.0
 """Seconds after which a test that has not seen what it waits for gives up."""
 
-PATIENCE = watchdog.PATIENCE
+PATIENCE = watchdog_module.PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -166,7 +166,7 @@ async def test_one_long_hog_is_one_report_and_the_next_is_another(
         for reports in (1, 2):
             await trio.testing.wait_all_tasks_blocked()
             hog()
-            time.sleep(3 * (watchdog.PERIOD + watchdog.PATIENCE))  # noqa: ASYNC251  # it goes on
+            time.sleep(3 * (watchdog_module.PERIOD + watchdog_module.PATIENCE))  # noqa: ASYNC251  # it goes on
 
             assert reports == len(heard)
 
@@ -259,7 +259,7 @@ def test_a_loop_that_waits_is_never_woken(quick: None) -> None:
 
 def run_briefly_with_leaf(watch: LoopWatch, thread_id: int) -> None:
     """As the innermost frame of a waiting thread is in threading, look at get_events itself."""
-    original = watchdog._frame_of
+    original = watchdog_module._frame_of
 
     def frame_of(ident: int) -> Any:
         frame = original(ident)
@@ -267,11 +267,11 @@ def run_briefly_with_leaf(watch: LoopWatch, thread_id: int) -> None:
             frame = frame.f_back
         return frame
 
-    watchdog._frame_of = frame_of
+    watchdog_module._frame_of = frame_of
     try:
         run_briefly(watch)
     finally:
-        watchdog._frame_of = original
+        watchdog_module._frame_of = original
 
 
 def test_a_loop_that_answers_is_not_reported(quick: None) -> None:
@@ -343,5 +343,5 @@ async def test_as_long_as_the_loop_is_blocked_the_program_may_act() -> None:
         while len(seconds) < 3 and time.monotonic() < deadline:
             time.sleep(0.01)  # noqa: ASYNC251  # as no handler should
 
-    periods = [watchdog.PATIENCE + periods * watchdog.PERIOD for periods in (2, 3, 4)]
+    periods = [watchdog_module.PATIENCE + periods * watchdog_module.PERIOD for periods in (2, 3, 4)]
     assert periods == pytest.approx(seconds[:3])
