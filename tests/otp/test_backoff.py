@@ -8,6 +8,7 @@ import trio
 from hypothesis import given, strategies as st
 
 import candil
+from candil._otp.supervisors import supervisor as supervisor_module
 
 from .workers import Journal, end, kill, pid_of, settle, shown, worker, workers
 
