@@ -135,7 +135,7 @@ def cells(result: Result) -> tuple[str, ...]:
         number(spread.median, more),
         f"{number(spread.low, more)} … {number(spread.high, more)}",
         reach,
-        verdict(result),
+        own_reason(result),
         _cost(comparison, result.subject),
         _cost(comparison, result.base),
     )
@@ -148,7 +148,7 @@ def number(ratio: float, more: int = 0) -> str:
 
 
 def extra_digits(result: Result) -> int:
-    """Tell how many digits more it takes until the ratio as shown agrees with the verdict."""
+    """Tell how many digits more it takes until the ratio as shown agrees with the own_reason."""
     target, median = result.comparison.target, result.ratio.median
     if target is None:
         return 0
@@ -160,7 +160,7 @@ def extra_digits(result: Result) -> int:
     return next(agree, _MOST_DIGITS)
 
 
-def verdict(result: Result) -> str:
+def own_reason(result: Result) -> str:
     """Say whether the target was reached."""
     if result.reached is None:
         return ""

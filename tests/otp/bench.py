@@ -134,7 +134,7 @@ async def bench(way: str = "in place", *, link: bool = False) -> Setting:
 
 async def idle(pid: candil.Pid[Any]) -> None:
     """Wait until a server waits for messages: from then on plain handlers run in place."""
-    while pid.process is not None and not pid.process.ready:
+    while pid.process is not None and not pid.process.idle:
         await trio.lowlevel.checkpoint()
 
 

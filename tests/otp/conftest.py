@@ -23,4 +23,4 @@ for number, usual in (
 @pytest.fixture(autouse=True)
 def _no_news_of_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that pauses is reported as a blocked loop: one event more than a test expects."""
-    monkeypatch.setattr(watchdog_module, "PATIENCE", 3600.0)
+    monkeypatch.setattr(watchdog_module, "BLOCKED_AFTER", 3600.0)

@@ -25,7 +25,7 @@ async def test_a_cancelled_caller_does_not_disturb_the_server(
         assert scope.cancelled_caught
         await trio.sleep(20)
         assert ask.instance.log == ["slept"]
-        assert not ask.process.owed
+        assert not ask.process.pending
         assert not own_record().mailbox
         assert await Bench.echo(ask.pid, 1) == 1
 
@@ -100,8 +100,10 @@ def cancelled_at(step: int, scenario: Any) -> tuple[bool, Any]:
                     process for process in node.processes if process.registered != "permanent"
                 ],
                 "names": set(get_runtime().names) - {"permanent"},
-                "owed": [list(process.owed) for process in node.processes if process.owed],
-                "joining": [list(process.joining) for process in node.processes if process.joining],
+                "owed": [list(process.pending) for process in node.processes if process.pending],
+                "exit_waiters": [
+                    list(process.exit_waiters) for process in node.processes if process.exit_waiters
+                ],
                 "links": list(own_record().links),
             }
 
@@ -182,7 +184,7 @@ def test_a_stop_that_is_cancelled_anywhere_still_stops() -> None:
     step, reached = 1, True
     while reached:
         reached, left = cancelled_at(step, scenario)
-        assert not left["joining"], step
+        assert not left["exit_waiters"], step
         assert not left["processes"], step
         step += 1
     assert step > 2

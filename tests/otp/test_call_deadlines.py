@@ -59,7 +59,7 @@ async def test_a_timed_out_request_is_still_handled_and_its_reply_is_dropped(
         await trio.sleep(20)
         assert ask.instance.log == ["slept", ("echo", "queued")]
         assert not own_record().mailbox
-        assert not ask.process.owed
+        assert not ask.process.pending
 
 
 async def test_a_late_reply_never_reaches_the_mailbox(

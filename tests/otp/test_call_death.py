@@ -341,7 +341,7 @@ async def confused_callers(random: Random) -> dict[str, int]:
             for _ in range(20):
                 callers.start_soon(caller)
         wreckers.cancel_scope.cancel()
-        assert not own_record().owed
+        assert not own_record().pending
     return told
 
 

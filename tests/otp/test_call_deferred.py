@@ -36,7 +36,7 @@ async def test_a_deferred_answer_reaches_the_caller_when_it_is_given(way: str) -
         await trio.testing.wait_all_tasks_blocked()
         assert answers == ["at last"]
         assert ask.instance.kept[0].abandoned
-        assert not ask.process.owed
+        assert not ask.process.pending
 
 
 class _Waiting:
@@ -49,7 +49,7 @@ class _Waiting:
         type(self).looks += 1
         return False
 
-    def owed_by(self, _process: object) -> None:
+    def attach(self, _process: object) -> None:
         """Do nothing."""
 
 
@@ -75,7 +75,7 @@ async def test_a_deferred_that_has_its_value_already_answers_at_once(way: str) -
     async with candil.open_node(log=False):
         ask = await bench(way)
         assert await ask("act", answered) == 1
-        assert not ask.process.owed
+        assert not ask.process.pending
 
 
 async def test_a_deferred_may_be_answered_by_another_process() -> None:
@@ -115,7 +115,7 @@ async def test_one_deferred_may_answer_any_number_of_callers() -> None:
             shared.reply("for all")
         await wait()
         assert answers == ["for all"] * 4
-        assert not ask.process.owed
+        assert not ask.process.pending
 
 
 async def test_a_deferred_is_abandoned_when_its_caller_has_given_up(
@@ -129,7 +129,7 @@ async def test_a_deferred_is_abandoned_when_its_caller_has_given_up(
         with trio.move_on_after(1):
             await Bench.later(ask.pid)
         assert [deferred.abandoned for deferred in ask.instance.kept] == [True, True]
-        assert not ask.process.owed
+        assert not ask.process.pending
         for deferred in ask.instance.kept:
             deferred.reply("too late")
         assert not own_record().mailbox
@@ -168,7 +168,7 @@ async def test_no_reply_leaves_the_answer_to_the_callers_handle() -> None:
         ask.instance.kept[0].reply("from the block")
         await trio.testing.wait_all_tasks_blocked()
         assert answers == ["from the block"]
-        assert not ask.process.owed
+        assert not ask.process.pending
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -203,4 +203,4 @@ async def test_all_but_the_first_reply_are_dropped() -> None:
         for request in ("return", "no reply"):
             assert await candil.call(pid, request, timeout=math.inf) == "first"
         assert not own_record().mailbox
-        assert not record(pid).owed
+        assert not record(pid).pending

@@ -66,7 +66,7 @@ async def test_a_state_replaced_while_a_caller_gives_way_answers_with_its_own_ha
             await candil.sys.replace_state(pid, lambda _: _After())
             await trio.testing.wait_all_tasks_blocked()
 
-        monkeypatch.setattr(runtime_module.Runtime, "give_way", replace_meanwhile)
+        monkeypatch.setattr(runtime_module.Runtime, "checkpoint_if_due", replace_meanwhile)
 
         assert "after" == await _Before.version(pid)
 
@@ -175,7 +175,7 @@ async def test_calls_in_place_let_other_tasks_run() -> None:
             nursery.start_soon(other)
             await trio.lowlevel.checkpoint()
             before = turns
-            for _ in range(10 * runtime_module.TURNS):
+            for _ in range(10 * runtime_module.MAX_INLINE_CALLS):
                 await Bench.echo(ask.pid)
             assert turns - before >= 8
             nursery.cancel_scope.cancel()
@@ -186,21 +186,21 @@ async def test_slow_plain_handlers_let_other_tasks_run_sooner(
 ) -> None:
     """Handlers that take their time are counted by it, not by their number."""
     clock = itertools.count(
-        step=runtime_module.SECONDS / 10
+        step=runtime_module.MAX_INLINE_SECONDS / 10
     )  # no machine takes longer for these two
     monkeypatch.setattr(calls_module, "perf_counter", lambda: next(clock))
     async with candil.open_node(log=False):
         ask = await bench()
         runtime = get_runtime()
-        runtime.inline_turns = 0
+        runtime.inline_calls = 0
         runtime.inline_seconds = 0.0
         with counted_steps() as steps:
             await Bench.echo(ask.pid)
             assert steps.count == 0
-            runtime.inline_seconds = runtime_module.SECONDS
+            runtime.inline_seconds = runtime_module.MAX_INLINE_SECONDS
             await Bench.echo(ask.pid)
             assert steps.count == 1
-        assert pytest.approx(runtime_module.SECONDS / 10) == runtime.inline_seconds
+        assert pytest.approx(runtime_module.MAX_INLINE_SECONDS / 10) == runtime.inline_seconds
 
 
 async def test_a_server_that_dies_while_a_caller_gives_way_is_not_waited_for() -> None:
@@ -224,7 +224,7 @@ async def test_a_server_that_dies_while_a_caller_gives_way_is_not_waited_for() -
             async def ask(
                 target: Any = "bench" if by_name else first, done: trio.Event = replaced
             ) -> Any:
-                get_runtime().inline_turns = runtime_module.TURNS
+                get_runtime().inline_calls = runtime_module.MAX_INLINE_CALLS
                 # the turn that the call gives to the others lasts until the replacement is up
                 with pytest.MonkeyPatch.context() as patch:
                     patch.setattr(runtime_module, "checkpoint", done.wait)
@@ -250,7 +250,7 @@ async def test_a_server_that_gets_busy_while_a_caller_gives_way_is_asked_by_mess
         async def others_run() -> None:
             Bench.note(ask.pid, "first")
 
-        get_runtime().inline_turns = runtime_module.TURNS
+        get_runtime().inline_calls = runtime_module.MAX_INLINE_CALLS
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(runtime_module, "checkpoint", others_run)
             await Bench.echo(ask.pid, "second")

@@ -9,7 +9,7 @@ import pytest
 
 import candil
 from candil._otp.supervisors.supervisor_spec import as_child_spec
-from candil._otp.values.errors import brief
+from candil._otp.values.errors import short_repr
 
 V = TypeVar("V")
 
@@ -274,14 +274,16 @@ def test_max_restarts_is_a_whole_number(max_restarts):
     assert mistakes_of(candil.supervisor_spec, [], max_restarts=max_restarts)
 
 
-@pytest.mark.parametrize("max_seconds", [0, -1, math.nan, True, "5", None, 10**400], ids=brief)
+@pytest.mark.parametrize("max_seconds", [0, -1, math.nan, True, "5", None, 10**400], ids=short_repr)
 def test_max_seconds_is_more_than_0(max_seconds):
     """And may be infinite."""
     assert mistakes_of(candil.supervisor_spec, [], max_seconds=max_seconds)
     assert candil.supervisor_spec([], max_seconds=math.inf).max_seconds == math.inf
 
 
-@pytest.mark.parametrize("shutdown", [-1, math.nan, True, "infinity", "5", [], 10**400], ids=brief)
+@pytest.mark.parametrize(
+    "shutdown", [-1, math.nan, True, "infinity", "5", [], 10**400], ids=short_repr
+)
 def test_shutdown_is_nothing_else(shutdown):
     """Milliseconds and atoms are another language's."""
     assert "shutdown: " in mistakes_of(candil.child_spec, Server, shutdown=shutdown)[0]

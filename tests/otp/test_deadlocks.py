@@ -106,5 +106,5 @@ async def test_a_suspended_supervisor_that_is_awake_for_a_moment_is_not_waited_f
         await candil.sys.suspend(sup)
         candil.send(sup, "wakes it")
         with trio.fail_after(5):
-            await signals_module._settled(sup.process).wait()
+            await signals_module._when_idle(sup.process).wait()
         await candil.sys.resume(sup)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import candil
-from candil._otp.values.errors import OwnRequest, brief
+from candil._otp.values.errors import SystemRequest, short_repr
 
 PID = candil.Pid("local", 1, 7, "Counter")
 REASON = candil.Exit("boom")
@@ -17,12 +17,12 @@ ERRORS = [
     candil.CallError(PID, "increment"),
     candil.NoProc(PID, "increment"),
     candil.CallTimeout(PID, "increment", 0.25),
-    candil.CallTimeout(PID, OwnRequest("stop"), 0.25),
-    candil.CallTimeout(PID, OwnRequest("sys.get_state"), 0.25),
+    candil.CallTimeout(PID, SystemRequest("stop"), 0.25),
+    candil.CallTimeout(PID, SystemRequest("sys.get_state"), 0.25),
     candil.ServerExited(PID, "increment", REASON),
-    candil.ServerExited(PID, OwnRequest("stop"), REASON, wanted=candil.Normal()),
+    candil.ServerExited(PID, SystemRequest("stop"), REASON, wanted=candil.Normal()),
     candil.CallingSelf(PID, "increment"),
-    candil.CallingSelf(PID, OwnRequest("sys.get_state")),
+    candil.CallingSelf(PID, SystemRequest("sys.get_state")),
     candil.StartError(REASON),
     candil.StartError(REASON, "a"),
     candil.StartError(REASON, label="Counter"),
@@ -202,7 +202,7 @@ def test_an_undefined_callback_does_not_show_what_came(message: object) -> None:
 
 def test_the_errors_of_stop_and_sys_speak_of_no_call() -> None:
     """Deferred is no way out of them, and who stops wants no answer."""
-    stop, get_state = OwnRequest("stop"), OwnRequest("sys.get_state")
+    stop, get_state = SystemRequest("stop"), SystemRequest("sys.get_state")
 
     assert str(candil.CallTimeout(PID, stop, 3)) == (
         "<Pid local.7 Counter> has not ended within 3 s of stop. It is still to end; give it more "
@@ -393,10 +393,10 @@ def test_the_default_process_exit_is_normal() -> None:
 
 def test_brief_cuts_what_is_long() -> None:
     """A report of a huge value stays a line."""
-    assert "'short'" == brief("short")
-    assert 120 == len(brief("x" * 10_000))
-    assert brief("x" * 10_000).endswith("…")
-    assert 20 == len(brief("x" * 10_000, limit=20))
+    assert "'short'" == short_repr("short")
+    assert 120 == len(short_repr("x" * 10_000))
+    assert short_repr("x" * 10_000).endswith("…")
+    assert 20 == len(short_repr("x" * 10_000, limit=20))
 
 
 def test_brief_survives_a_repr_that_raises() -> None:
@@ -406,4 +406,4 @@ def test_brief_survives_a_repr_that_raises() -> None:
         def __repr__(self) -> str:
             raise ZeroDivisionError
 
-    assert "<Broken: its repr raised ZeroDivisionError>" == brief(Broken())
+    assert "<Broken: its repr raised ZeroDivisionError>" == short_repr(Broken())

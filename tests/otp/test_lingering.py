@@ -106,7 +106,7 @@ async def test_a_block_that_was_killed_and_lingers_is_given_up_and_still_left_in
                 candil.exit_nowait(candil.self(), "kill")
                 with trio.CancelScope(shield=True):
                     await trio.sleep(1)
-                assert candil.Killed() == node.block.reason
+                assert candil.Killed() == node.opener.exit_reason
 
         with pytest.raises(candil.ProcessTerminated):
             await block()

@@ -7,7 +7,7 @@ import trio
 from hypothesis import given, strategies as st
 
 import candil
-from candil._otp.processes.log import BURST, PER_SECOND, Allowance, EventLog
+from candil._otp.processes.log import BURST, PER_SECOND, EventLog, RateLimiter
 from tests.otp.bodies import BOOM, crash, do_nothing, end_of, leave
 
 PID = candil.Pid("local", 1, 7, "worker")
@@ -111,7 +111,7 @@ def test_a_storm_is_counted_and_the_count_is_told(
 @given(st.lists(st.floats(0, 10), max_size=200))
 def test_never_more_lines_than_the_allowance(pauses: list[float]) -> None:
     """Within any time t there are at most burst + t * per_second."""
-    allowance = Allowance()
+    allowance = RateLimiter()
     now, written = 100.0, []
     for pause in pauses:
         now += pause
@@ -126,7 +126,7 @@ def test_never_more_lines_than_the_allowance(pauses: list[float]) -> None:
 
 def test_the_allowance_comes_back() -> None:
     """Up to the burst, and no further."""
-    allowance = Allowance(burst=2, per_second=1.0)
+    allowance = RateLimiter(burst=2, per_second=1.0)
     assert [True, True, False] == [allowance.take(10) for _ in range(3)]
     assert [True, False] == [allowance.take(11) for _ in range(2)]
     assert [True, True, False] == [allowance.take(100) for _ in range(3)]

@@ -489,6 +489,6 @@ def test_a_waiting_receive_gets_the_first_match_however_messages_come(
                     await end_of(pid)
 
             assert wanted == got
-            assert candil.Normal() == record.reason
+            assert candil.Normal() == record.exit_reason
 
     trio.run(play)

@@ -122,7 +122,7 @@ async def test_down_and_exit_signal_are_values() -> None:
 
 
 async def test_a_watcher_that_ends_leaves_nothing_at_the_watched_process() -> None:
-    """A server that is asked a million times has no million watchers."""
+    """A server that is asked a million times has no million monitored_by."""
     async with candil.open_node():
         watched = candil.spawn(wait_for_ever)
 

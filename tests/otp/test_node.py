@@ -248,7 +248,7 @@ async def test_the_blocks_task_is_a_process() -> None:
         me = candil.self()
         assert "<Pid here." in repr(me)
         assert "block" == me.label
-        assert node.block is me.process
+        assert node.opener is me.process
         pid = candil.spawn(wait_for_ever)
 
         assert me is candil.process_info(pid).parent

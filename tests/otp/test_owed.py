@@ -67,7 +67,7 @@ async def test_a_plain_process_can_answer_calls_and_owes_nothing_afterwards() ->
             expected = (number, (1,), {"two": 2}, candil.self())
             assert expected == await candil.call(pid, number, 1, two=2)
 
-        assert {} == pid.process.owed
+        assert {} == pid.process.pending
 
 
 class _PassesOn(candil.GenServer):
@@ -105,7 +105,7 @@ async def test_a_call_that_was_passed_on_is_owed_by_nobody_once_it_is_answered(
         for number in range(3):
             assert number == await candil.call(first, number)
 
-        assert [{}, {}] == [first.process.owed, to.process.owed]
+        assert [{}, {}] == [first.process.pending, to.process.pending]
 
 
 async def test_a_caller_that_gave_up_is_not_owed_an_answer() -> None:
@@ -122,10 +122,10 @@ async def test_a_caller_that_gave_up_is_not_owed_an_answer() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(candil.call, pid, "ask")
             await received.wait()
-            assert 1 == len(pid.process.owed)
+            assert 1 == len(pid.process.pending)
             nursery.cancel_scope.cancel()
 
-        assert {} == pid.process.owed
+        assert {} == pid.process.pending
 
 
 async def test_a_call_that_was_given_up_before_it_was_received_is_no_debt() -> None:
@@ -137,7 +137,7 @@ async def test_a_call_that_was_given_up_before_it_was_received_is_no_debt() -> N
             with trio.CancelScope(shield=True):
                 await candil.receive(str)
             request = await candil.receive(candil.Call)
-            assert {} == candil.self().process.owed
+            assert {} == candil.self().process.pending
             request.reply("too late")
             request.reply("and twice")
             request.refuse(ValueError())
@@ -170,7 +170,7 @@ async def test_any_request_learns_that_its_debtor_has_ended() -> None:
         error = ValueError("the reason")
         pid = candil.spawn(crash, error)
         request = Request[int]()
-        request.owed_by(pid.process)
+        request.attach(pid.process)
         with pytest.raises(candil.ServerExited) as raised:
             await request.wait()
 
@@ -183,7 +183,7 @@ async def test_a_request_that_was_answered_learns_nothing_of_its_debtors_end() -
     async with candil.open_node():
         pid = candil.spawn(wait_for_ever)
         request = Request[int]()
-        request.owed_by(pid.process)
+        request.attach(pid.process)
         request.put(7)
         await candil.exit(pid, "boom")
 

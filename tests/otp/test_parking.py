@@ -12,7 +12,7 @@ import trio
 from trio.lowlevel import current_task, reschedule, wait_task_rescheduled
 from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
-from candil._otp.processes.oneshot import WAKE, Slot
+from candil._otp.processes.oneshot import RESUMED, OneShot
 
 
 async def test_trio_only_calls_unwrap_on_what_reschedule_is_given() -> None:
@@ -60,13 +60,13 @@ async def test_an_unwrap_that_raises_does_so_in_the_task_that_waited() -> None:
 
 def test_wake_is_a_value_of_nothing() -> None:
     """It may be handed over any number of times."""
-    assert WAKE.unwrap() is None
-    assert WAKE.unwrap() is None
+    assert RESUMED.unwrap() is None
+    assert RESUMED.unwrap() is None
 
 
 async def test_a_value_that_came_before_the_wait_is_given_after_a_checkpoint() -> None:
     """Waiting is always a checkpoint."""
-    slot = Slot[int]()
+    slot = OneShot[int]()
     slot.put(7)
     with assert_checkpoints():
         assert 7 == await slot.wait()
@@ -74,7 +74,7 @@ async def test_a_value_that_came_before_the_wait_is_given_after_a_checkpoint() -
 
 async def test_a_value_reaches_the_task_that_waits() -> None:
     """Without a channel between."""
-    slot = Slot[int]()
+    slot = OneShot[int]()
     got = []
 
     async def waits() -> None:
@@ -91,7 +91,7 @@ async def test_a_value_reaches_the_task_that_waits() -> None:
 @pytest.mark.parametrize("before", [True, False])
 async def test_an_error_is_raised_in_the_task_that_waits(before: bool) -> None:
     """Whether it came before the wait or during it."""
-    slot = Slot[int]()
+    slot = OneShot[int]()
     if before:
         slot.fail(ZeroDivisionError())
     async with trio.open_nursery() as nursery:
@@ -101,7 +101,7 @@ async def test_an_error_is_raised_in_the_task_that_waits(before: bool) -> None:
             await slot.wait()
 
 
-async def _fail_later(slot: Slot[int]) -> None:
+async def _fail_later(slot: OneShot[int]) -> None:
     await wait_all_tasks_blocked()
     slot.fail(ZeroDivisionError())
 
@@ -109,7 +109,7 @@ async def _fail_later(slot: Slot[int]) -> None:
 @pytest.mark.parametrize("waits", [True, False])
 async def test_only_the_first_of_values_and_errors_counts(waits: bool) -> None:
     """A second hand-off would resume a task that waits for something else by then."""
-    slot = Slot[str]()
+    slot = OneShot[str]()
 
     async def fills() -> None:
         slot.put("first")
@@ -123,7 +123,7 @@ async def test_only_the_first_of_values_and_errors_counts(waits: bool) -> None:
         assert "first" == await slot.wait()
         await trio.lowlevel.checkpoint()
 
-    failed = Slot[str]()
+    failed = OneShot[str]()
     failed.fail(ZeroDivisionError())
     failed.put("late")
     failed.fail(ValueError())
@@ -133,7 +133,7 @@ async def test_only_the_first_of_values_and_errors_counts(waits: bool) -> None:
 
 async def test_a_cancelled_wait_drops_what_comes_later() -> None:
     """Nobody is resumed who is not waiting."""
-    slot = Slot[int]()
+    slot = OneShot[int]()
     with trio.move_on_after(0) as scope:
         await slot.wait()
     slot.put(7)
@@ -148,7 +148,7 @@ async def test_a_cancelled_wait_drops_what_comes_later() -> None:
 @pytest.mark.parametrize("put_first", [True, False])
 async def test_a_value_and_a_cancellation_in_one_step_resume_once(put_first: bool) -> None:
     """Whichever is first wins, and the other does nothing."""
-    slot = Slot[int]()
+    slot = OneShot[int]()
     got = []
 
     async def waits() -> None:
@@ -178,7 +178,7 @@ async def test_a_raised_error_keeps_no_slot_alive() -> None:
     gc.collect()
     gc.disable()
     try:
-        slot = Slot[int]()
+        slot = OneShot[int]()
         error = Error()
         slot.fail(error)
         alive = weakref.ref(error)

@@ -14,7 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import candil
 from candil import Down, Exit, ExitSignal
-from candil._otp.processes.oneshot import Slot
+from candil._otp.processes.oneshot import OneShot
 from candil._otp.processes.process import join, kill
 from tests.otp.bodies import end_of, leave, wait_for_ever
 
@@ -90,8 +90,8 @@ async def test_ten_thousand_linked_processes_die_together(shape: str) -> None:
         await candil.exit(pids[0], "boom")
 
         assert Down(ref, pids[-1], Exit("boom")) == await candil.receive()
-        assert {Exit("boom")} == {record.reason for record in records}
-        assert not any(record.links or record.watchers or record.monitors for record in records)
+        assert {Exit("boom")} == {record.exit_reason for record in records}
+        assert not any(record.links or record.monitored_by or record.monitors for record in records)
         assert {} == node.processes
 
 
@@ -113,8 +113,8 @@ async def test_tables_of_links_and_monitors_are_empty_when_all_have_ended() -> N
             await candil.receive(timeout=5)
 
         for record in records:
-            assert record.reason is not None
-            assert {} == record.links == record.monitors == record.watchers == record.owed
+            assert record.exit_reason is not None
+            assert {} == record.links == record.monitors == record.monitored_by == record.pending
         assert {} == survivor.process.links == survivor.process.monitors
 
 
@@ -155,13 +155,13 @@ async def test_join_waits_for_the_end_of_a_process(autojump_clock: MockClock) ->
         assert await join(process, 3) is True
         assert await join(process, 3) is True
         assert await join(process, math.inf) is True
-        assert {} == process.joining
+        assert {} == process.exit_waiters
 
 
 async def test_a_record_reads_as_the_process_it_is_of() -> None:
     """For those who debug candil itself."""
     async with candil.open_node() as node:
-        assert f"<Process of {candil.self()}>" == repr(node.block)
+        assert f"<Process of {candil.self()}>" == repr(node.opener)
 
 
 async def test_killing_what_has_ended_does_nothing() -> None:
@@ -172,16 +172,16 @@ async def test_killing_what_has_ended_does_nothing() -> None:
         await end_of(pid)
         kill(process)
 
-        assert Exit("boom") == process.reason
-        assert process.exiting is None
+        assert Exit("boom") == process.exit_reason
+        assert process.exit_requested is None
 
 
 async def test_those_who_wait_for_a_process_to_settle_are_told_when_it_ends() -> None:
     """An end settles everything."""
     async with candil.open_node():
         pid = candil.spawn(wait_for_ever)
-        slot = Slot[bool]()
-        pid.process.settling = [slot]
+        slot = OneShot[bool]()
+        pid.process.idle_waiters = [slot]
         await candil.exit(pid, "boom")
 
         assert await slot.wait() is True

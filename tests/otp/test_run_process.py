@@ -99,7 +99,7 @@ def program():
 def test_a_signal_stops_the_program_in_order(program, number, code):
     """Children in reverse, exit handlers after them, nothing on stderr."""
     it = program("""
-        watchdog_module.PATIENCE = 3600.0  # a machine that pauses says nothing, either
+        watchdog_module.BLOCKED_AFTER = 3600.0  # a machine that pauses says nothing, either
         candil.run([child("a"), child("b"), candil.child_spec(ready)])
     """)
     it.read_until("ready")
@@ -224,7 +224,7 @@ def test_a_program_whose_work_is_done_ends_with_0(program):
         async def work():
             say("work")
 
-        watchdog_module.PATIENCE = 3600.0  # a machine that pauses says nothing, either
+        watchdog_module.BLOCKED_AFTER = 3600.0  # a machine that pauses says nothing, either
         job = candil.child_spec(work, restart="transient", significant=True)
         candil.run([child("a"), job], auto_shutdown="any_significant")
         say("after")

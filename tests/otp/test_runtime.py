@@ -79,9 +79,9 @@ async def _steps_taken(runtime: Runtime, turns: int, seconds: float = 0.0) -> in
     async with trio.open_nursery() as nursery:
         nursery.start_soon(counts)
         for _ in range(turns):
-            runtime.inline_turns += 1
+            runtime.inline_calls += 1
             runtime.inline_seconds += seconds
-            await runtime.give_way()
+            await runtime.checkpoint_if_due()
         taken = steps
         nursery.cancel_scope.cancel()
     return taken
@@ -89,20 +89,24 @@ async def _steps_taken(runtime: Runtime, turns: int, seconds: float = 0.0) -> in
 
 async def test_others_run_after_a_hundred_turns_in_place() -> None:
     """Not at each, which would cost what running in place saves."""
-    assert 0 == await _steps_taken(Runtime(1), runtime_module.TURNS - 1)
-    assert 3 == pytest.approx(await _steps_taken(Runtime(1), 3 * runtime_module.TURNS), abs=1)
+    assert 0 == await _steps_taken(Runtime(1), runtime_module.MAX_INLINE_CALLS - 1)
+    assert 3 == pytest.approx(
+        await _steps_taken(Runtime(1), 3 * runtime_module.MAX_INLINE_CALLS), abs=1
+    )
 
 
 async def test_others_run_sooner_when_the_turns_are_long() -> None:
     """A millisecond of handlers is enough."""
     assert 0 == await _steps_taken(Runtime(1), 5)
-    assert 5 == pytest.approx(await _steps_taken(Runtime(1), 5, runtime_module.SECONDS), abs=1)
+    assert 5 == pytest.approx(
+        await _steps_taken(Runtime(1), 5, runtime_module.MAX_INLINE_SECONDS), abs=1
+    )
 
 
 async def test_each_turn_in_place_looks_at_cancellation() -> None:
     """Though others do not run at each."""
     with trio.CancelScope() as scope:
         scope.cancel()
-        await Runtime(1).give_way()
+        await Runtime(1).checkpoint_if_due()
 
     assert scope.cancelled_caught

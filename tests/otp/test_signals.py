@@ -160,8 +160,8 @@ async def test_a_cancelled_exit_has_sent_its_signal() -> None:
             await candil.exit(pid, "boom")
 
         assert scope.cancelled_caught
-        assert {} == record.joining
-        assert Exit("boom") == record.exiting
+        assert {} == record.exit_waiters
+        assert Exit("boom") == record.exit_requested
         done.set()
         assert Exit("boom") == await end_of(pid)
 

@@ -303,4 +303,4 @@ async def test_a_request_that_is_cancelled_is_still_done() -> None:
     assert (await sys.statistics(pid)).suspended
     await wait_all_tasks_blocked()
     assert pid.process is not None
-    assert not pid.process.owed
+    assert not pid.process.pending

@@ -14,19 +14,19 @@ import trio
 import candil
 from candil._otp.processes import watchdog as watchdog_module
 from candil._otp.processes.runtime import Runtime, current_process, get_runtime
-from candil._otp.processes.watchdog import LoopWatch
+from candil._otp.processes.watchdog import Watchdog
 from tests.otp.bodies import end_of
 
 LONG = 30.0
 """Seconds after which a test that has not seen what it waits for gives up."""
 
-PATIENCE = watchdog_module.PATIENCE
+BLOCKED_AFTER = watchdog_module.BLOCKED_AFTER
 
 
 @pytest.fixture(autouse=True)
 def _as_in_life(_no_news_of_stalls: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Here a blocked loop is what is waited for."""
-    monkeypatch.setattr(watchdog_module, "PATIENCE", PATIENCE)
+    monkeypatch.setattr(watchdog_module, "BLOCKED_AFTER", BLOCKED_AFTER)
 
 
 noticed = threading.Lock()
@@ -166,7 +166,7 @@ async def test_one_long_hog_is_one_report_and_the_next_is_another(
         for reports in (1, 2):
             await trio.testing.wait_all_tasks_blocked()
             hog()
-            time.sleep(3 * (watchdog_module.PERIOD + watchdog_module.PATIENCE))  # noqa: ASYNC251  # it goes on
+            time.sleep(3 * (watchdog_module.PERIOD + watchdog_module.BLOCKED_AFTER))  # noqa: ASYNC251  # it goes on
 
             assert reports == len(heard)
 
@@ -210,7 +210,7 @@ class FakeToken:
             function(*args)
 
 
-def run_briefly(watch: LoopWatch, until: Any = lambda: True) -> None:
+def run_briefly(watch: Watchdog, until: Any = lambda: True) -> None:
     """Run *watch* in a thread for some periods, until something holds."""
     thread = threading.Thread(target=watch.run)
     thread.start()
@@ -236,7 +236,7 @@ def busy_thread() -> tuple[int, threading.Event]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything ten times as fast."""
     monkeypatch.setattr(watchdog_module, "PERIOD", 0.01)
-    monkeypatch.setattr(watchdog_module, "PATIENCE", 0.025)
+    monkeypatch.setattr(watchdog_module, "BLOCKED_AFTER", 0.025)
 
 
 def test_a_loop_that_waits_is_never_woken(quick: None) -> None:
@@ -249,7 +249,7 @@ def test_a_loop_that_waits_is_never_woken(quick: None) -> None:
 
     thread = threading.Thread(target=get_events)
     thread.start()
-    watch = LoopWatch(Runtime(1), token, thread.ident)
+    watch = Watchdog(Runtime(1), token, thread.ident)
     run_briefly_with_leaf(watch, thread.ident)
     done.set()
     thread.join()
@@ -257,7 +257,7 @@ def test_a_loop_that_waits_is_never_woken(quick: None) -> None:
     assert [] == token.calls
 
 
-def run_briefly_with_leaf(watch: LoopWatch, thread_id: int) -> None:
+def run_briefly_with_leaf(watch: Watchdog, thread_id: int) -> None:
     """As the innermost frame of a waiting thread is in threading, look at get_events itself."""
     original = watchdog_module._frame_of
 
@@ -277,7 +277,7 @@ def run_briefly_with_leaf(watch: LoopWatch, thread_id: int) -> None:
 def test_a_loop_that_answers_is_not_reported(quick: None) -> None:
     """However busy it is."""
     token, (ident, done) = FakeToken(), busy_thread()
-    run_briefly(LoopWatch(Runtime(1), token, ident), lambda: len(token.calls) > 3)
+    run_briefly(Watchdog(Runtime(1), token, ident), lambda: len(token.calls) > 3)
     done.set()
 
 
@@ -286,17 +286,17 @@ def test_a_loop_that_does_not_answer_is_reported_once(quick: None) -> None:
     events: list[object] = []
     token, (ident, done) = FakeToken(alive=False), busy_thread()
     runtime = Runtime(1, log=events.append)
-    run_briefly(LoopWatch(runtime, token, ident), lambda: events)
+    run_briefly(Watchdog(runtime, token, ident), lambda: events)
     done.set()
 
     assert 1 == len(events)
-    assert 1 == len([call for call in token.calls if call[0] == runtime.tell_subscribers])
+    assert 1 == len([call for call in token.calls if call[0] == runtime.notify_subscribers])
 
 
 def test_the_watch_ends_with_the_run(quick: None) -> None:
     """Whether it notices at a look or at a report."""
     ident, done = busy_thread()
-    watch = LoopWatch(Runtime(1), FakeToken(finished=True), ident)
+    watch = Watchdog(Runtime(1), FakeToken(finished=True), ident)
     thread = threading.Thread(target=watch.run)
     thread.start()
     thread.join(LONG)
@@ -309,12 +309,12 @@ def test_a_watch_that_was_stopped_reports_nothing() -> None:
     """Its block has been left, and the loop may be anywhere."""
     events: list[object] = []
     ident, done = busy_thread()
-    watch = LoopWatch(Runtime(1, log=events.append), FakeToken(), ident)
+    watch = Watchdog(Runtime(1, log=events.append), FakeToken(), ident)
     watch.stop()
     watch._report()
     watch._wait_until_alive()
     done.set()
-    gone = LoopWatch(Runtime(1, log=events.append), FakeToken(), thread_id=-1)
+    gone = Watchdog(Runtime(1, log=events.append), FakeToken(), thread_id=-1)
     gone._report()
 
     assert gone._loop_waits()
@@ -343,5 +343,7 @@ async def test_as_long_as_the_loop_is_blocked_the_program_may_act() -> None:
         while len(seconds) < 3 and time.monotonic() < deadline:
             time.sleep(0.01)  # noqa: ASYNC251  # as no handler should
 
-    periods = [watchdog_module.PATIENCE + periods * watchdog_module.PERIOD for periods in (2, 3, 4)]
+    periods = [
+        watchdog_module.BLOCKED_AFTER + periods * watchdog_module.PERIOD for periods in (2, 3, 4)
+    ]
     assert periods == pytest.approx(seconds[:3])

@@ -11,7 +11,7 @@ import trio
 from candil._otp.behaviours.errors import StartError
 from candil._otp.behaviours.gen_server import GenServer
 from candil._otp.behaviours.proc_lib import start_process
-from candil._otp.processes.interrupts import block
+from candil._otp.processes.interrupts import ki_protected_context
 from candil._otp.processes.node import Node, current_node, open_node
 from candil._otp.supervisors.child_spec import ChildSpec
 from candil._otp.supervisors.supervisor_spec import (
@@ -40,7 +40,7 @@ def as_tree(tree: Tree, options: SupervisorOptions) -> SupervisorSpec:
     return tree
 
 
-@block
+@ki_protected_context
 async def open_tree(
     spec: SupervisorSpec, *, log: bool, opened: Callable[[Node], None] | None = None
 ) -> AsyncGenerator[tuple[Node, Pid[Supervisor]]]:
@@ -49,7 +49,7 @@ async def open_tree(
         if opened is not None:
             opened(node)
         try:
-            root = await start_process(spec, (), {}, None, math.inf, parent=node.block)
+            root = await start_process(spec, (), {}, None, math.inf, parent=node.opener)
         except StartError as error:
             if isinstance(error.reason, Shutdown) and isinstance(error.reason.cause, StartError):
                 raise error.reason.cause from error.reason.cause.__cause__
@@ -76,7 +76,7 @@ def root() -> Pid[Supervisor] | None:
     return None if found is None else found.pid
 
 
-@block
+@ki_protected_context
 async def open_supervisor(
     tree: Tree, *, log: bool = True, **options: Unpack[SupervisorOptions]
 ) -> AsyncGenerator[Pid[Supervisor]]:

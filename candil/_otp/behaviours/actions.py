@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @final
 @attrs.define
-class Directive:
+class Actions:
     """What a callback asked for, beyond its return value."""
 
     crash: BaseException | None = None

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, fi
 import attrs
 from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
 
-from candil._otp.processes.call_deadlines import check_timeout, expire_after, set_alarm
+from candil._otp.processes.call_deadlines import arm_deadline_timer, check_timeout, expire_after
 from candil._otp.processes.process import Process, post
 from candil._otp.processes.requests import Request
 from candil._otp.processes.runtime import current_process, resolve
@@ -120,7 +120,7 @@ class Call(Request[Any]):
         self.kwargs = kwargs
         self.timeout = timeout
         self.deadline = math.inf
-        self.debtors = ()
+        self.servers = ()
 
     @property
     def pid(self) -> Pid[Any] | None:
@@ -210,7 +210,7 @@ class Deferred(Later[T]):
             if len(self._calls) > self._sweep_at:
                 self._calls = [waiting for waiting in self._calls if not waiting.done]
                 self._sweep_at = 2 * len(self._calls) + 1
-            call.owed_by(server)
+            call.attach(server)
 
 
 NO_ANSWERS = frozenset({Deferred, _NoReply, CoroutineType})  # types of what is no answer itself
@@ -275,19 +275,22 @@ async def perform(
     """Do what ``call`` says. One function, since each await in it is paid for by every call."""
     server: ServerLoop
     process = target.process if type(target) is Pid else resolve(target)
-    if process is None or process.exiting is not None:
+    if process is None or process.exit_requested is not None:
         await checkpoint()
         raise NoProc(target, request)
     if (
-        process.ready
+        process.idle
         and type(request) is str
-        and (function := (plain := (server := process.server).plain).get(request)) is not None
+        and (function := (handlers := (server := process.server).sync_handlers).get(request))
+        is not None
     ):
         runtime = process.runtime
-        await runtime.give_way()
+        await runtime.checkpoint_if_due()
         if not process.alive:  # ended while others ran; its name may have a new holder by now
             return await perform(target, request, args, kwargs, timeout)
-        if server.plain is plain and process.ready:  # else its state was replaced meanwhile
+        if (
+            server.sync_handlers is handlers and process.idle
+        ):  # else its state was replaced meanwhile
             started = perf_counter()
             value: Any
             try:
@@ -296,9 +299,9 @@ async def perform(
                 crashed = Call(target, request, args, kwargs, timeout)
                 server.crash(crashed, error)
                 return await _wait(process, crashed)  # noqa: ASYNC102, ASYNC104  # shielded, or the wait of a live caller
-            runtime.inline_turns += 1
+            runtime.inline_calls += 1
             runtime.inline_seconds += perf_counter() - started
-            if type(value) not in NO_ANSWERS and process.ready:
+            if type(value) not in NO_ANSWERS and process.idle:
                 return value
             return await _leave_to_server(
                 process,
@@ -317,10 +320,10 @@ async def perform(
     message.args = args
     message.kwargs = kwargs
     message.timeout = timeout
-    message.debtors = ()
+    message.servers = ()
     message.deadline = deadline = process.node.timers.now() + timeout
-    if deadline < process.alarm_at:  # as expire_after does
-        set_alarm(process, deadline)
+    if deadline < process.next_deadline:  # as expire_after does
+        arm_deadline_timer(process, deadline)
     mailbox = process.mailbox
     if process.parked is None and len(mailbox) < process.high_water:
         mailbox.append(message)  # as post does, for a busy server
@@ -335,7 +338,7 @@ async def _leave_to_server(process: Process, message: Call, value: object) -> An
     server was ended.
     """
     server: ServerLoop = process.server
-    server.settle_call(message, value)
+    server.finish_call(message, value)
     if message.done:
         return message.unwrap()
     return await _wait(process, message)

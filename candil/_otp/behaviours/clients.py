@@ -41,8 +41,8 @@ class Arity:
         "_open",
         "_required",
         "_signature",
-        "enough",
         "function",
+        "positional_count",
         "qualname",
     )
 
@@ -66,7 +66,7 @@ class Arity:
             if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
         }
         # With just so many positional arguments nothing is missing and nothing to be checked.
-        self.enough = self._most if self._required <= {p.name for p in positional} else -1
+        self.positional_count = self._most if self._required <= {p.name for p in positional} else -1
 
     def __getstate__(self) -> tuple[None, dict[str, Any]]:
         # A function is pickled by its name, which on the class is the client's.
@@ -106,12 +106,12 @@ class CallClient(Described, Generic[S_co, P, T_co]):
     for arguments that the handler does not take. Cancellation: as for ``call``.
     """
 
-    __slots__ = ("_arity", "_enough", "_request", "_timeout")
+    __slots__ = ("_arity", "_positional_count", "_request", "_timeout")
 
     def __init__(self, request: str, arity: Arity, timeout: float) -> None:
         self._request = request
         self._arity = arity
-        self._enough = arity.enough
+        self._positional_count = arity.positional_count
         self.__qualname__ = arity.qualname
         self._timeout = timeout
 
@@ -121,7 +121,7 @@ class CallClient(Described, Generic[S_co, P, T_co]):
     def __call__(
         self, server: Server[S_co] | None, /, *args: P.args, **kwargs: P.kwargs
     ) -> Coroutine[Any, Any, T_co]:
-        if kwargs or len(args) != self._enough:
+        if kwargs or len(args) != self._positional_count:
             self._arity.check(self._request, args, kwargs)
         return perform(server, self._request, args, kwargs, self._timeout)
 
@@ -150,19 +150,19 @@ class CastClient(Described, Generic[S_co, P]):
     want of a server.
     """
 
-    __slots__ = ("_arity", "_enough", "_message")
+    __slots__ = ("_arity", "_message", "_positional_count")
 
     def __init__(self, message: str, arity: Arity) -> None:
         self._message = message
         self._arity = arity
-        self._enough = arity.enough
+        self._positional_count = arity.positional_count
         self.__qualname__ = arity.qualname
 
     def __repr__(self) -> str:
         return f"<client of cast {self._message!r}>"
 
     def __call__(self, server: Server[S_co] | None, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        if kwargs or len(args) != self._enough:
+        if kwargs or len(args) != self._positional_count:
             self._arity.check(self._message, args, kwargs)
         process = server.process if type(server) is Pid else resolve(server)
         if process is not None:

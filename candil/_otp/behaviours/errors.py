@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-from candil._otp.values.errors import CandilError, brief
-from candil._otp.values.exit_errors import in_a_line
+from candil._otp.values.errors import CandilError, short_repr
+from candil._otp.values.exit_errors import one_line
 
 if TYPE_CHECKING:
     from candil._otp.values.exit_reasons import ExitReason
@@ -51,12 +51,12 @@ class StartError(CandilError):
             if self.__cause__ is None
             else CHAINED
         )
-        return f"{self.who()} did not start: {in_a_line(self.reason)}. {why}"
+        return f"{self.who()} did not start: {one_line(self.reason)}. {why}"
 
     def who(self) -> str:
         """Name what did not start, as well as it is known."""
         what = self.label or "the process"
-        return what if self.child_id is None else f"child {brief(self.child_id)}"
+        return what if self.child_id is None else f"child {short_repr(self.child_id)}"
 
 
 @final
@@ -89,7 +89,7 @@ class AlreadyStarted(StartError):
                 f"{self.who()} is already started as {self.pid}. Use that process, or stop it first"
             )
         return (
-            f"{self.who()} did not start: the name {brief(self.name)} is already started as "
+            f"{self.who()} did not start: the name {short_repr(self.name)} is already started as "
             f"{self.pid}. Use that process, stop it first, or choose another name"
         )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from candil._otp.behaviours.actions import Directive
+from candil._otp.behaviours.actions import Actions
 from candil._otp.behaviours.callbacks import CALLBACKS, check_callbacks
 from candil._otp.behaviours.handlers import (
     CallHandler,
@@ -21,7 +21,7 @@ from candil._otp.behaviours.handlers import (
 )
 from candil._otp.behaviours.loop import ServerLoop
 from candil._otp.processes.call_deadlines import check_timeout
-from candil._otp.processes.interrupts import let_interrupt
+from candil._otp.processes.interrupts import allow_keyboard_interrupt
 from candil._otp.processes.runtime import current_process
 from candil._otp.values.exit_reasons import NORMAL, ExitReason
 
@@ -55,8 +55,8 @@ class GenServer:
 
     __candil_calls__: ClassVar[Functions] = {}
     __candil_casts__: ClassVar[Functions] = {}
-    __candil_plain__: ClassVar[dict[str, Callable[..., Any]]] = {}
-    __candil_called_off_in_order__: ClassVar[bool] = False  # when its start is cancelled
+    __candil_sync_handlers__: ClassVar[dict[str, Callable[..., Any]]] = {}
+    __candil_stops_in_order__: ClassVar[bool] = False  # when its start is cancelled
     __candil_advice__: ClassVar[str | None] = None  # for who asks it what it does not know
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -64,10 +64,10 @@ class GenServer:
         check_callbacks(cls)
         decorate_overrides(cls)
         for name in (*CALLBACKS, "__init__"):
-            let_interrupt(getattr(cls, name, None))
+            allow_keyboard_interrupt(getattr(cls, name, None))
         cls.__candil_calls__ = handlers_of(cls, CallHandler)
         cls.__candil_casts__ = handlers_of(cls, CastHandler)
-        cls.__candil_plain__ = {
+        cls.__candil_sync_handlers__ = {
             name: function
             for name, (function, is_async) in cls.__candil_calls__.items()
             if not is_async
@@ -77,9 +77,9 @@ class GenServer:
 def stop_self(reason: ExitReason = NORMAL) -> None:
     """Have the current server stop after this callback; the public face is ``stop``."""
     loop = _own_loop("stop")
-    directive = loop.directive or Directive()
-    directive.stop = reason
-    loop.ask(directive)
+    actions = loop.actions or Actions()
+    actions.stop = reason
+    loop.request(actions)
 
 
 def continue_with(argument: object = None) -> None:
@@ -94,9 +94,9 @@ def continue_with(argument: object = None) -> None:
         RuntimeError: Not called in a callback of a server.
     """
     loop = _own_loop("continue_with")
-    directive = loop.directive or Directive()
-    directive.continues.append(argument)
-    loop.ask(directive)
+    actions = loop.actions or Actions()
+    actions.continues.append(argument)
+    loop.request(actions)
 
 
 def set_timeout(seconds: float) -> None:
@@ -116,9 +116,9 @@ def set_timeout(seconds: float) -> None:
     """
     check_timeout(seconds)
     loop = _own_loop("set_timeout")
-    directive = loop.directive or Directive()
-    directive.timeout = seconds
-    loop.ask(directive)
+    actions = loop.actions or Actions()
+    actions.timeout = seconds
+    loop.request(actions)
 
 
 def _own_loop(what: str) -> ServerLoop:

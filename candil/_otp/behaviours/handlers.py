@@ -25,7 +25,7 @@ from typing import (
 
 from candil._otp.behaviours.calls import DEFAULT_TIMEOUT
 from candil._otp.behaviours.clients import Arity, CallClient, CastClient
-from candil._otp.processes.interrupts import let_interrupt
+from candil._otp.processes.interrupts import allow_keyboard_interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Coroutine
@@ -74,7 +74,7 @@ class Handler(ABC):
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
         self.__wrapped__ = function
-        let_interrupt(function)
+        allow_keyboard_interrupt(function)
         self.__isabstractmethod__ = getattr(function, "__isabstractmethod__", False)
 
     def __set_name__(self, owner: type[Any], name: str) -> None:

@@ -3,7 +3,7 @@ The loop of a server process: one message after the other. OTP: ``gen_server:loo
 
 1. A message that the loop has taken is handled to its end, and then the next; nothing is handled
    after the process was told to end.
-2. What a callback asks for beside its answer (to stop, to continue, a timeout) is a ``Directive``,
+2. What a callback asks for beside its answer (to stop, to continue, a timeout) is a ``Actions``,
    obeyed before the next message.
 3. ``terminate`` runs where OTP runs it: the server stops by itself, crashes, or traps exits and its
    parent tells it to end.
@@ -23,18 +23,18 @@ import attrs
 import trio
 from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
 
-from candil._otp.behaviours.actions import Directive, SystemCall
+from candil._otp.behaviours.actions import Actions, SystemCall
 from candil._otp.behaviours.calls import NO_ANSWERS, NO_REPLY, Call, Cast, Deferred
 from candil._otp.behaviours.handlers import Functions, completed
 from candil._otp.behaviours.unhandled import (
-    bad_return,
-    hint_at_handle_info,
-    no_clause,
-    unawaited_answer,
+    bad_return_value,
+    hint_at_missing_handle_info,
+    unawaited_reply,
+    undefined_callback,
 )
 from candil._otp.processes.nurseries import open_nurseries, refuse_open_nursery
-from candil._otp.processes.process import Process, park, wake
-from candil._otp.processes.task import abandon_requests, keyboard_interrupt_in, reason_of, settle
+from candil._otp.processes.process import Process, park, unpark
+from candil._otp.processes.task import fail_requests, keyboard_interrupt_in, notify_idle, reason_of
 from candil._otp.values.errors import ProcessExit
 from candil._otp.values.exit_reasons import Crashed, ExitReason
 from candil._otp.values.messages import ExitSignal, Timeout
@@ -59,13 +59,15 @@ class ServerLoop:
     instance: Any = None
     calls: Functions = attrs.field(factory=Functions)
     casts: Functions = attrs.field(factory=Functions)
-    plain: dict[str, Callable[..., Any]] = attrs.field(factory=dict[str, Callable[..., Any]])
+    sync_handlers: dict[str, Callable[..., Any]] = attrs.field(
+        factory=dict[str, Callable[..., Any]]
+    )
     context: contextvars.Context = attrs.field(init=False)
-    directive: Directive | None = None
+    actions: Actions | None = None
     suspended: bool = False
     handled: int = 0
     _timeout: float | None = None
-    _parting: tuple[Call, object] | None = None
+    _final_reply: tuple[Call, object] | None = None
 
     def serve(self, instance: Any) -> None:
         """Take the user's instance, whose constructor has run."""
@@ -73,55 +75,55 @@ class ServerLoop:
         self.instance = instance
         self.calls = cls.__candil_calls__
         self.casts = cls.__candil_casts__
-        self.plain = cls.__candil_plain__
+        self.sync_handlers = cls.__candil_sync_handlers__
 
     async def run(self) -> None:
-        """Handle messages until the end; leaves the reason in ``process.verdict``."""
+        """Handle messages until the end; leaves the reason in ``process.own_reason``."""
         reason: ExitReason
         self.context = trio.lowlevel.current_task().context
         try:
             await self._loop()
         except BaseException as error:  # noqa: ASYNC103  # what is not its own is raised again
             interrupt = keyboard_interrupt_in(error)
-            if interrupt is not None and self.process.exiting is None:
-                abandon_requests(self.process, Crashed(interrupt))
+            if interrupt is not None and self.process.exit_requested is None:
+                fail_requests(self.process, Crashed(interrupt))
                 self.process.node.interrupt(interrupt)
                 await self._end(Crashed(interrupt))  # noqa: ASYNC102  # it cleans up as after any crash
                 raise
             reason = self._own_reason(error)
         await self._end(reason)
 
-    def ask(self, directive: Directive) -> None:
+    def request(self, actions: Actions) -> None:
         """Note what a callback wants; the loop sees to it next."""
-        self.directive = directive
-        wake(self.process)
+        self.actions = actions
+        unpark(self.process)
 
     def end(self, reason: ExitReason) -> None:
         """Stop next, before anything in the mailbox; ``terminate`` runs."""
-        self.ask(Directive(stop=reason))
+        self.request(Actions(stop=reason))
 
     def crash(self, call: Call, error: BaseException) -> None:
         """Crash as the handler of *call* did, which its caller ran in place."""
-        call.owed_by(self.process)
-        self.ask(Directive(crash=error))
+        call.attach(self.process)
+        self.request(Actions(crash=error))
 
-    def owe_current(self) -> None:
+    def attach_current(self) -> None:
         """Have the caller whose turn it is told if the process ends now, for whatever reason."""
-        if self.process.handling is not None:
-            self.process.handling.owed_by(self.process)
+        if self.process.current_request is not None:
+            self.process.current_request.attach(self.process)
 
-    def settle_call(self, call: Call, value: object) -> None:
+    def finish_call(self, call: Call, value: object) -> None:
         """Do with a call handler's return value what it means."""
         kind: type = type(value)
         if kind is Deferred:
             cast("Deferred[Any]", value).answers(call, self.process)
         elif kind is CoroutineType:  # nobody would await it
-            self.crash(call, unawaited_answer(self.calls, call.request, value))
+            self.crash(call, unawaited_reply(self.calls, call.request, value))
         elif value is NO_REPLY or not self.process.alive:
-            call.owed_by(self.process)
-        elif self.directive is not None and self.directive.stop is not None:
-            self._parting = (call, value)
-            call.owed_by(self.process)
+            call.attach(self.process)
+        elif self.actions is not None and self.actions.stop is not None:
+            self._final_reply = (call, value)
+            call.attach(self.process)
         else:
             call.reply(value)
 
@@ -142,29 +144,31 @@ class ServerLoop:
             while True:
                 if nurseries:
                     refuse_open_nursery(process)
-                if process.exiting is not None:
+                if process.exit_requested is not None:
                     await checkpoint()
-                if self.directive is not None:
-                    await self._obey()
+                if self.actions is not None:
+                    await self._apply_actions()
                     calls, instance = self.calls, self.instance
                     continue
                 if not mailbox:
                     self.handled += turns - counted
                     turns = counted = 0
-                    if process.settling is not None:
-                        settle(process)
+                    if process.idle_waiters is not None:
+                        notify_idle(process)
                     if self._timeout is not None:
                         await self._wait_with_timeout(self._timeout)
                         continue
                     message = call = request = value = None  # nobody else keeps them
-                    process.ready = True
+                    process.idle = True
                     process.parked = task
                     await wait_task_rescheduled(process.abort_park)
                     continue
                 turns += 1
                 if turns % LOOK_EVERY == 0:
-                    until = await self._give_way(turns, until)
-                    if process.exiting is not None or not mailbox:  # changed while others ran
+                    until = await self._checkpoint_if_due(turns, until)
+                    if (
+                        process.exit_requested is not None or not mailbox
+                    ):  # changed while others ran
                         turns -= 1
                         continue
                 message = mailbox.popleft()
@@ -175,7 +179,7 @@ class ServerLoop:
                     calls, instance = self.calls, self.instance
                     continue
                 self._timeout = None
-                call = process.handling = message
+                call = process.current_request = message
                 request = call.request
                 handler = calls.get(request) if type(request) is str else None
                 if handler is None:
@@ -185,20 +189,20 @@ class ServerLoop:
                 else:
                     value = handler[0](instance, *call.args, **call.kwargs)
                 if (
-                    self.directive is None  # type: ignore[redundant-expr]  # the handler sets it
+                    self.actions is None  # type: ignore[redundant-expr]  # the handler sets it
                     and type(value) not in NO_ANSWERS
-                    and process.exiting is None
-                    and not call.debtors
+                    and process.exit_requested is None
+                    and not call.servers
                 ):
                     call.put(value)
                 else:
-                    self.settle_call(call, value)
-                process.handling = None
+                    self.finish_call(call, value)
+                process.current_request = None
         except BaseException:
-            self.owe_current()
+            self.attach_current()
             raise
 
-    async def _give_way(self, turns: int, until: float) -> float:
+    async def _checkpoint_if_due(self, turns: int, until: float) -> float:
         """Let other tasks run when the mailbox has kept this one busy for long enough."""
         now = perf_counter()
         if turns == LOOK_EVERY:  # the first look since the server was last idle
@@ -214,7 +218,7 @@ class ServerLoop:
         def expire() -> None:
             nonlocal expired
             expired = True
-            wake(self.process)
+            unpark(self.process)
 
         timer: Timer = self.process.node.timers.call_later(seconds, expire)
         try:
@@ -238,7 +242,7 @@ class ServerLoop:
             return await completed(handler[0](self.instance, *call.args, **call.kwargs))
         callback = getattr(self.instance, "handle_call", None)
         if callback is None:
-            raise no_clause(self.instance, "handle_call", call.request)
+            raise undefined_callback(self.instance, "handle_call", call.request)
         return await completed(callback(call.request, call))
 
     async def _handle_cast(self, cast: Cast) -> None:
@@ -246,20 +250,20 @@ class ServerLoop:
         handler = self.casts.get(message) if isinstance(message, str) else None
         if handler is None:
             if cast.args or cast.kwargs:  # which only a handler of that name could take
-                raise no_clause(self.instance, "handle_cast", message)
+                raise undefined_callback(self.instance, "handle_cast", message)
             await self._callback("handle_cast", message)
             return
         result = handler[0](self.instance, *cast.args, **cast.kwargs)
         if handler[1]:
             result = await result
         if result is not None:
-            raise bad_return(str(message), result, awaited=handler[1])
+            raise bad_return_value(str(message), result, awaited=handler[1])
 
     async def _handle_other(self, message: object) -> None:
         if isinstance(message, SystemCall):
             self.handled -= 1  # no message of the server's own
             await self._answer_system(message)
-            if self.suspended and self.directive is None:
+            if self.suspended and self.actions is None:
                 await self._stay_suspended()
             return
         self._timeout = None
@@ -271,47 +275,47 @@ class ServerLoop:
         if hasattr(self.instance, "handle_info"):
             await self._callback("handle_info", message)
         else:
-            hint_at_handle_info(self.process, self.instance, message)
+            hint_at_missing_handle_info(self.process, self.instance, message)
 
     async def _callback(self, name: str, message: object) -> None:
         callback = getattr(self.instance, name, None)
         if callback is None:
-            raise no_clause(self.instance, name, message)
+            raise undefined_callback(self.instance, name, message)
         result = await completed(callback(message))
         if result is not None:
-            raise bad_return(name, result, awaited=True)
+            raise bad_return_value(name, result, awaited=True)
 
-    async def _obey(self) -> None:
+    async def _apply_actions(self) -> None:
         """
         Do what callbacks asked for: stop, or continue, or wait for so long.
 
         A callback that continues may ask for more; a chain of them gives way as messages do.
         """
         until = perf_counter() + LOOP_SECONDS
-        while self.directive is not None:
-            directive, self.directive = self.directive, None
-            if directive.crash is not None:
-                raise directive.crash
-            if directive.stop is not None:
-                raise ProcessExit(directive.stop)
-            if directive.timeout is not None:
-                self._timeout = directive.timeout
-            if directive.continues:
-                argument = directive.continues.popleft()
-                if directive.continues:  # those behind it wait, in case it stops
-                    self.directive = Directive(continues=directive.continues)
+        while self.actions is not None:
+            actions, self.actions = self.actions, None
+            if actions.crash is not None:
+                raise actions.crash
+            if actions.stop is not None:
+                raise ProcessExit(actions.stop)
+            if actions.timeout is not None:
+                self._timeout = actions.timeout
+            if actions.continues:
+                argument = actions.continues.popleft()
+                if actions.continues:  # those behind it wait, in case it stops
+                    self.actions = Actions(continues=actions.continues)
                 self._timeout = None
                 await self._callback("handle_continue", argument)
             if perf_counter() > until:
                 await checkpoint()
                 until = perf_counter() + LOOP_SECONDS
-            if self.process.exiting is not None:
+            if self.process.exit_requested is not None:
                 await checkpoint()
         if self.suspended:
             await self._stay_suspended()
 
     async def _answer_system(self, call: SystemCall) -> None:
-        call.owed_by(self.process)
+        call.attach(self.process)
         try:
             call.reply(await completed(call.run(self)))
         except Exception as error:  # noqa: BLE001  # the fault of who asked, as in OTP: the server goes on
@@ -324,16 +328,16 @@ class ServerLoop:
         """
         mailbox = self.process.mailbox
         seen = taken = 0
-        while self.suspended and self.directive is None:
-            if taken != self.process.taken:
-                seen, taken = 0, self.process.taken
+        while self.suspended and self.actions is None:
+            if taken != self.process.removals:
+                seen, taken = 0, self.process.removals
             urgent = next(
                 (i for i in range(seen, len(mailbox)) if self._is_urgent(mailbox[i])), None
             )
             if urgent is None:
                 seen = len(mailbox)
-                if self.process.settling is not None:
-                    settle(self.process)
+                if self.process.idle_waiters is not None:
+                    notify_idle(self.process)
                 await park(self.process)
                 continue
             seen = urgent
@@ -357,7 +361,7 @@ class ServerLoop:
 
         A ``Cancelled`` that is none of these was stored by a handler.
         """
-        if self.process.exiting is not None or not self._is_own(error):
+        if self.process.exit_requested is not None or not self._is_own(error):
             raise error
         return reason_of(error)
 
@@ -381,7 +385,7 @@ class ServerLoop:
                 error.__context__ = reason.exception  # which the new reason would hide
             raise
         finally:
-            if self._parting is not None and self.process.exiting is None:
-                call, value = self._parting
+            if self._final_reply is not None and self.process.exit_requested is None:
+                call, value = self._final_reply
                 call.reply(value)
-        self.process.verdict = reason
+        self.process.own_reason = reason

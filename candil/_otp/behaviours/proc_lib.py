@@ -22,7 +22,7 @@ from candil._otp.behaviours.errors import AlreadyStarted, StartError, StartIgnor
 from candil._otp.behaviours.gen_server import GenServer
 from candil._otp.behaviours.handlers import completed, is_async
 from candil._otp.behaviours.loop import ServerLoop
-from candil._otp.behaviours.unhandled import bad_return
+from candil._otp.behaviours.unhandled import bad_return_value
 from candil._otp.processes.call_deadlines import check_timeout, expire_after
 from candil._otp.processes.node import current_node
 from candil._otp.processes.nurseries import open_nurseries, refuse_open_nursery
@@ -137,18 +137,18 @@ class Starting(Request[bool]):
         That process may wait for a start of its own, and so on: they take their turns here, since a
         chain of calls would be as deep as the tree.
         """
-        turns = self.process.runtime.called_off
-        turns.append(self._call_off)
+        turns = self.process.runtime.cancelled_starts
+        turns.append(self._cancel_start)
         if len(turns) == 1:
             while turns:
                 turns[0]()
                 turns.popleft()
         return super().abort(raise_cancel)
 
-    def _call_off(self) -> None:
-        if self.in_order and self.process.exiting is None:
+    def _cancel_start(self) -> None:
+        if self.in_order and self.process.exit_requested is None:
             self._unlink()
-            self.process.exiting = SHUTDOWN
+            self.process.exit_requested = SHUTDOWN
             self.process.scope.cancel()
         else:
             self._give_up()
@@ -182,7 +182,9 @@ async def start_process(  # one start, seen from inside
     node = parent.node if parent is not None else current_node()
     in_place = _has_plain_init(cls)
     if in_place:
-        await node.runtime.give_way()  # now, while there is nothing that a cancellation would leave
+        await (
+            node.runtime.checkpoint_if_due()
+        )  # now, while there is nothing that a cancellation would leave
     if name is not None:
         if (holder := node.runtime.names.get(name_key(name))) is not None:
             reason = Exit(("already_started", holder.pid))
@@ -198,8 +200,8 @@ async def start_process(  # one start, seen from inside
     if in_place:
         _start_in_place(process, parent, cls, args, kwargs)
         return process
-    starting = Starting(process, timeout, in_order=cls.__candil_called_off_in_order__)
-    starting.owed_by(process)
+    starting = Starting(process, timeout, in_order=cls.__candil_stops_in_order__)
+    starting.attach(process)
     node.run(process, _run_server, cls, args, kwargs, parent, starting)
     expire_after(process, starting, timeout)
     try:
@@ -234,13 +236,13 @@ def _start_in_place(
     reason: ExitReason | None = None
     try:
         starting.ignored = context.run(_initialise_now, process, cls, args, kwargs)
-        reason = NORMAL if starting.ignored else process.exiting
+        reason = NORMAL if starting.ignored else process.exit_requested
     except BaseException as error:  # noqa: ASYNC103, BLE001  # whatever it is, it is why the process did not start
-        reason = process.exiting or reason_of(error)
+        reason = process.exit_requested or reason_of(error)
         interrupt = keyboard_interrupt_in(error)
         if interrupt is not None:
             process.node.interrupt(interrupt)
-    process.node.runtime.inline_turns += 1
+    process.node.runtime.inline_calls += 1
     if reason is None:
         _hint_at_terminate(process, cls)
         context.run(process.node.run, process, loop.run)
@@ -255,7 +257,7 @@ def _initialise_now(
 ) -> bool:
     current_process.set(process)
     loop: ServerLoop = process.server
-    return _judge_init(loop, _build(loop, cls, args, kwargs)())
+    return _check_init_result(loop, _build(loop, cls, args, kwargs)())
 
 
 def _resolve_target(
@@ -282,10 +284,10 @@ async def _run_server(
     loop: ServerLoop = process.server
     try:
         result = await completed(_build(loop, cls, args, kwargs)())
-        starting.ignored = _judge_init(loop, result)
+        starting.ignored = _check_init_result(loop, result)
         if open_nurseries(current_task()):
             refuse_open_nursery(process)
-        if process.exiting is not None:  # as if it had noticed: it is not up
+        if process.exit_requested is not None:  # as if it had noticed: it is not up
             await checkpoint()
     except BaseException:
         _unlink_parent(process, parent)
@@ -311,13 +313,15 @@ def _no_init() -> None:
     """Stand in for an ``init`` that a class does not have."""
 
 
-def _judge_init(loop: ServerLoop, result: object) -> bool:
+def _check_init_result(loop: ServerLoop, result: object) -> bool:
     """Tell whether the server wants to be ignored; raises if it must not start, or speaks oddly."""
-    if loop.directive is not None and loop.directive.stop is not None:
-        raise ProcessExit(loop.directive.stop)
+    if loop.actions is not None and loop.actions.stop is not None:
+        raise ProcessExit(loop.actions.stop)
     if result is not None and result is not IGNORE:
-        raise bad_return("init", result, awaited=is_async(loop.instance.init))
-    return result is IGNORE and loop.process.exiting is None  # a signal came first, and counts
+        raise bad_return_value("init", result, awaited=is_async(loop.instance.init))
+    return (
+        result is IGNORE and loop.process.exit_requested is None
+    )  # a signal came first, and counts
 
 
 def _unlink_parent(process: Process, parent: Process | None) -> None:

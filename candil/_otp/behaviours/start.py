@@ -122,8 +122,8 @@ async def start_monitor(
     process = await start_process(
         cls, args, kwargs, name, timeout, parent=None, unlinked_parent=own
     )
-    if process.reason is None:
+    if process.exit_reason is None:
         return process.pid, add_monitor(own, process, process.pid)
     ref = own.runtime.new_ref()  # it was up, and ended before this task had its turn
-    post(own, Down(ref, process.pid, process.reason))
+    post(own, Down(ref, process.pid, process.exit_reason))
     return process.pid, ref

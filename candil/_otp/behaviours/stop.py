@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, overload
 
 import trio
 
-from candil._otp.behaviours.actions import Directive, SystemCall
+from candil._otp.behaviours.actions import Actions, SystemCall
 from candil._otp.behaviours.gen_server import stop_self
 from candil._otp.processes.call_deadlines import check_timeout
 from candil._otp.processes.process import join, post
 from candil._otp.processes.runtime import current_process, resolve
-from candil._otp.values.errors import CallingSelf, CallTimeout, NoProc, OwnRequest, brief
+from candil._otp.values.errors import CallingSelf, CallTimeout, NoProc, SystemRequest, short_repr
 from candil._otp.values.exit_errors import ServerExited
 from candil._otp.values.exit_reasons import NORMAL, Crashed, ExitReason, as_exit_reason
 from candil._otp.values.names import Name, Server, Via
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from candil._otp.behaviours.loop import ServerLoop
 
-_STOP = OwnRequest("stop")
+_STOP = SystemRequest("stop")
 
 
 @overload
@@ -105,7 +105,7 @@ def _own_stop_advice(name: object) -> str:
     """Tell a callback that it may have meant itself: ``stop("boom")`` is another's name."""
     return (
         "To stop this server itself with that reason: "
-        f"candil.stop(candil.as_exit_reason({brief(name)})); "
+        f"candil.stop(candil.as_exit_reason({short_repr(name)})); "
         "a string is the name of a server, whose stop is awaited"
     )
 
@@ -119,12 +119,12 @@ async def _stop_server(server: Server[Any], reason: ExitReason, timeout: float) 
         raise CallingSelf(server, _STOP)
 
     def end(loop: ServerLoop) -> None:
-        loop.ask(Directive(stop=reason))
+        loop.request(Actions(stop=reason))
 
     post(process, SystemCall(server, _STOP, end, timeout))
     if not await join(process, timeout):
         raise CallTimeout(server, _STOP, timeout)
-    ended: ExitReason | None = process.reason
+    ended: ExitReason | None = process.exit_reason
     if ended is not None and ended != reason:
         error = ServerExited(server, _STOP, ended, wanted=reason)
         raise error from (ended.exception if isinstance(ended, Crashed) else None)

@@ -13,7 +13,7 @@ from candil._otp.behaviours.handlers import completed
 from candil._otp.processes.call_deadlines import check_timeout, expire_after
 from candil._otp.processes.process import post
 from candil._otp.processes.runtime import resolve
-from candil._otp.values.errors import CallingSelf, NoProc, OwnRequest, UndefinedCallback
+from candil._otp.values.errors import CallingSelf, NoProc, SystemRequest, UndefinedCallback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 async def _ask(
     server: Server[Any] | None, what: str, run: Callable[[ServerLoop], Any], timeout: float
 ) -> Any:
-    what = OwnRequest(what)
+    what = SystemRequest(what)
     process = resolve(server)
     if process is None or not process.alive:
         await trio.lowlevel.checkpoint()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from candil._otp.processes.process import Process
 
 
-def no_clause(instance: object, callback: str, message: object) -> UndefinedCallback:
+def undefined_callback(instance: object, callback: str, message: object) -> UndefinedCallback:
     """Give the error for a *message* that only *callback* could take, which is not defined."""
     cls: Any = type(instance)
     advice = cls.__candil_advice__
@@ -33,22 +33,22 @@ def no_clause(instance: object, callback: str, message: object) -> UndefinedCall
     return UndefinedCallback(cls.__name__, callback, message, advice=advice)
 
 
-def bad_return(callback: str, value: object, *, awaited: bool) -> BadReturnValue:
+def bad_return_value(callback: str, value: object, *, awaited: bool) -> BadReturnValue:
     """Give the error for what *callback* returned; a coroutine is closed: nobody will await it."""
     if inspect.iscoroutine(value):
         value.close()
     return BadReturnValue(callback, value, awaited=awaited)
 
 
-def unawaited_answer(calls: Functions, request: object, value: object) -> BadReturnValue:
+def unawaited_reply(calls: Functions, request: object, value: object) -> BadReturnValue:
     """Give the error for a coroutine that is to be the answer to *request*."""
     handler = calls.get(request) if isinstance(request, str) else None
     if handler is None:
-        return bad_return("handle_call", value, awaited=True)
-    return bad_return(str(request), value, awaited=handler[1])
+        return bad_return_value("handle_call", value, awaited=True)
+    return bad_return_value(str(request), value, awaited=handler[1])
 
 
-def hint_at_handle_info(process: Process, instance: object, message: object) -> None:
+def hint_at_missing_handle_info(process: Process, instance: object, message: object) -> None:
     """Tell once a class and kind of message that nothing takes it."""
     cls, kind = type(instance), type(message)
     hinted = process.runtime.hinted

@@ -1,13 +1,13 @@
 """
-Deadlines of those who wait for a process: at most one timer a process, none a call.
+Deadlines of those who wait for a process: at most one timer for each process, none for each call.
 
-1. Who waits notes the deadline; that is all, unless it is the earliest among the newcomers.
-2. The alarm looks through those who wait: in the mailbox, in the server's hands, among those that
-   the process owes an answer. It keeps them in the order of their deadlines for the next time, so
-   that ten thousand that run out one after the other are looked through once.
-3. Newcomers are those who came after the last look. ``Process.alarm_at`` is the earliest deadline
-   among them; when it is over, all are looked through again.
-4. The alarm ends with the process, which tells all who wait by itself.
+1. A call stores its deadline. A timer is set only if that deadline is the earliest new one.
+2. The ``DeadlineTimer`` reads the deadlines of all who wait: in the mailbox, in the server's hands,
+   among the pending requests. It keeps them sorted for the next time, so that ten thousand that
+   expire one after the other are read once.
+3. ``Process.next_deadline`` is the earliest deadline of those who came after the last reading. When
+   it has passed, all are read again.
+4. The timer ends with the process, whose end fails every request by itself.
 """
 
 from __future__ import annotations
@@ -45,21 +45,21 @@ def is_time(seconds: Any) -> bool:
 def expire_after(process: Process, request: Request[Any], timeout: float) -> None:
     """Expire *request*, which waits for *process*, in *timeout* seconds unless it is done."""
     request.deadline = process.node.timers.now() + timeout
-    if request.deadline < process.alarm_at:
-        set_alarm(process, request.deadline)
+    if request.deadline < process.next_deadline:
+        arm_deadline_timer(process, request.deadline)
 
 
-def set_alarm(process: Process, deadline: float) -> None:
+def arm_deadline_timer(process: Process, deadline: float) -> None:
     """Have those who wait for *process* looked at when *deadline* has come, a newcomer's."""
-    process.alarm_at = deadline
-    if process.alarm is None:
-        process.alarm = Alarm(process)
-    process.alarm.ring_at(deadline)
+    process.next_deadline = deadline
+    if process.deadline_timer is None:
+        process.deadline_timer = DeadlineTimer(process)
+    process.deadline_timer.arm(deadline)
 
 
 @final
 @attrs.define(eq=False)
-class Alarm:
+class DeadlineTimer:
     """
     Looks at those who wait for *process* when somebody's time is over.
 
@@ -72,33 +72,33 @@ class Alarm:
     process: Process
     known: deque[Request[Any]] = attrs.field(factory=deque["Request[Any]"])
     _timer: Timer | None = None
-    _rings_at: float = math.inf
+    _armed_for: float = math.inf
 
-    def ring_at(self, deadline: float) -> None:
+    def arm(self, deadline: float) -> None:
         """Look when *deadline* has come, or before."""
-        if deadline < self._rings_at:
+        if deadline < self._armed_for:
             self.cancel()
-            self._rings_at = deadline
+            self._armed_for = deadline
             timers = self.process.node.timers
-            self._timer = timers.call_at(deadline + timers.ahead, self._ring)
+            self._timer = timers.call_at(deadline + timers.ahead, self._fire)
 
     def cancel(self) -> None:
         """Look no more."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _ring(self) -> None:
+    def _fire(self) -> None:
         process = self.process
-        self._rings_at = math.inf
+        self._armed_for = math.inf
         now = process.node.timers.now()
         self._expire(now)
-        if not self.known or process.alarm_at <= now:
-            process.alarm_at = math.inf
+        if not self.known or process.next_deadline <= now:
+            process.next_deadline = math.inf
             self.known.clear()
             self.known.extend(_waiting_for(process))
             self._expire(now)
         earliest = self.known[0].deadline if self.known else math.inf
-        self.ring_at(min(earliest, process.alarm_at))
+        self.arm(min(earliest, process.next_deadline))
 
     def _expire(self, now: float) -> None:
         """Take those out of the known who are done, or late, and tell the late."""
@@ -112,7 +112,7 @@ def _waiting_for(process: Process) -> list[Request[Any]]:
     """Give those who wait with a deadline, the earliest first."""
     found: list[Request[Any]] = [
         message
-        for message in chain(process.mailbox, process.owed, [process.handling])
+        for message in chain(process.mailbox, process.pending, [process.current_request])
         if isinstance(message, Request) and not message.done and message.deadline < math.inf
     ]
     return sorted(found, key=lambda request: request.deadline)

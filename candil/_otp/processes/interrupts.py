@@ -30,7 +30,7 @@ P = ParamSpec("P")
 T_co = TypeVar("T_co", covariant=True)
 
 
-def let_interrupt(function: object) -> None:
+def allow_keyboard_interrupt(function: object) -> None:
     """Mark a function of the user's: Ctrl-C may arrive in it. Anything else is left as it is."""
     if inspect.isfunction(function):
         disable_ki_protection(function)
@@ -63,7 +63,7 @@ class _Block(AbstractAsyncContextManager[T_co]):
         return await self._manager.__aexit__(kind, error, traceback)  # noqa: ASYNC102  # the block's own matter
 
 
-def block(
+def ki_protected_context(
     function: Callable[P, AsyncGenerator[T_co]],
 ) -> Callable[P, AbstractAsyncContextManager[T_co]]:
     """Make an ``async with`` block of an async generator function, as ``asynccontextmanager``."""

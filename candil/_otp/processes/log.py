@@ -31,7 +31,7 @@ _REPORTED = (SupervisorReport, LoopBlocked, ProcessLingers, MailboxHigh, Hint)
 
 @final
 @attrs.define
-class Allowance:
+class RateLimiter:
     """How many lines may be written: *burst* at once, then *per_second*."""
 
     burst: int = BURST
@@ -61,35 +61,35 @@ class EventLog:
     A process that an exit signal ended did not crash: whoever sent it did, or knows why.
     """
 
-    _allowance: Allowance = attrs.field(factory=Allowance)
+    _limiter: RateLimiter = attrs.field(factory=RateLimiter)
 
     def __call__(self, event: object) -> None:
         """Log *event*, or count it if there were too many; that a supervisor gives up is told."""
         if type(event) is ProcessExited:
             if event.signalled or isinstance(event.reason, Normal | Shutdown):
                 return
-        elif not isinstance(event, _REPORTED) and not _has_words(event):
+        elif not isinstance(event, _REPORTED) and not _is_reportable(event):
             return
         gives_up = isinstance(event, SupervisorReport) and event.context == "shutdown"
-        if self._allowance.take(time.monotonic()) or gives_up:
+        if self._limiter.take(time.monotonic()) or gives_up:
             self._write(event)
 
     def close(self) -> None:
         """Tell how many reports were not written, if that has not been told."""
-        if self._allowance.dropped:
-            self._tell_dropped()
+        if self._limiter.dropped:
+            self._report_dropped()
 
     def _write(self, event: object) -> None:
         from candil._otp.values.reports import describe_event  # noqa: PLC0415  # only when there is something to say
 
-        self._tell_dropped()
+        self._report_dropped()
         text = describe_event(event) or ""
         if type(event) is SupervisorReport:  # the child's own end was told in full just before
             text = text.partition("\n")[0]
         _log("info" if isinstance(event, Hint) else "error", "%s", text)
 
-    def _tell_dropped(self) -> None:
-        dropped, self._allowance.dropped = self._allowance.dropped, 0
+    def _report_dropped(self) -> None:
+        dropped, self._limiter.dropped = self._limiter.dropped, 0
         if dropped:
             _log("warning", "%d more reports were not written: too many at once", dropped)
 
@@ -107,7 +107,7 @@ def _log(level: str, text: str, *args: object) -> None:
         getattr(logging.getLogger("candil"), level)(text, *args)
 
 
-def _has_words(event: object) -> bool:
+def _is_reportable(event: object) -> bool:
     """Tell whether *event* is of a kind unknown here that wants to be reported."""
     report = getattr(type(event), "__candil_report__", None)
     return report is not None and report(event) is not None

@@ -13,7 +13,7 @@ import trio
 
 from candil._otp.processes.call_deadlines import check_timeout, is_time
 from candil._otp.processes.node import current_node
-from candil._otp.processes.process import Process, park, post, wake
+from candil._otp.processes.process import Process, park, post, unpark
 from candil._otp.processes.requests import Request
 from candil._otp.processes.runtime import resolve
 from candil._otp.processes.spawn import own_process
@@ -97,16 +97,16 @@ async def receive(match: Matcher = None, *, timeout: float = math.inf) -> Any:  
     def expire() -> None:
         nonlocal expired
         expired = True
-        wake(process)
+        unpark(process)
 
     timer = None
-    seen, taken = 0, process.taken
+    seen, taken = 0, process.removals
     try:
         while True:
             found, seen = _find(process.mailbox, matches, seen)
             if found is not _NOTHING:
-                process.taken += 1
-                _note_debt(process, found)
+                process.removals += 1
+                _attach_if_request(process, found)
                 await trio.lowlevel.cancel_shielded_checkpoint()
                 return found
             if expired or timeout <= 0:
@@ -115,10 +115,10 @@ async def receive(match: Matcher = None, *, timeout: float = math.inf) -> Any:  
             if timer is None and timeout != math.inf:
                 timer = process.node.timers.call_later(timeout, expire)
             await park(process)
-            if process.exiting is not None:  # told so after it was woken
+            if process.exit_requested is not None:  # told so after it was woken
                 await trio.lowlevel.checkpoint_if_cancelled()
-            if taken != process.taken:
-                seen, taken = 0, process.taken
+            if taken != process.removals:
+                seen, taken = 0, process.removals
     finally:
         if timer is not None:
             timer.cancel()
@@ -127,10 +127,10 @@ async def receive(match: Matcher = None, *, timeout: float = math.inf) -> Any:  
 _NOTHING = object()
 
 
-def _note_debt(process: Process, message: object) -> None:
+def _attach_if_request(process: Process, message: object) -> None:
     """Whoever takes a call out of the mailbox owes its answer."""
     if isinstance(message, Request):
-        message.owed_by(process)
+        message.attach(process)
 
 
 def _matcher(match: Matcher) -> Callable[[Any], bool]:

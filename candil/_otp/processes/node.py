@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, final
 import attrs
 import trio
 
-from candil._otp.processes.interrupts import block, run_user_code
+from candil._otp.processes.interrupts import ki_protected_context, run_user_code
 from candil._otp.processes.log import EventLog
-from candil._otp.processes.oneshot import Slot
-from candil._otp.processes.process import Process, join, kill, send_exit, tell_to_end
+from candil._otp.processes.oneshot import OneShot
+from candil._otp.processes.process import Process, join, kill, request_exit, send_exit
 from candil._otp.processes.runtime import Runtime, current_process, get_runtime, outside_of_trio
 from candil._otp.processes.task import Body, finish, run_process
 from candil._otp.processes.timers import Timers
-from candil._otp.processes.watchdog import watch_loop
+from candil._otp.processes.watchdog import open_watchdog
 from candil._otp.values.events import ProcessLingers, ProcessStarted
 from candil._otp.values.exit_errors import ProcessTerminated
 from candil._otp.values.exit_reasons import KILLED, SHUTDOWN, ExitReason, Normal, Shutdown, cause_of
@@ -51,8 +51,8 @@ class _Ending:
     @property
     def done(self) -> bool:
         process = self.process
-        return process.reason is not None or (
-            process.node.closing and process is process.node.block
+        return process.exit_reason is not None or (
+            process.node.closing and process is process.node.opener
         )
 
     def expire(self) -> None:
@@ -70,14 +70,14 @@ class Node:
     timers: Timers = attrs.field(factory=Timers)
     processes: dict[Process, None] = attrs.field(factory=dict[Process, None])
     abandoned: dict[Process, None] = attrs.field(factory=dict[Process, None])
-    block: Process = attrs.field(init=False)
+    opener: Process = attrs.field(init=False)
     root: Process | None = None
     interrupted: KeyboardInterrupt | None = None
     stuck: Callable[[], None] | None = None
     closing: bool = False
-    block_ended_first: bool = False  # its reason is its own, though the root's may be the same
+    opener_ended_first: bool = False  # its reason is its own, though the root's may be the same
     closed: bool = False
-    _emptied: Slot[bool] | None = None
+    _emptied: OneShot[bool] | None = None
 
     def new_process(self, label: str, parent: Process | None) -> Process:
         """Make the record of a process; nothing runs yet."""
@@ -97,7 +97,9 @@ class Node:
     def add(self, process: Process) -> None:
         """Let a process exist; it does not run yet."""
         if self.closed:
-            raise RuntimeError(f"the tree of {self.block.pid} has ended; it hosts no new processes")
+            raise RuntimeError(
+                f"the tree of {self.opener.pid} has ended; it hosts no new processes"
+            )
         self.processes[process] = None
         if self.runtime.subscribers:
             self.runtime.emit(ProcessStarted(process.pid, process.parent))
@@ -110,8 +112,8 @@ class Node:
         """
         Notice that a process has left ``processes``; when it was the root, the block ends too.
         """
-        if process is self.root and self.block.alive:
-            tell_to_end(self.block, reason, process.pid)
+        if process is self.root and self.opener.alive:
+            request_exit(self.opener, reason, process.pid)
         if self._emptied is not None and not self.processes:
             self._emptied.put(True)
 
@@ -122,8 +124,8 @@ class Node:
         self.interrupted = self.interrupted or interrupt
         if self.closing:
             self.kill_all()
-        elif self.block.alive:
-            tell_to_end(self.block, SHUTDOWN)
+        elif self.opener.alive:
+            request_exit(self.opener, SHUTDOWN)
 
     def watch_ending(self, process: Process) -> None:
         """Report the process if it does not end soon."""
@@ -141,21 +143,21 @@ class Node:
     async def close(self) -> None:
         """End every process: the root in its own order, the rest at once. The body has left."""
         self.closing = True
-        if self.root is not None and self.root.reason is None:
-            self.block_ended_first = self.block.exiting is not None
-        self.abandoned.pop(self.block, None)
-        if self.root is not None and self.root.reason is None:
-            send_exit(self.root, self.block.pid, SHUTDOWN)
+        if self.root is not None and self.root.exit_reason is None:
+            self.opener_ended_first = self.opener.exit_requested is not None
+        self.abandoned.pop(self.opener, None)
+        if self.root is not None and self.root.exit_reason is None:
+            send_exit(self.root, self.opener.pid, SHUTDOWN)
             await join(self.root, float("inf"))
-        if self.block.reason is None:
-            finish(self.block, self.block.exiting or SHUTDOWN)
+        if self.opener.exit_reason is None:
+            finish(self.opener, self.opener.exit_requested or SHUTDOWN)
         for index, process in enumerate(reversed(list(self.processes))):
             if _is_owned(process):
                 continue
             if process.trap_exit and process.server is not None:
                 process.server.end(SHUTDOWN)  # it may have no parent whose signal it would heed
             else:
-                send_exit(process, self.block.pid, SHUTDOWN)
+                send_exit(process, self.opener.pid, SHUTDOWN)
             if index % CLOSE_BATCH == CLOSE_BATCH - 1:
                 await trio.lowlevel.checkpoint()
         while not await self._empty_within(CLOSE_SECONDS):
@@ -175,7 +177,7 @@ class Node:
     async def _empty_within(self, seconds: float) -> bool:
         if not self.processes:
             return True
-        self._emptied = Slot[bool]()
+        self._emptied = OneShot[bool]()
         self.timers.call_later(seconds, lambda slot=self._emptied: slot.put(False))  # type: ignore[misc]
         return await self._emptied.wait()
 
@@ -188,7 +190,7 @@ class Node:
     def _after_one_pass(self, process: Process, overdue: Callable[[Process], None]) -> None:
         """Wait for the scheduler's pass to end: among thousands, its turn may be still to come."""
         self.timers.call_later(
-            0.0, lambda: None if process.reason is not None else overdue(process)
+            0.0, lambda: None if process.exit_reason is not None else overdue(process)
         )
 
     def _lingers(self, process: Process) -> None:
@@ -198,11 +200,11 @@ class Node:
         self._report(process, ABANDON_SECONDS, abandoned=True)
         self.abandoned[process] = None
         if process.server is not None:
-            process.server.owe_current()
+            process.server.attach_current()
         finish(process, KILLED)
 
     def _report(self, process: Process, seconds: float, *, abandoned: bool) -> None:
-        reason = process.exiting or SHUTDOWN
+        reason = process.exit_requested or SHUTDOWN
         self.runtime.emit(ProcessLingers(process.pid, reason, seconds, abandoned, _stack(process)))
 
 
@@ -213,7 +215,7 @@ def _is_owned(process: Process) -> bool:
 
 
 def _stack(process: Process) -> str:
-    if process.task is None or process is process.node.block:
+    if process.task is None or process is process.node.opener:
         return ""
     frames = list(process.task.iter_await_frames())
     return "".join(traceback.StackSummary.extract(iter(frames)).format())
@@ -229,7 +231,7 @@ async def _host(
             task_status.started(node)
 
 
-@block
+@ki_protected_context
 async def open_node(*, name: str = "local", log: bool = True) -> AsyncGenerator[Node]:
     """
     Host processes while the block lasts, without a root supervisor.
@@ -255,13 +257,13 @@ async def open_node(*, name: str = "local", log: bool = True) -> AsyncGenerator[
     """
     runtime = get_runtime()
     failure: BaseException | None = None
-    with _logged(runtime, wanted=log), watch_loop(runtime), trio.CancelScope() as shield:
+    with _logged(runtime, wanted=log), open_watchdog(runtime), trio.CancelScope() as shield:
         shield.shield = True  # cancelled between its start and here, the host would run for ever
         async with trio.open_nursery() as outer:
             node: Node = await outer.start(_host, runtime, name)
             shield.shield = False
             runtime.nodes[node] = None
-            block = node.block = _adopt_block(node)
+            block = node.opener = _adopt_block(node)
             outer_process = current_process.get()
             current_process.set(block)
             try:
@@ -315,17 +317,17 @@ def _adopt_block(node: Node) -> Process:
 
 
 def _why_ended(node: Node) -> BaseException | None:
-    reason: ExitReason | None = node.block.exiting
+    reason: ExitReason | None = node.opener.exit_requested
     if reason is None:
         return None
     if (
         node.root is not None
-        and not node.block_ended_first
-        and node.root.reason is reason
+        and not node.opener_ended_first
+        and node.root.exit_reason is reason
         and isinstance(reason, Normal | Shutdown)
     ):
         return reason.cause if isinstance(reason, Shutdown) else None
-    error = ProcessTerminated(node.block.pid, reason, node.block.ended_by)
+    error = ProcessTerminated(node.opener.pid, reason, node.opener.ended_by)
     error.__cause__ = cause_of(reason)
     return error
 

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 @final
-class Wake:
+class Resumed:
     """What a task gets that is resumed without a value."""
 
     __slots__ = ()
@@ -27,10 +27,10 @@ class Wake:
         """Give nothing; trio calls it."""
 
 
-WAKE: Any = Wake()
+RESUMED: Any = Resumed()
 
 
-class Slot(Generic[T]):
+class OneShot(Generic[T]):
     """
     One task waits here for one value or one error. The first of them counts; later ones are
     dropped.

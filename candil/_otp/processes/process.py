@@ -22,14 +22,14 @@ import attrs
 import trio
 from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_rescheduled
 
-from candil._otp.processes.oneshot import WAKE, Slot
+from candil._otp.processes.oneshot import RESUMED, OneShot
 from candil._otp.processes.runtime import outside_of_trio
 from candil._otp.values.events import MailboxHigh
 from candil._otp.values.exit_reasons import KILL, KILLED, ExitReason, Normal
 from candil._otp.values.messages import ExitSignal
 
 if TYPE_CHECKING:
-    from candil._otp.processes.call_deadlines import Alarm
+    from candil._otp.processes.call_deadlines import DeadlineTimer
     from candil._otp.processes.node import Node
     from candil._otp.processes.requests import Request
     from candil._otp.processes.runtime import Runtime
@@ -53,27 +53,31 @@ class Process:
     task: Task | None = None
     mailbox: deque[object] = attrs.field(factory=deque[object])
     parked: Task | None = None
-    taken: int = 0  # grows with each message taken by choice: who counts the seen looks anew
-    ready: bool = False  # a server's, between two messages: a plain-def handler may run at once
+    removals: int = 0  # grows with each message taken by choice: who counts the seen looks anew
+    idle: bool = False  # a server's, between two messages: a plain-def handler may run at once
     trap_exit: bool = False
-    exiting: ExitReason | None = None
+    exit_requested: ExitReason | None = None
     ended_by: Pid[Any] | None = None  # whose signal told it to end, if it was a process's
-    verdict: ExitReason | None = None  # why its code says it ends, where it says so without raising
-    reason: ExitReason | None = None
+    own_reason: ExitReason | None = (
+        None  # why its code says it ends, where it says so without raising
+    )
+    exit_reason: ExitReason | None = None
     links: dict[Process, None] = attrs.field(factory=dict["Process", None])
     monitors: dict[Ref, Process] = attrs.field(factory=dict["Ref", "Process"])
-    watchers: dict[Ref, tuple[Process, Server[Any]]] = attrs.field(
+    monitored_by: dict[Ref, tuple[Process, Server[Any]]] = attrs.field(
         factory=dict["Ref", "tuple[Process, Server[Any]]"]
     )
     names: list[object] = attrs.field(factory=list[object])
     registered: str | None = None
     via: list[Via[Any]] = attrs.field(factory=list["Via[Any]"])
-    owed: dict[Request[Any], None] = attrs.field(factory=dict["Request[Any]", None])
-    joining: dict[Slot[bool], None] = attrs.field(factory=dict["Slot[bool]", None])
-    settling: list[Slot[bool]] | None = None
-    handling: Request[Any] | None = None  # what the server has taken and not settled yet
-    alarm: Alarm | None = None  # for those who wait for it until then, see call_deadlines.py
-    alarm_at: float = math.inf
+    pending: dict[Request[Any], None] = attrs.field(factory=dict["Request[Any]", None])
+    exit_waiters: dict[OneShot[bool], None] = attrs.field(factory=dict["OneShot[bool]", None])
+    idle_waiters: list[OneShot[bool]] | None = None
+    current_request: Request[Any] | None = None  # what the server has taken and not settled yet
+    deadline_timer: DeadlineTimer | None = (
+        None  # for those who wait for it until then, see call_deadlines.py
+    )
+    next_deadline: float = math.inf
     high_water: int = HIGH_WATER
     server: Any = None
 
@@ -83,12 +87,12 @@ class Process:
     @property
     def alive(self) -> bool:
         """Whether it runs and was not told to end."""
-        return self.reason is None and self.exiting is None
+        return self.exit_reason is None and self.exit_requested is None
 
     def abort_park(self, _raise_cancel: object) -> Abort:
         """Let a cancellation end ``park``."""
         self.parked = None
-        self.ready = False
+        self.idle = False
         return Abort.SUCCEEDED
 
 
@@ -100,11 +104,13 @@ def post(process: Process, message: object) -> None:
     task = process.parked
     if task is not None:
         try:
-            reschedule(task, WAKE)  # first: in a foreign thread it raises, and nothing has changed
+            reschedule(
+                task, RESUMED
+            )  # first: in a foreign thread it raises, and nothing has changed
         except RuntimeError:
             raise outside_of_trio() from None
         process.parked = None
-        process.ready = False
+        process.idle = False
         process.mailbox.append(message)
         return
     process.mailbox.append(message)
@@ -124,13 +130,13 @@ async def park(process: Process) -> None:
     await wait_task_rescheduled(process.abort_park)
 
 
-def wake(process: Process) -> None:
+def unpark(process: Process) -> None:
     """Resume the process from ``park`` without a message."""
     task = process.parked
     if task is not None:
-        reschedule(task, WAKE)  # first: in a foreign thread it raises, and nothing has changed
+        reschedule(task, RESUMED)  # first: in a foreign thread it raises, and nothing has changed
         process.parked = None
-        process.ready = False
+        process.idle = False
 
 
 # --- signals --------------------------------------------------------------------------
@@ -145,7 +151,7 @@ def send_exit(process: Process, sender: Pid[Any] | None, reason: ExitReason) -> 
     elif process.trap_exit:
         post(process, ExitSignal(sender, reason))
     elif not isinstance(reason, Normal) or sender is process.pid:
-        tell_to_end(process, reason, sender)
+        request_exit(process, reason, sender)
 
 
 def signal_link(process: Process, dead: Pid[Any], reason: ExitReason) -> None:
@@ -158,14 +164,14 @@ def signal_link(process: Process, dead: Pid[Any], reason: ExitReason) -> None:
     if process.trap_exit:
         post(process, ExitSignal(dead, reason))
     elif not isinstance(reason, Normal):
-        tell_to_end(process, reason, dead)
+        request_exit(process, reason, dead)
 
 
-def tell_to_end(process: Process, reason: ExitReason, sender: Pid[Any] | None = None) -> None:
+def request_exit(process: Process, reason: ExitReason, sender: Pid[Any] | None = None) -> None:
     """Have the process end with *reason* at its next checkpoint; its cleanup runs."""
-    process.exiting = reason
+    process.exit_requested = reason
     process.ended_by = sender
-    process.ready = False
+    process.idle = False
     process.node.watch_ending(process)
     process.scope.cancel()
 
@@ -175,12 +181,12 @@ def kill(process: Process, sender: Pid[Any] | None = None) -> None:
     End the process whatever it traps. If it will not even be cancelled, the others stop waiting for
     it.
     """
-    if process.reason is not None:
+    if process.exit_reason is not None:
         return
-    if process.exiting != KILLED:
-        process.exiting = KILLED
+    if process.exit_requested != KILLED:
+        process.exit_requested = KILLED
         process.ended_by = sender
-        process.ready = False
+        process.idle = False
         process.node.watch_killed(process)
         process.scope.cancel()
 
@@ -204,7 +210,7 @@ def add_monitor(watcher: Process, target: Process, shown: Server[Any]) -> Ref:
     """Have *watcher* get a ``Down`` that shows *shown* when *target* ends."""
     ref = watcher.runtime.new_ref()
     watcher.monitors[ref] = target
-    target.watchers[ref] = (watcher, shown)
+    target.monitored_by[ref] = (watcher, shown)
     return ref
 
 
@@ -212,22 +218,22 @@ def remove_monitor(watcher: Process, ref: Ref) -> None:
     """Undo ``add_monitor``; a ``Down`` that came already stays."""
     target = watcher.monitors.pop(ref, None)
     if target is not None:
-        target.watchers.pop(ref, None)
+        target.monitored_by.pop(ref, None)
 
 
 async def join(process: Process, timeout: float) -> bool:
     """Wait until the process has ended. Gives ``False`` if it has not within *timeout* seconds."""
-    slot = Slot[bool]()
+    slot = OneShot[bool]()
     timer: Timer | None = None
-    if process.reason is not None:
+    if process.exit_reason is not None:
         slot.put(True)
     else:
-        process.joining[slot] = None
+        process.exit_waiters[slot] = None
         if timeout != math.inf:
             timer = process.node.timers.call_later(timeout, lambda: slot.put(False))
     try:
         return await slot.wait()
     finally:
-        process.joining.pop(slot, None)
+        process.exit_waiters.pop(slot, None)
         if timer is not None:
             timer.cancel()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from candil._otp.processes.oneshot import Slot
+from candil._otp.processes.oneshot import OneShot
 from candil._otp.values.exit_errors import ServerExited
 from candil._otp.values.exit_reasons import Crashed
 
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Request(Slot[T], Generic[T]):
+class Request(OneShot[T], Generic[T]):
     """
     Somebody waits for an answer to this; if the process that owes it ends first, they are told.
     """
 
-    __slots__ = ("deadline", "debtors")
+    __slots__ = ("deadline", "servers")
 
     def __init__(self) -> None:
         super().__init__()
         self.deadline = math.inf
-        self.debtors: tuple[Process, ...] = ()  # more than one when it was passed on
+        self.servers: tuple[Process, ...] = ()  # more than one when it was passed on
 
     def expire(self) -> None:
         """Tell whoever waits that it took too long; those that have a deadline say how."""
 
-    def owed_by(self, process: Process) -> None:
+    def attach(self, process: Process) -> None:
         """Have whoever waits told when *process* ends without an answer."""
         if not self.done:
-            self.debtors = (*self.debtors, process)
-            process.owed[self] = None
+            self.servers = (*self.servers, process)
+            process.pending[self] = None
 
     def reply(self, value: T) -> None:
         """
@@ -52,12 +52,12 @@ class Request(Slot[T], Generic[T]):
             value: What the caller gets.
         """
         self.put(value)
-        self._settle_debt()
+        self._detach()
 
     def refuse(self, error: BaseException) -> None:
         """Raise *error* at whoever waits."""
         self.fail(error)
-        self._settle_debt()
+        self._detach()
 
     def server_exited(self, reason: ExitReason) -> None:
         """Tell whoever waits that the answer will never come."""
@@ -72,10 +72,10 @@ class Request(Slot[T], Generic[T]):
 
     def abort(self, raise_cancel: object) -> Abort:
         """Let a cancellation end the wait; the process that owes the answer is not told."""
-        self._settle_debt()
+        self._detach()
         return super().abort(raise_cancel)
 
-    def _settle_debt(self) -> None:
-        debtors, self.debtors = self.debtors, ()
-        for debtor in debtors:
-            debtor.owed.pop(self, None)
+    def _detach(self) -> None:
+        servers, self.servers = self.servers, ()
+        for debtor in servers:
+            debtor.pending.pop(self, None)

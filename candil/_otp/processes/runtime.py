@@ -19,19 +19,19 @@ import attrs
 import trio
 from trio.lowlevel import checkpoint, checkpoint_if_cancelled
 
-from candil._otp.processes.log import Allowance, EventLog, log_failure
+from candil._otp.processes.log import EventLog, RateLimiter, log_failure
 from candil._otp.values.names import name_key
 from candil._otp.values.pids import Pid, Ref
 
 if TYPE_CHECKING:
     from candil._otp.processes.node import Node
     from candil._otp.processes.process import Process
-    from candil._otp.processes.watchdog import LoopWatch
+    from candil._otp.processes.watchdog import Watchdog
 
 Subscriber = Callable[[object], None]
 
-TURNS = 100
-SECONDS = 0.001
+MAX_INLINE_CALLS = 100
+MAX_INLINE_SECONDS = 0.001
 
 current_process: ContextVar[Process | None] = ContextVar("candil.current_process", default=None)
 _runtime: trio.lowlevel.RunVar[Runtime] = trio.lowlevel.RunVar("candil.runtime")
@@ -48,14 +48,14 @@ class Runtime:
     subscribers: tuple[Subscriber, ...] = ()
     log: EventLog | None = None
     logged: int = 0
-    inline_turns: int = 0
+    inline_calls: int = 0
     inline_seconds: float = 0.0
-    watch: LoopWatch | None = None
+    watch: Watchdog | None = None
     watched: int = 0
     while_blocked: Callable[[float], None] | None = None  # called in the watch's thread
     hinted: set[object] = attrs.field(factory=set[object])
-    called_off: deque[Callable[[], None]] = attrs.field(factory=deque["Callable[[], None]"])
-    _failures: Allowance = attrs.field(factory=Allowance)
+    cancelled_starts: deque[Callable[[], None]] = attrs.field(factory=deque["Callable[[], None]"])
+    _failures: RateLimiter = attrs.field(factory=RateLimiter)
     _serial: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
 
     def new_pid(self, node: str, label: str) -> Pid[object]:
@@ -67,9 +67,9 @@ class Runtime:
     def emit(self, event: object) -> None:
         if self.log is not None:
             self.log(event)
-        self.tell_subscribers(event)
+        self.notify_subscribers(event)
 
-    def tell_subscribers(self, event: object) -> None:
+    def notify_subscribers(self, event: object) -> None:
         for subscriber in self.subscribers:
             try:
                 subscriber(event)
@@ -77,12 +77,12 @@ class Runtime:
                 if self._failures.take(time.monotonic()):
                     log_failure(f"subscriber {subscriber!r} failed on a {type(event).__name__}")
 
-    async def give_way(self) -> None:
+    async def checkpoint_if_due(self) -> None:
         """Be the checkpoint of what is done in place: others run when it is their turn."""
-        if self.inline_turns < TURNS and self.inline_seconds < SECONDS:
+        if self.inline_calls < MAX_INLINE_CALLS and self.inline_seconds < MAX_INLINE_SECONDS:
             await checkpoint_if_cancelled()
         else:
-            self.inline_turns = 0
+            self.inline_calls = 0
             self.inline_seconds = 0.0
             await checkpoint()
 

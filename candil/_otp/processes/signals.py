@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import trio
 
-from candil._otp.processes.oneshot import Slot
+from candil._otp.processes.oneshot import OneShot
 from candil._otp.processes.process import (
     Process,
     add_monitor,
@@ -19,7 +19,7 @@ from candil._otp.processes.process import (
     remove_monitor,
     send_exit,
     unlink_processes,
-    wake,
+    unpark,
 )
 from candil._otp.processes.requests import Request
 from candil._otp.processes.runtime import current_process, resolve
@@ -120,7 +120,7 @@ def monitor(target: Server[Any]) -> Ref:
     process = target.process if is_pid(target) else own.runtime.names.get(name_key(target))
     if process is own:
         return own.runtime.new_ref()
-    if process is not None and process.reason is None:
+    if process is not None and process.exit_reason is None:
         return add_monitor(own, process, process.pid)
     ref = own.runtime.new_ref()
     post(own, Down(ref, target, NoProc()))
@@ -147,7 +147,7 @@ def remove_messages(process: Process, unwanted: Callable[[object], bool]) -> Non
     kept: Iterable[object] = [message for message in process.mailbox if not unwanted(message)]
     process.mailbox.clear()
     process.mailbox.extend(kept)
-    process.taken += 1
+    process.removals += 1
 
 
 def exit_nowait(target: Server[Any] | None, reason: object) -> None:
@@ -205,31 +205,31 @@ async def exit(target: Server[Any] | None, reason: object) -> None:  # OTP's nam
     process = None if target is None else resolve(target)
     exit_nowait(target, reason)
     own = current_process.get()
-    if process is None or process is own or process.alive or _is_waited_for(own):
+    if process is None or process is own or process.alive or _has_waiting_caller(own):
         await trio.lowlevel.checkpoint()
         return
     ended = _slot_for_this_task()
-    process.joining[ended] = None
+    process.exit_waiters[ended] = None
     try:
         await _wait_unless_wanted(ended)
     finally:
-        process.joining.pop(ended, None)
+        process.exit_waiters.pop(ended, None)
     supervisor = None if process.parent is None else process.parent.process
     if ended.done and supervisor is not None and supervisor.server is not None:
-        await _wait_unless_wanted(_settled(supervisor))
+        await _wait_unless_wanted(_when_idle(supervisor))
 
 
-def _is_waited_for(own: Process | None) -> bool:
+def _has_waiting_caller(own: Process | None) -> bool:
     """Tell whether somebody waits for an answer of the process whose task this is."""
     return (
         own is not None
         and own.task is trio.lowlevel.current_task()
-        and (own.handling is not None or bool(own.owed))
+        and (own.current_request is not None or bool(own.pending))
     )
 
 
 @final
-class _OwnSlot(Slot[bool]):
+class _OwnSlot(OneShot[bool]):
     """Filling it wakes the process that waits for it among its messages."""
 
     __slots__ = ("process",)
@@ -241,29 +241,29 @@ class _OwnSlot(Slot[bool]):
     def put(self, value: bool) -> None:  # noqa: FBT001  # what it says is that it is filled
         """Fill it, and wake the process."""
         super().put(value)
-        wake(self.process)
+        unpark(self.process)
 
 
-def _slot_for_this_task() -> Slot[bool]:
+def _slot_for_this_task() -> OneShot[bool]:
     own = current_process.get()
     if own is None or own.task is not trio.lowlevel.current_task() or own.parked is not None:
-        return Slot()  # another task waits among the messages, or none can
+        return OneShot()  # another task waits among the messages, or none can
     return _OwnSlot(own)
 
 
-def _settled(process: Process) -> Slot[bool]:
+def _when_idle(process: Process) -> OneShot[bool]:
     """Give a slot that is filled when the process has nothing more to do."""
     slot = _slot_for_this_task()
     loop = process.server
     suspended = loop is not None and loop.suspended and process.parked is not None
-    if process.ready or suspended or process.reason is not None:
+    if process.idle or suspended or process.exit_reason is not None:
         slot.put(True)
     else:
-        process.settling = [*(process.settling or ()), slot]
+        process.idle_waiters = [*(process.idle_waiters or ()), slot]
     return slot
 
 
-async def _wait_unless_wanted(slot: Slot[bool]) -> None:
+async def _wait_unless_wanted(slot: OneShot[bool]) -> None:
     """Wait for *slot*; in a process, not beyond the moment it gets a request or an exit signal."""
     if not isinstance(slot, _OwnSlot):
         await slot.wait()

@@ -13,7 +13,7 @@ from candil._otp.processes.node import current_node
 from candil._otp.processes.process import Process, add_monitor, link_processes
 from candil._otp.processes.registration import check_name, claim_name
 from candil._otp.processes.runtime import current_process, resolve
-from candil._otp.values.errors import brief
+from candil._otp.values.errors import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -137,7 +137,7 @@ def _what_is_wrong(what: str, function: Any) -> str | None:
     if inspect.iscoroutine(function):
         return f"a coroutine object: write {what}(f, x), not {what}(f(x))"
     if not callable(function):
-        return brief(cast("object", function))
+        return short_repr(cast("object", function))
     if isinstance(function, type):
         return _wrong_class(function)
     inner = function.__func__ if inspect.ismethod(function) else function
@@ -245,7 +245,7 @@ def process_info(target: Server[Any] | None) -> ProcessInfo | None:
         parent=process.parent,
         links=tuple(linked.pid for linked in process.links),
         monitors=tuple(target.pid for target in process.monitors.values()),
-        monitored_by=tuple(watcher.pid for watcher, _ in process.watchers.values()),
+        monitored_by=tuple(watcher.pid for watcher, _ in process.monitored_by.values()),
         message_queue_len=len(process.mailbox),
         trap_exit=process.trap_exit,
         status=_status(process),

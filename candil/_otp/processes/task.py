@@ -15,7 +15,7 @@ import trio
 from trio.lowlevel import Task, current_task
 
 from candil._otp.processes.nurseries import leave_nurseries
-from candil._otp.processes.process import Process, post, signal_link, tell_to_end
+from candil._otp.processes.process import Process, post, request_exit, signal_link
 from candil._otp.processes.requests import Request
 from candil._otp.processes.runtime import current_process
 from candil._otp.values.errors import LeakedCancellation, ProcessExit
@@ -42,7 +42,7 @@ async def run_process(process: Process, body: Body, args: tuple[object, ...]) ->
     error: BaseException | None = None
     left: BaseException | None = None
     try:
-        if process.exiting is None:
+        if process.exit_requested is None:
             with process.scope:
                 try:
                     await body(*args)
@@ -56,11 +56,11 @@ async def run_process(process: Process, body: Body, args: tuple[object, ...]) ->
                         left = await _leave(process, process.task)  # noqa: ASYNC102  # their tasks are cancelled
     except BaseException as raised:  # noqa: ASYNC103, BLE001  # whatever it is, it is this process's reason to end
         error = raised
-    if left is not None and not _is_failure(error, process.verdict):
+    if left is not None and not _is_failure(error, process.own_reason):
         error = left
-    if process.reason is None:
-        verdict = process.verdict if error is None else None
-        finish(process, process.exiting or verdict or reason_of(error))
+    if process.exit_reason is None:
+        own_reason = process.own_reason if error is None else None
+        finish(process, process.exit_requested or own_reason or reason_of(error))
     else:  # it was abandoned, and everybody knows already
         process.node.ended_after_all(process)
     if isinstance(error, trio.Cancelled) and trio.current_effective_deadline() == -float("inf"):
@@ -75,10 +75,10 @@ async def _leave(process: Process, task: Task) -> BaseException:
     return left
 
 
-def _is_failure(error: BaseException | None, verdict: ExitReason | None) -> bool:
+def _is_failure(error: BaseException | None, own_reason: ExitReason | None) -> bool:
     """Tell whether the process ends with a fault of its own, worse than a nursery left open."""
     if error is None:
-        return verdict is not None and is_abnormal(verdict)
+        return own_reason is not None and is_abnormal(own_reason)
     return not isinstance(error, trio.Cancelled)
 
 
@@ -90,10 +90,10 @@ async def _hold_interrupt(process: Process, interrupt: KeyboardInterrupt) -> Non
     """
     process.trap_exit = False
     told = any(isinstance(message, ExitSignal) for message in process.mailbox)
-    abandon_requests(process, Crashed(interrupt))
+    fail_requests(process, Crashed(interrupt))
     process.node.interrupt(interrupt)
     if told:  # while it cleaned up: its turn has come already
-        tell_to_end(process, SHUTDOWN)
+        request_exit(process, SHUTDOWN)
     await trio.sleep_forever()
 
 
@@ -139,8 +139,8 @@ def _without_groups(error: BaseException) -> BaseException:
 
 def finish(process: Process, reason: ExitReason) -> None:
     """Let a process have ended, and tell everybody who must know."""
-    process.reason = reason
-    process.ready = False
+    process.exit_reason = reason
+    process.idle = False
     pid = process.pid
     pid.process = None
     for name in process.names:
@@ -148,21 +148,21 @@ def finish(process: Process, reason: ExitReason) -> None:
     process.node.processes.pop(process, None)
     runtime = process.runtime
     if runtime.subscribers or (runtime.log is not None and is_abnormal(reason)):
-        runtime.emit(ProcessExited(pid, reason, process.exiting is not None))
-    if process.alarm is not None:
-        process.alarm.cancel()
-    abandon_requests(process, reason)
-    _tell_links(process, reason)
-    _tell_watchers(process, reason)
-    for slot in process.joining:
+        runtime.emit(ProcessExited(pid, reason, process.exit_requested is not None))
+    if process.deadline_timer is not None:
+        process.deadline_timer.cancel()
+    fail_requests(process, reason)
+    _signal_links(process, reason)
+    _notify_monitors(process, reason)
+    for slot in process.exit_waiters:
         slot.put(True)
-    settle(process)
+    notify_idle(process)
     process.node.process_ended(process, reason)
 
 
-def abandon_requests(process: Process, reason: ExitReason) -> None:
+def fail_requests(process: Process, reason: ExitReason) -> None:
     """Tell everybody who waits for this process to answer that it will not."""
-    owed, process.owed = process.owed, {}
+    owed, process.pending = process.pending, {}
     for request in owed:
         request.server_exited(reason)
     for message in process.mailbox:
@@ -171,28 +171,28 @@ def abandon_requests(process: Process, reason: ExitReason) -> None:
     process.mailbox.clear()
 
 
-def _tell_links(process: Process, reason: ExitReason) -> None:
+def _signal_links(process: Process, reason: ExitReason) -> None:
     for linked in process.links:
         linked.links.pop(process, None)
         signal_link(linked, process.pid, reason)
     process.links.clear()
 
 
-def _tell_watchers(process: Process, reason: ExitReason) -> None:
-    for ref, (watcher, shown) in process.watchers.items():
+def _notify_monitors(process: Process, reason: ExitReason) -> None:
+    for ref, (watcher, shown) in process.monitored_by.items():
         del watcher.monitors[ref]
         post(watcher, Down(ref, shown, reason))
-    process.watchers.clear()
+    process.monitored_by.clear()
     for ref, target in process.monitors.items():
-        target.watchers.pop(ref, None)
+        target.monitored_by.pop(ref, None)
     process.monitors.clear()
 
 
-def settle(process: Process) -> None:
+def notify_idle(process: Process) -> None:
     """
     Tell those who wait for it that the process has dealt with all that was in its mailbox, or has
     ended.
     """
-    settling, process.settling = process.settling, None
-    for slot in settling or ():
+    idle_waiters, process.idle_waiters = process.idle_waiters, None
+    for slot in idle_waiters or ():
         slot.put(True)

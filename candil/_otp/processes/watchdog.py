@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from candil._otp.processes.runtime import Runtime
 
 PERIOD = 0.1
-PATIENCE = 0.25
+BLOCKED_AFTER = 0.25
 
 
 @final
 @attrs.define(eq=False)
-class LoopWatch:
+class Watchdog:
     """Watches the loop of the thread that it was made in."""
 
     runtime: Runtime
@@ -55,7 +55,7 @@ class LoopWatch:
                 self.token.run_sync_soon(self._alive.set, idempotent=True)
             except trio.RunFinishedError:
                 return
-            if not self._alive.wait(PATIENCE):
+            if not self._alive.wait(BLOCKED_AFTER):
                 self._report()
                 self._wait_until_alive()
 
@@ -69,7 +69,7 @@ class LoopWatch:
         return frame is None or frame.f_code.co_name == "get_events"
 
     def _wait_until_alive(self) -> None:
-        seconds = PERIOD + PATIENCE  # by counting: a program that was stopped is not blocked
+        seconds = PERIOD + BLOCKED_AFTER  # by counting: a program that was stopped is not blocked
         while not self._stopped.is_set() and not self._alive.wait(PERIOD):
             seconds += PERIOD
             if self.runtime.while_blocked is not None:
@@ -79,13 +79,13 @@ class LoopWatch:
         frame = _frame_of(self.thread_id)
         if frame is None or self._stopped.is_set():
             return
-        process, depth = _guilty(frame)
+        process, depth = _running_process(frame)
         stack = "".join(traceback.format_stack(frame)[-depth:])
-        event = LoopBlocked(process.pid if process else None, PERIOD + PATIENCE, stack)
+        event = LoopBlocked(process.pid if process else None, PERIOD + BLOCKED_AFTER, stack)
         if self.runtime.log is not None:
             self.runtime.log(event)
         with suppress(trio.RunFinishedError):
-            self.token.run_sync_soon(self.runtime.tell_subscribers, event)
+            self.token.run_sync_soon(self.runtime.notify_subscribers, event)
 
 
 def _frame_of(thread_id: int) -> FrameType | None:
@@ -93,7 +93,7 @@ def _frame_of(thread_id: int) -> FrameType | None:
     return frames.get(thread_id)
 
 
-def _guilty(frame: FrameType) -> tuple[Process | None, int]:
+def _running_process(frame: FrameType) -> tuple[Process | None, int]:
     """Find the process that runs, and how many of the innermost frames are its own."""
     walk: FrameType | None = frame
     depth = 0
@@ -108,11 +108,11 @@ def _guilty(frame: FrameType) -> tuple[Process | None, int]:
 
 
 @contextmanager
-def watch_loop(runtime: Runtime) -> Generator[None]:
+def open_watchdog(runtime: Runtime) -> Generator[None]:
     """Watch the current loop while the block lasts: one thread, however many blocks are open."""
     if runtime.watch is None:
         token, here = trio.lowlevel.current_trio_token(), threading.get_ident()
-        watch = runtime.watch = LoopWatch(runtime, token, here)
+        watch = runtime.watch = Watchdog(runtime, token, here)
         threading.Thread(target=watch.run, name="candil loop watch", daemon=True).start()
     runtime.watched += 1
     try:

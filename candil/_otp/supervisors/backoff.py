@@ -12,7 +12,7 @@ from typing import Any, final
 import attrs
 
 from candil._otp.supervisors.errors import SpecError
-from candil._otp.values.errors import brief
+from candil._otp.values.errors import short_repr
 
 LEAST = math.ulp(0.0)
 MOST = sys.float_info.max
@@ -60,7 +60,7 @@ class Backoff:
             "reset_after": (0, math.inf),
         }
         mistakes = [
-            f"backoff.{name}: out of range, got {brief(getattr(self, name))}"
+            f"backoff.{name}: out of range, got {short_repr(getattr(self, name))}"
             for name, (low, high) in ranges.items()
             if not _is_between(low, getattr(self, name), high)
         ]

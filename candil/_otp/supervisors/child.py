@@ -86,7 +86,7 @@ class Child:
 
 @final
 @attrs.define(eq=False)
-class TryAgain:
+class RetryRestart:
     """
     A supervisor's message to itself: start this child again. With a *timer* when it was put off;
     that crash was counted already.
@@ -96,7 +96,7 @@ class TryAgain:
     timer: Timer | None = None
 
     @property
-    def called_off(self) -> bool:
+    def cancelled_starts(self) -> bool:
         """Whether the child was stopped or started since, or is put off anew."""
         put_off = self.timer is not None
         return not self.child.restarting or (put_off and self.timer is not self.child.timer)
@@ -201,10 +201,10 @@ async def stop_child_process(own: Process, child: Child) -> ExitReason | None:
     else:
         send_exit(process, own.pid, SHUTDOWN)
         if await join(process, budget):
-            return process.reason
+            return process.exit_reason
         kill(process)
     await join(process, math.inf)
-    return process.reason
+    return process.exit_reason
 
 
 def is_expected(reason: ExitReason, spec: ChildSpec[Any]) -> bool:

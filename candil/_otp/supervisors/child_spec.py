@@ -22,7 +22,7 @@ from candil._otp.supervisors.spec_checks import (
     key_mistakes,
     name_mistakes,
 )
-from candil._otp.values.errors import brief
+from candil._otp.values.errors import short_repr
 from candil._otp.values.names import Name, ServerName
 
 if TYPE_CHECKING:
@@ -107,12 +107,14 @@ class ChildSpec(Generic[S_co]):
     backoff: Backoff | None = None
 
     def __attrs_post_init__(self) -> None:
-        mistakes = [f"child {brief(self.id)}: {mistake}" for mistake in _child_mistakes(self)]
+        mistakes = [f"child {short_repr(self.id)}: {mistake}" for mistake in _child_mistakes(self)]
         if mistakes:
             raise SpecError(mistakes)
 
     def __repr__(self) -> str:
-        return f"<ChildSpec {brief(self.id)} {self.restart} {self.type}: {_label(self.target)}>"
+        return (
+            f"<ChildSpec {short_repr(self.id)} {self.restart} {self.type}: {_label(self.target)}>"
+        )
 
 
 @overload
@@ -246,11 +248,11 @@ def _child_mistakes(spec: ChildSpec[Any]) -> list[str]:
     ):
         mistakes.append(
             "shutdown: seconds from 0 on, math.inf or 'brutal_kill' are needed, got "
-            f"{brief(spec.shutdown)}"
+            f"{short_repr(spec.shutdown)}"
         )
     significant: Any = spec.significant
     if not isinstance(significant, bool):
-        mistakes.append(f"significant: True or False is needed, got {brief(significant)}")
+        mistakes.append(f"significant: True or False is needed, got {short_repr(significant)}")
     elif significant and spec.restart == "permanent":
         mistakes.append(
             "significant: a permanent child never ends for good; use restart='transient' "
@@ -258,7 +260,7 @@ def _child_mistakes(spec: ChildSpec[Any]) -> list[str]:
         )
     backoff: Any = spec.backoff
     if backoff is not None and not isinstance(backoff, Backoff):
-        mistakes.append(f"backoff: a candil.Backoff is needed, got {brief(backoff)}")
+        mistakes.append(f"backoff: a candil.Backoff is needed, got {short_repr(backoff)}")
     return mistakes
 
 
@@ -273,7 +275,7 @@ def _target_mistakes(spec: ChildSpec[Any]) -> list[str]:
     function = target.function if isinstance(target, StartFunction) else target
     if not isinstance(target, Startable) and not _is_runnable(function):
         forms = "a GenServer subclass, an async function, a SupervisorSpec or a StartFunction"
-        return [f"target: {forms} is needed, got {brief(target)}"]
+        return [f"target: {forms} is needed, got {short_repr(target)}"]
     # it may be a template, whose other arguments come with each start
     return _argument_mistakes(spec, spec.args, inspect.Signature.bind_partial)
 
@@ -318,4 +320,4 @@ def _default_id(target: Any, name: object) -> Hashable:
 
 def _label(target: Any) -> str:
     function = target.function if isinstance(target, StartFunction) else target
-    return getattr(function, "__qualname__", None) or brief(function)
+    return getattr(function, "__qualname__", None) or short_repr(function)

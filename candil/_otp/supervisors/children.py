@@ -261,7 +261,10 @@ class Children:
         for process in running.values():
             await join(process, math.inf)
         self._report_stops(
-            {child: None if process is None else process.reason for child, process in found.items()}
+            {
+                child: None if process is None else process.exit_reason
+                for child, process in found.items()
+            }
         )
 
     def _exits(self) -> dict[Pid[Any], ExitReason]:

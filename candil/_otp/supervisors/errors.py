@@ -17,8 +17,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
-from candil._otp.values.errors import CandilError, brief
-from candil._otp.values.exit_errors import in_a_line
+from candil._otp.values.errors import CandilError, short_repr
+from candil._otp.values.exit_errors import one_line
 from candil._otp.values.reports import restart_advice
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class ChildNotFound(SupervisorError):
     """The supervisor has no such child. OTP: ``not_found``."""
 
     def __str__(self) -> str:
-        return f"no child {brief(self.child_id)} here; which_children() lists those that are"
+        return f"no child {short_repr(self.child_id)} here; which_children() lists those that are"
 
 
 @final
@@ -53,7 +53,7 @@ class ChildRunning(SupervisorError):
     """The child runs; terminate it first. OTP: ``running``."""
 
     def __str__(self) -> str:
-        return f"child {brief(self.child_id)} is running; terminate_child() it first"
+        return f"child {short_repr(self.child_id)} is running; terminate_child() it first"
 
 
 @final
@@ -62,7 +62,7 @@ class ChildRestarting(SupervisorError):
 
     def __str__(self) -> str:
         return (
-            f"child {brief(self.child_id)} is being restarted; wait, or terminate_child() "
+            f"child {short_repr(self.child_id)} is being restarted; wait, or terminate_child() "
             "to stop the attempts"
         )
 
@@ -73,7 +73,7 @@ class ChildAlreadyPresent(SupervisorError):
 
     def __str__(self) -> str:
         return (
-            f"a stopped child {brief(self.child_id)} is there; restart_child() it, or "
+            f"a stopped child {short_repr(self.child_id)} is there; restart_child() it, or "
             "delete_child() it first"
         )
 
@@ -140,15 +140,15 @@ class RestartIntensityExceeded(CandilError):
     def __str__(self) -> str:
         plural = "" if self.restarts == 1 else "s"
         text = (
-            f"supervisor {brief(self.supervisor)} gave up: {self.restarts} restart{plural} within "
-            f"{self.max_seconds:g} s, {self.max_restarts} allowed. "
-            f"Last: child {brief(self.child_id)} ended: "
+            f"supervisor {short_repr(self.supervisor)} gave up: {self.restarts} restart{plural} "
+            f"within {self.max_seconds:g} s, {self.max_restarts} allowed. "
+            f"Last: child {short_repr(self.child_id)} ended: "
         )
         deepest = self._deepest()
-        last = in_a_line(deepest.reason) + restart_advice(deepest.child_restart, deepest.reason)
+        last = one_line(deepest.reason) + restart_advice(deepest.child_restart, deepest.reason)
         if deepest is self:
             return text + last
-        below = brief(deepest.child_id)
+        below = short_repr(deepest.child_id)
         return f"{text}it gave up as well, at last since child {below} ended: {last}"
 
     def _deepest(self) -> RestartIntensityExceeded:

@@ -8,7 +8,7 @@ import math
 import sys
 from typing import Any, cast
 
-from candil._otp.values.errors import brief
+from candil._otp.values.errors import short_repr
 from candil._otp.values.names import Name, Via
 
 
@@ -17,7 +17,7 @@ def key_mistakes(what: str, key: object) -> list[str]:
     try:
         hash(key)
     except TypeError:
-        return [f"{what}: a hashable value is needed, got {brief(key)}"]
+        return [f"{what}: a hashable value is needed, got {short_repr(key)}"]
     return []
 
 
@@ -28,7 +28,9 @@ def name_mistakes(name: Any) -> list[str]:
         return []
     if isinstance(name, Via):
         return key_mistakes("name", cast("object", name))
-    return [f"name: a non-empty str, a Name or a Via is needed, got {brief(cast('object', name))}"]
+    return [
+        f"name: a non-empty str, a Name or a Via is needed, got {short_repr(cast('object', name))}"
+    ]
 
 
 def is_number(value: Any) -> bool:
@@ -42,4 +44,4 @@ def choice_mistakes(what: str, forms: tuple[str, ...], got: object) -> list[str]
     """Check that *got* is one of *forms*."""
     if got in forms:
         return []
-    return [f"{what}: one of {', '.join(map(repr, forms))} is needed, got {brief(got)}"]
+    return [f"{what}: one of {', '.join(map(repr, forms))} is needed, got {short_repr(got)}"]

@@ -28,7 +28,7 @@ from candil._otp.behaviours.proc_lib import server_of
 from candil._otp.processes.process import post
 from candil._otp.processes.signals import trap_exit
 from candil._otp.processes.spawn import own_process
-from candil._otp.supervisors.child import Child, TryAgain
+from candil._otp.supervisors.child import Child, RetryRestart
 from candil._otp.supervisors.child_spec import ChildSpec, StartFunction, instance_mistakes
 from candil._otp.supervisors.children import ChildCounts, ChildInfo, Children
 from candil._otp.supervisors.errors import (
@@ -42,7 +42,7 @@ from candil._otp.supervisors.errors import (
 )
 from candil._otp.supervisors.strategy import RestartWindow, restart_group
 from candil._otp.supervisors.supervisor_spec import SupervisorSpec, as_child_spec, children_mistakes
-from candil._otp.values.errors import CandilError, brief
+from candil._otp.values.errors import CandilError, short_repr
 from candil._otp.values.events import Hint
 from candil._otp.values.exit_reasons import (
     KILLED,
@@ -80,7 +80,7 @@ class Supervisor(GenServer):
     Talk to it with ``start_child``, ``which_children`` and their neighbours.
     """
 
-    __candil_called_off_in_order__ = True
+    __candil_stops_in_order__ = True
     __candil_advice__ = (
         "That pid or name is a supervisor's, not a server's. It is talked to with "
         "candil.which_children, which tells the pids of its children, with start_child and the like"
@@ -108,10 +108,12 @@ class Supervisor(GenServer):
         trap_exit(True)
         try:
             await self._start_all_or_none()
-            if self.own.exiting is not None:  # its start was called off just when all were up
+            if (
+                self.own.exit_requested is not None
+            ):  # its start was called off just when all were up
                 await trio.lowlevel.checkpoint()
         except trio.Cancelled:
-            if self.own.exiting != KILLED:  # its start was called off
+            if self.own.exit_requested != KILLED:  # its start was called off
                 with trio.CancelScope(shield=True):  # each child has its own time
                     await self.children.stop_all(self.children)  # noqa: ASYNC102
             raise
@@ -131,11 +133,11 @@ class Supervisor(GenServer):
             child = None if message.pid is None else self.children.by_pid.pop(message.pid, None)
             if child is not None:
                 await self._child_exited(child, message.reason)
-        elif type(message) is not TryAgain:
+        elif type(message) is not RetryRestart:
             kind = type(message).__name__
             hint = f"a supervisor got a {kind} message, which is not for it: it was dropped"
             self.own.runtime.emit(Hint(self.own.pid, hint))
-        elif not message.called_off:
+        elif not message.cancelled_starts:
             message.child.cancel_timer()
             if message.timer is not None:
                 await self._restart_now(message.child)
@@ -158,8 +160,9 @@ class Supervisor(GenServer):
             not isinstance(extra, SupervisorSpec)
             or (extra.strategy == "simple_one_for_one") != self.simple
         ):
+            got = short_repr(extra)
             raise SpecError(
-                [f"code_change: a SupervisorSpec of the same kind is needed, got {brief(extra)}"]
+                [f"code_change: a SupervisorSpec of the same kind is needed, got {got}"]
             )
         self.children.change_specs(extra.children)
         self.spec = extra
@@ -185,10 +188,15 @@ class Supervisor(GenServer):
             return self.spec.auto_shutdown == "any_significant"
         if any(other.spec.significant for other in self.children.by_pid.values()):
             return False
-        coming = (other for late in self.children if late.restarting for other in self._with(late))
+        coming = (
+            other
+            for late in self.children
+            if late.restarting
+            for other in self._restarting_with(late)
+        )
         return not any(other is not child and other.spec.significant for other in coming)
 
-    def _with(self, late: Child) -> list[Child]:
+    def _restarting_with(self, late: Child) -> list[Child]:
         """Give those that start together with a child that is being restarted."""
         return self._group_of(late) if late.spec.backoff is not None else [late]
 
@@ -201,7 +209,7 @@ class Supervisor(GenServer):
             return
         delay = self._delay(child, now)
         if delay > 0:
-            await self._put_off(child, delay)
+            await self._delay_restart(child, delay)
         else:
             await self._restart_now(child)
 
@@ -232,12 +240,12 @@ class Supervisor(GenServer):
         child.crashes += 1
         return delay
 
-    async def _put_off(self, child: Child, delay: float) -> None:
+    async def _delay_restart(self, child: Child, delay: float) -> None:
         """Stop those that go with it now, and start them all later; meanwhile go on answering."""
         self.children.mark_restarting(child)
         others = [other for other in self._group_of(child) if other is not child]
         await self.children.stop_all(others)
-        again = TryAgain(child)
+        again = RetryRestart(child)
         again.timer = child.timer = self.own.node.timers.call_later(
             delay, lambda: post(self.own, again)
         )
@@ -257,19 +265,19 @@ class Supervisor(GenServer):
         except StartError as error:
             failed = self.children.get(error.child_id)
             assert failed is not None
-            self._try_again(failed, error)
+            self._retry_restart(failed, error)
 
     async def _restart_one(self, child: Child) -> None:
         child.pid = None
         try:
             await self.children.start_all([child])
         except StartError as error:
-            self._try_again(child, error)
+            self._retry_restart(child, error)
 
-    def _try_again(self, child: Child, error: StartError) -> None:
+    def _retry_restart(self, child: Child, error: StartError) -> None:
         self.children.mark_restarting(child)
         child.failure = error.reason
-        post(self.own, TryAgain(child))
+        post(self.own, RetryRestart(child))
 
     def _group_of(self, child: Child) -> list[Child]:
         if self.spec.strategy in ("one_for_one", "simple_one_for_one"):

@@ -23,7 +23,7 @@ from candil._otp.supervisors.spec_checks import (
     name_mistakes,
 )
 from candil._otp.supervisors.strategy import AUTO_SHUTDOWNS, STRATEGIES, AutoShutdown, Strategy
-from candil._otp.values.errors import brief
+from candil._otp.values.errors import short_repr
 from candil._otp.values.names import ServerName, typed_key
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def _listed(children: Any) -> Any:
 
 
 def _no_list(given: object) -> str:
-    mistake = f"children: a list of child specs is needed, got {brief(given)}"
+    mistake = f"children: a list of child specs is needed, got {short_repr(given)}"
     if inspect.iscoroutine(given):
         given.close()  # nobody will await it
     elif not callable(given):
@@ -105,7 +105,7 @@ class SupervisorSpec(Startable["Supervisor"]):
 
     def __repr__(self) -> str:
         label = self.name or self.id
-        who = "" if label is None else f"{brief(label)} "
+        who = "" if label is None else f"{short_repr(label)} "
         return f"<SupervisorSpec {who}{self.strategy}, {len(self.children)} children>"
 
 
@@ -222,17 +222,19 @@ def children_mistakes(
             continue
         if not isinstance(child, ChildSpec):
             mistakes.append(
-                f"{where}: a child spec is needed (make one with child_spec), got {brief(child)}"
+                f"{where}: a child spec is needed (make one with child_spec), "
+                f"got {short_repr(child)}"
             )
             continue
         key = typed_key(child.id)
         if key in seen:
             mistakes.append(
-                f"{where}: the id {brief(child.id)} is used twice; give one of them another id="
+                f"{where}: the id {short_repr(child.id)} is used twice; "
+                "give one of them another id="
             )
         seen.add(key)
         if strategy != "simple_one_for_one":  # a template gets the rest of its arguments later
-            name = f"{where}: child {brief(child.id)}"
+            name = f"{where}: child {short_repr(child.id)}"
             mistakes.extend(
                 f"{name}: {mistake}" for mistake in instance_mistakes(cast("Any", child))
             )
@@ -256,9 +258,11 @@ def _flag_mistakes(spec: SupervisorSpec) -> list[str]:
     ]
     count: Any = spec.max_restarts
     if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-        mistakes.append(f"max_restarts: a whole number from 0 on is needed, got {brief(count)}")
+        mistakes.append(
+            f"max_restarts: a whole number from 0 on is needed, got {short_repr(count)}"
+        )
     if not is_number(spec.max_seconds) or not spec.max_seconds > 0:
         mistakes.append(
-            f"max_seconds: more than 0 seconds are needed, got {brief(spec.max_seconds)}"
+            f"max_seconds: more than 0 seconds are needed, got {short_repr(spec.max_seconds)}"
         )
     return [*mistakes, *key_mistakes("id", spec.id), *name_mistakes(spec.name)]

@@ -38,7 +38,7 @@ _UNASKED = {
 }
 
 
-def brief(value: object, limit: int = 120) -> str:
+def short_repr(value: object, limit: int = 120) -> str:
     """
     Give the repr of *value*, cut to *limit* characters; a repr that raises cannot break a report.
     """
@@ -49,7 +49,7 @@ def brief(value: object, limit: int = 120) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
-class OwnRequest(str):
+class SystemRequest(str):
     """
     A request that candil itself makes, as ``stop`` does: equal to the plain string, but errors tell
     it from a program's request of that name.
@@ -89,7 +89,7 @@ class CallError(CandilError):
         self.request = request
 
     def __str__(self) -> str:
-        return f"call of {brief(self.request)} to {brief(self.target)} failed"
+        return f"call of {short_repr(self.request)} to {short_repr(self.target)} failed"
 
 
 @final
@@ -112,7 +112,7 @@ class NoProc(CallError):
 
     def __repr__(self) -> str:
         is_value = self.target is None and self.request is None
-        return "NoProc()" if is_value else f"NoProc({brief(self.target)})"
+        return "NoProc()" if is_value else f"NoProc({short_repr(self.target)})"
 
     def __str__(self) -> str:
         if self.target is None:
@@ -120,7 +120,7 @@ class NoProc(CallError):
         advice = self.advice or (
             "Start it first, or call it by a name that its supervisor registers again"
         )
-        return f"no process {brief(self.target)}: it has ended or was never started. {advice}"
+        return f"no process {short_repr(self.target)}: it has ended or was never started. {advice}"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, NoProc)
@@ -146,18 +146,20 @@ class CallTimeout(CallError):
         self.timeout = timeout
 
     def __str__(self) -> str:
-        if isinstance(self.request, OwnRequest):
+        if isinstance(self.request, SystemRequest):
             if self.request == "stop":
                 return (
-                    f"{brief(self.target)} has not ended within {self.timeout:g} s of stop. "
+                    f"{short_repr(self.target)} has not ended within {self.timeout:g} s of stop. "
                     "It is still to end; give it more time with timeout=, or exit() it with 'kill'"
                 )
             return (
-                f"{brief(self.target)} did not answer {self.request} within {self.timeout:g} s: "
-                "it is busy, or much is ahead in its mailbox. Give it more time with timeout="
+                f"{short_repr(self.target)} did not answer {self.request} within "
+                f"{self.timeout:g} s: it is busy, or much is ahead in its mailbox. "
+                "Give it more time with timeout="
             )
         return (
-            f"{brief(self.target)} did not answer {brief(self.request)} within {self.timeout:g} s. "
+            f"{short_repr(self.target)} did not answer {short_repr(self.request)} within "
+            f"{self.timeout:g} s. "
             "Give the call more time with .within(seconds) or timeout=, or answer later "
             "with Deferred"
         )
@@ -171,15 +173,15 @@ class CallingSelf(CallError):
     """
 
     def __str__(self) -> str:
-        if isinstance(self.request, OwnRequest):
+        if isinstance(self.request, SystemRequest):
             return (
-                f"{brief(self.target)} asked itself for {self.request} and would have waited for "
-                "ever. Ask from another process; to stop itself, a callback calls "
+                f"{short_repr(self.target)} asked itself for {self.request} and would have waited "
+                "for ever. Ask from another process; to stop itself, a callback calls "
                 "candil.stop(reason)"
             )
         return (
-            f"{brief(self.target)} called itself with {brief(self.request)} and would have "
-            "waited for ever. "
+            f"{short_repr(self.target)} called itself with {short_repr(self.request)} and would "
+            "have waited for ever. "
             "Call the method on self, or cast to yourself"
         )
 
@@ -198,7 +200,7 @@ class RegistrationError(CandilError, ValueError):
         self.problem = problem
 
     def __str__(self) -> str:
-        return f"name {brief(self.name)}: {self.problem}"
+        return f"name {short_repr(self.name)}: {self.problem}"
 
 
 @final
@@ -283,7 +285,7 @@ class BadReturnValue(CandilError):
                     f"{self.callback} returned a coroutine: put await before the call in its return"
                 )
             return f"{self.callback} is a plain def and returned a coroutine: make it an async def"
-        return f"{self.callback} returned {brief(self.value)}; it must return None"
+        return f"{self.callback} returned {short_repr(self.value)}; it must return None"
 
 
 @final

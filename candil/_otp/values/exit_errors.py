@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-from candil._otp.values.errors import CallError, CandilError, brief
+from candil._otp.values.errors import CallError, CandilError, short_repr
 from candil._otp.values.exit_reasons import cause_of
 from candil._otp.values.reports import describe_reason, leaves_of
 
@@ -54,13 +54,14 @@ class ServerExited(CallError):
     def __str__(self) -> str:
         deepest = self._deepest()
         since = "" if deepest is self else f", since {deepest._what()}"  # noqa: SLF001  # one of its own kind
-        return f"{self._what()}{since}: {in_a_line(deepest.reason)}"
+        return f"{self._what()}{since}: {one_line(deepest.reason)}"
 
     def _what(self) -> str:
         if self.wanted is None:
-            return f"{brief(self.target)} ended before it answered {brief(self.request)}"
+            return f"{short_repr(self.target)} ended before it answered {short_repr(self.request)}"
         return (
-            f"{brief(self.target)} ended, but not with {brief(self.wanted)}, which stop asked for"
+            f"{short_repr(self.target)} ended, but not with {short_repr(self.wanted)}, "
+            "which stop asked for"
         )
 
     def _deepest(self) -> ServerExited:
@@ -105,11 +106,11 @@ class ProcessTerminated(CandilError):
         if self.sender is self.pid:
             whose = " from itself"
         return (
-            f"this block ({self.pid}) was ended by an exit signal{whose}: {in_a_line(self.reason)}"
+            f"this block ({self.pid}) was ended by an exit signal{whose}: {one_line(self.reason)}"
         )
 
 
-def in_a_line(reason: ExitReason) -> str:
+def one_line(reason: ExitReason) -> str:
     """Tell *reason* in the one line, no endless one, that an error has for it."""
     line = describe_reason(reason).partition("\n")[0]
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"

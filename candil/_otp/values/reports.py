@@ -7,7 +7,7 @@ import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from candil._otp.values.errors import NoProc, brief
+from candil._otp.values.errors import NoProc, short_repr
 from candil._otp.values.events import (
     Hint,
     LoopBlocked,
@@ -55,7 +55,7 @@ def describe_reason(reason: ExitReason) -> str:  # noqa: PLR0911  # one sentence
         case Shutdown(detail=None):
             return "it was shut down"
         case Shutdown(detail=detail):
-            return f"it was shut down ({brief(detail)})"
+            return f"it was shut down ({short_repr(detail)})"
         case Killed():
             return "it was killed"
         case NoProc():
@@ -65,7 +65,7 @@ def describe_reason(reason: ExitReason) -> str:  # noqa: PLR0911  # one sentence
         case Crashed(exception=exception):
             return f"it crashed with {_words(exception)}"
         case _:
-            return f"it exited with {brief(reason.term)}"
+            return f"it exited with {short_repr(reason.term)}"
 
 
 def describe_event(event: object) -> str | None:
@@ -221,10 +221,10 @@ _CONTEXTS = {
 
 def _describe_report(event: object) -> str:
     assert isinstance(event, SupervisorReport)
-    number, child_id = event.offender.get("nb_children"), brief(event.offender.get("id"))
+    number, child_id = event.offender.get("nb_children"), short_repr(event.offender.get("id"))
     who = f"child {child_id}" if number is None else f"each of {number} children {child_id}"
     what = _CONTEXTS.get(event.context, event.context + " of {who}").replace("{who}", who)
-    text = f"supervisor {brief(event.supervisor)}: {what}"
+    text = f"supervisor {short_repr(event.supervisor)}: {what}"
     # OTP's reason for the last context says no more than the context.
     if event.context == "shutdown":
         return text
