@@ -298,7 +298,10 @@ async def perform(
             except BaseException as error:  # noqa: ASYNC103, BLE001  # the server's crash, not the caller's
                 crashed = Call(target, request, args, kwargs, timeout)
                 server.crash(crashed, error)
-                return await _wait(process, crashed)  # noqa: ASYNC102, ASYNC104  # shielded, or the wait of a live caller
+                waiting = _wait(process, crashed)
+                # The handler's frame, which the error keeps, leads to this one.
+                del process, server, handlers, crashed, function
+                return await waiting  # noqa: ASYNC102, ASYNC104  # shielded, or the wait of a live caller
             runtime.inline_calls += 1
             runtime.inline_seconds += perf_counter() - started
             if type(value) not in NO_ANSWERS and process.idle:

@@ -70,7 +70,7 @@ class DeadlineTimer:
     """
 
     process: Process
-    known: deque[Request[Any]] = attrs.field(factory=deque["Request[Any]"])
+    known: deque[Request[Any]] = attrs.field(factory=deque)
     _timer: Timer | None = None
     _armed_for: float = math.inf
 
@@ -112,7 +112,7 @@ def _waiting_for(process: Process) -> list[Request[Any]]:
     """Give those who wait with a deadline, the earliest first."""
     found: list[Request[Any]] = [
         message
-        for message in chain(process.mailbox, process.pending, [process.current_request])
+        for message in chain(process.mailbox, process.pending or (), [process.current_request])
         if isinstance(message, Request) and not message.done and message.deadline < math.inf
     ]
     return sorted(found, key=lambda request: request.deadline)
