@@ -70,7 +70,7 @@ class DeadlineTimer:
     """
 
     process: Process
-    known: deque[Request[Any]] = attrs.field(factory=deque)
+    known: deque[Request[Any]] = attrs.field(factory=deque["Request[Any]"])
     _timer: Timer | None = None
     _armed_for: float = math.inf
 
