@@ -5,7 +5,7 @@ Where a task waits to be handed one thing: the direct hand-off under calls, star
    cancellation clears it too.
 2. What is handed to ``reschedule`` only needs an ``unwrap`` method: trio calls it in the task that
    wakes. So the slot itself is handed over, and no ``outcome`` object is made per call.
-   ``tests/otp/test_parking.py`` fails if a trio stops doing so.
+   ``tests/otp/test_oneshot.py`` fails if a trio stops doing so.
 """
 
 from __future__ import annotations
