@@ -175,7 +175,7 @@ async def test_calls_in_place_let_other_tasks_run() -> None:
             nursery.start_soon(other)
             await trio.lowlevel.checkpoint()
             before = turns
-            for _ in range(10 * runtime_module.TURNS):
+            for _ in range(10 * runtime_module.MAX_INLINE_CALLS):
                 await ScriptedServer.echo(ask.pid)
             assert turns - before >= 8
             nursery.cancel_scope.cancel()
@@ -197,7 +197,7 @@ async def test_slow_plain_handlers_let_other_tasks_run_sooner(
         with counted_steps() as steps:
             await ScriptedServer.echo(ask.pid)
             assert steps.count == 0
-            runtime.inline_seconds = runtime_module.SECONDS
+            runtime.inline_seconds = runtime_module.MAX_INLINE_SECONDS
             await ScriptedServer.echo(ask.pid)
             assert steps.count == 1
         assert pytest.approx(runtime_module.MAX_INLINE_SECONDS / 10) == runtime.inline_seconds

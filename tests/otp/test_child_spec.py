@@ -9,7 +9,7 @@ import pytest
 
 import candil
 from candil._otp.supervisors.supervisor_spec import as_child_spec
-from candil._otp.values.errors import brief
+from candil._otp.values.errors import short_repr
 from tests.otp.ids import without_address
 
 V = TypeVar("V")

@@ -114,8 +114,9 @@ async def test_tables_of_links_and_monitors_are_empty_when_all_have_ended() -> N
 
         for record in records:
             assert record.exit_reason is not None
-            assert not (record.links or record.monitors or record.monitored_by or record.pending)
-        assert not (survivor.process.links or survivor.process.monitors)
+            kept = [record.links, record.monitors, record.monitored_by, record.pending]
+            assert not any(kept)
+        assert not any([survivor.process.links, survivor.process.monitors])
 
 
 async def _busy(others: list[candil.Pid[Any]], seed: float) -> None:
