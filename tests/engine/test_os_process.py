@@ -124,7 +124,7 @@ async def test_a_flood_is_drained_while_nobody_waits(mark: str) -> None:
     most = 0
     async with shell(script, mark, log).running() as process:
         with trio.fail_after(100):
-            while not process.is_gone:
+            while not process.is_reaped:
                 before = log.taken
                 await trio.lowlevel.checkpoint()
                 most = max(most, log.taken - before)
@@ -205,7 +205,7 @@ async def test_a_cancelled_stop_kills_at_once(mark: str) -> None:
             await process.stop(grace=100)
 
         assert scope.cancelled_caught
-        assert process.is_gone
+        assert process.is_reaped
         assert not left_of(process, mark)
 
 
@@ -335,7 +335,7 @@ async def test_signals_reach_the_engine_as_a_fresh_process_expects(mark: str) ->
     )
     # Python itself ignores two when it starts, and a shell's & has it ignore another.
     ignored = [n for n in signal.Signals if signal.getsignal(n) is signal.SIG_IGN]
-    expected = [n.name for n in ignored if n not in program_module.HEEDED]
+    expected = [n.name for n in ignored if n not in program_module.HANDLED_SIGNALS]
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     try:
         async with shell(shlex.join([PYTHON, "-c", code]), mark).running() as process:

@@ -20,11 +20,11 @@ _GUARD: Final = Path(__file__).with_name("program.py")
 
 
 def start_guard(name: str, env: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], int, int, int]:
-    """Start a guard; return it and our ends of its pipes: control, facts, output."""
+    """Start a guard; return it and our ends of its pipes: control, events, output."""
     ours: list[int] = []
     theirs: list[int] = []
     try:
-        for mine, other in ((1, 0), (0, 1), (0, 1)):  # orders go out; facts and output come in
+        for mine, other in ((1, 0), (0, 1), (0, 1)):  # orders go out; events and output come in
             ends = os.pipe()
             ours.append(ends[mine])
             theirs.append(ends[other])
@@ -36,10 +36,10 @@ def start_guard(name: str, env: Mapping[str, str]) -> tuple[subprocess.Popen[byt
     finally:
         for fd in theirs:
             os.close(fd)
-    control, facts, output = ours
+    control, events, output = ours
     os.set_blocking(control, False)
     os.set_blocking(output, False)
-    return process, control, facts, output
+    return process, control, events, output
 
 
 def _execute(

@@ -29,7 +29,7 @@ import trio
 from candil.engine._config.errors import EngineUnkillable
 from candil.engine._config.exit_status import ExitStatus
 from candil.engine._guard.command import start_guard
-from candil.engine._system.groups import group_is_alive, kill_group
+from candil.engine._system.processes import group_is_alive, kill_group
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 # long the kernel then may take. Freeing the memory of a large model takes a while.
 GUARD_SECONDS: Final = 1.0
 KERNEL_SECONDS: Final = 10.0
-_LAST_WORDS_SECONDS = 1.0
+_LAST_OUTPUT_SECONDS = 1.0
 _LONGEST_END = 2 * (GUARD_SECONDS + KERNEL_SECONDS)  # never reached: `end` gives up before
-_LOOK_SECONDS = 0.002
+_POLL_SECONDS = 0.002
 _CHUNK = 64 << 10
 _MOST_LAST_CHUNKS = 64  # without a subreaper somebody may be left who writes for ever
 
@@ -56,47 +56,47 @@ class Guard:
         pid: Its process id.
         run: The program that runs now.
         runs: How many programs it was told to start so far.
-        is_lost: Whether it ends or has ended: no program can be started with it any more.
+        closing: Whether it ends or has ended: no program can be started with it any more.
     """
 
     def __init__(self, name: str, env: Mapping[str, str], changed: Callable[[], None]) -> None:
-        self.run: Run | None = None
+        self.current: Run | None = None
         self.runs = 0
-        self.is_lost = False
+        self.closing = False
         self._changed = changed
-        self._process, self._control, facts, self._output = start_guard(name, env)
+        self._process, self._control, events, self._output = start_guard(name, env)
         self.pid = self._process.pid
-        self._facts = trio.lowlevel.FdStream(facts)
+        self._events = trio.lowlevel.FdStream(events)
         self._unsent = b""
         self._backlog = trio.Event()
         self._drained = trio.Event()
-        self._buried = trio.Event()
+        self._reaped = trio.Event()
         self._scope = trio.CancelScope(shield=True)
 
     @property
     def is_free(self) -> bool:
         """Whether it lives, as far as is known, and no program runs."""
-        return self.run is None and not self.is_lost and self._process.poll() is None
+        return self.current is None and not self.closing and self._process.poll() is None
 
     def launch(self, run: Run) -> None:
         """Start a program. If the guard proves to be dead, the run is over and never began."""
-        assert self.run is None, "a guard runs one program at a time"
-        if self.is_lost:
-            run.over.set()
+        assert self.current is None, "a guard runs one program at a time"
+        if self.closing:
+            run.reaped.set()
             return
-        self.run = run
+        self.current = run
         self.runs += 1
         self._wake()
-        self.order(run.as_order())
+        self.write(run.as_command())
 
-    def order(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
         """Write to the guard, without waiting: what the pipe has no room for follows later."""
         self._unsent += data
         self._flush()
 
     def force(self) -> None:
         """Kill the program's group, and the guard, which does not do it."""
-        run = self.run
+        run = self.current
         if run is not None and run.pid is not None and run.status is None:
             # Not buried by the guard yet, as far as is known: the number is still this group's.
             kill_group(run.pid, signal.SIGKILL)
@@ -104,40 +104,40 @@ class Guard:
 
     def give_up(self) -> None:
         """Let the run be over though the kernel does not end its processes."""
-        run, self.run = self.run, None
+        run, self.current = self.current, None
         if run is not None:
-            run.over.set()
+            run.reaped.set()
             self._changed()
 
     # --- the inside: called by `open_guard` only
 
-    async def attend(self) -> None:
+    async def run(self) -> None:
         """Read what guard and program write, until both are dead."""
         with self._scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._drain)
-                nursery.start_soon(self._write_on)
-                await self._read_facts()
-                self.is_lost = True
+                nursery.start_soon(self._write_backlog)
+                await self._read_events()
+                self.closing = True
                 self._changed()
-                await self._bury()
+                await self._reap()
                 nursery.cancel_scope.cancel()
 
     async def end(self) -> None:
         """End the guard, and the program with it; return when nothing is left."""
-        self.is_lost = True
+        self.closing = True
         self._close_control()  # the order to kill, and to end
         self._process.terminate()  # the same, should a forked copy of candil hold the pipe open
         self._wake()
         try:
             with trio.move_on_after(GUARD_SECONDS):
-                await self._buried.wait()
+                await self._reaped.wait()
                 return
             self.force()
             with trio.move_on_after(KERNEL_SECONDS):
-                await self._buried.wait()
+                await self._reaped.wait()
                 return
-            pid = None if self.run is None else self.run.pid
+            pid = None if self.current is None else self.current.pid
             raise EngineUnkillable(pid or self.pid, KERNEL_SECONDS)
         finally:
             self._scope.cancel()
@@ -145,7 +145,7 @@ class Guard:
     def close(self) -> None:
         """Close what is still open, and let nobody wait any more."""
         self._close_control()
-        self._facts.close()
+        self._events.close()
         os.close(self._output)
         self.give_up()
 
@@ -164,7 +164,7 @@ class Guard:
         except OSError:  # the guard is gone, and so is the engine
             self._unsent = b""
 
-    async def _write_on(self) -> None:
+    async def _write_backlog(self) -> None:
         """Write what the pipe had no room for: an environment may be large."""
         while True:
             await self._backlog.wait()
@@ -197,57 +197,57 @@ class Guard:
             data = os.read(self._output, _CHUNK)
         except BlockingIOError:
             return None
-        if self.run is not None:
-            self.run.sink(data)
+        if self.current is not None:
+            self.current.sink(data)
         return data
 
-    async def _read_facts(self) -> None:
+    async def _read_events(self) -> None:
         unfinished = b""
-        while data := await self._facts.receive_some():
+        while data := await self._events.receive_some():
             *lines, unfinished = (unfinished + data).split(b"\n")
             for line in lines:
-                self._note(json.loads(line))
+                self._handle_event(json.loads(line))
 
-    def _note(self, fact: dict[str, Any]) -> None:
-        run = self.run
-        assert run is not None, f"the guard said {fact!r} of nothing"
-        match fact:
+    def _handle_event(self, event: dict[str, Any]) -> None:
+        run = self.current
+        assert run is not None, f"the guard said {event!r} of nothing"
+        match event:
             case {"event": "started", "pid": int(pid)}:
                 run.pid = pid
-                run.begun.set()
+                run.started.set()
             case {"event": "exec_failed", "errno": int(number)}:
                 run.status = ExitStatus(None, exec_error=os.strerror(number))
             case {"event": "exited", "status": int(raw)}:
                 run.status = ExitStatus(os.waitstatus_to_exitcode(raw))
-            case {"event": "buried"}:
-                self._read_last_words()
+            case {"event": "reaped"}:
+                self._read_last_output()
                 self.give_up()
             case _:
-                raise AssertionError(f"the guard said {fact!r}")
+                raise AssertionError(f"the guard said {event!r}")
 
-    def _read_last_words(self) -> None:
+    def _read_last_output(self) -> None:
         for _ in range(_MOST_LAST_CHUNKS):
             if not self._read_output():
                 return
 
-    async def _bury(self) -> None:
+    async def _reap(self) -> None:
         """See to the end of guard and program: the guard has closed its pipes by dying."""
         while self._process.poll() is None:  # noqa: ASYNC110 - a matter of microseconds
-            await trio.sleep(_LOOK_SECONDS)
-        if self.run is not None:
-            await self._see_dead(self.run)
-            with trio.move_on_after(_LAST_WORDS_SECONDS):
+            await trio.sleep(_POLL_SECONDS)
+        if self.current is not None:
+            await self._ensure_dead(self.current)
+            with trio.move_on_after(_LAST_OUTPUT_SECONDS):
                 await self._drained.wait()
             self.give_up()
-        self._buried.set()
+        self._reaped.set()
 
-    async def _see_dead(self, run: Run) -> None:
+    async def _ensure_dead(self, run: Run) -> None:
         """Make sure of the group's death where the guard cannot have done so."""
         if run.pid is None or self._process.returncode == 0:
             return
         kill_group(run.pid, signal.SIGKILL)
-        while self.run is run and group_is_alive(run.pid):  # noqa: ASYNC110 - not our children
-            await trio.sleep(_LOOK_SECONDS)
+        while self.current is run and group_is_alive(run.pid):  # noqa: ASYNC110 - not our children
+            await trio.sleep(_POLL_SECONDS)
 
 
 @asynccontextmanager
@@ -275,7 +275,7 @@ async def open_guard(
     guard = Guard(name, env, changed)
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(guard.attend)
+            nursery.start_soon(guard.run)
             try:
                 yield guard
             finally:

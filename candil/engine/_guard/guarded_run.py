@@ -30,8 +30,8 @@ class Run:
         sink: Is given what it writes.
         pid: Its process id, which is its group's too; ``None`` until it runs.
         status: How it ended; ``None`` when that is not known.
-        begun: Set when it runs.
-        over: Set when nothing of it is left.
+        started: Set when it runs.
+        reaped: Set when nothing of it is left.
     """
 
     argv: Sequence[str]
@@ -39,20 +39,20 @@ class Run:
     sink: Callable[[bytes], None]
     pid: int | None = None
     status: ExitStatus | None = None
-    begun: trio.Event = attrs.field(factory=trio.Event)
-    over: trio.Event = attrs.field(factory=trio.Event)
+    started: trio.Event = attrs.field(factory=trio.Event)
+    reaped: trio.Event = attrs.field(factory=trio.Event)
 
     @property
-    def never_began(self) -> bool:
+    def never_started(self) -> bool:
         """Whether the guard was gone before it said a word about the program."""
-        return self.over.is_set() and self.pid is None and self.status is None
+        return self.reaped.is_set() and self.pid is None and self.status is None
 
-    def as_order(self) -> bytes:
+    def as_command(self) -> bytes:
         """Write it down as the guard reads it (`program.Program`)."""
         variables = (f"{name}={value}" for name, value in self.env.items())
         fields = (_folder(), str(len(self.argv)), *self.argv, *variables)
-        order = b"\0".join(os.fsencode(field) for field in fields)
-        return b"L%d\n%b" % (len(order), order)
+        command = b"\0".join(os.fsencode(field) for field in fields)
+        return b"L%d\n%b" % (len(command), command)
 
 
 def _folder() -> str:

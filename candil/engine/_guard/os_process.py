@@ -16,8 +16,8 @@ from candil.engine._config.errors import EngineUnkillable
 from candil.engine._config.exit_status import ExitStatus
 from candil.engine._guard.guard import GUARD_SECONDS, KERNEL_SECONDS, Guard, open_guard
 from candil.engine._guard.guarded_run import Run
-from candil.engine._system.alive import is_dying
 from candil.engine._system.log_tail import LogTail
+from candil.engine._system.processes import is_dying
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -41,8 +41,8 @@ class OsProcess:
         argv: The program, as a path, and its arguments.
         env: Its environment.
         tail: What it wrote last.
-        begun: Set when it has a process id.
-        spoke: Set when it writes; who waits for the next time puts a new one in its place.
+        started: Set when it has a process id.
+        output_seen: Set when it writes; who waits for the next time puts a new one in its place.
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class OsProcess:
     ) -> None:
         self.argv = tuple(argv)
         self.tail = LogTail() if tail is None else tail
-        self.begun = trio.Event()
-        self.spoke = trio.Event()
+        self.started = trio.Event()
+        self.output_seen = trio.Event()
         self.env = dict(env)
         self._log = log
         self._run: Run | None = None
@@ -82,7 +82,7 @@ class OsProcess:
             if guard is None:
                 guard = await stack.enter_async_context(open_guard(self.argv[0], self.env))
             self._guard = guard
-            self._run = Run(self.argv, self.env, self._note, begun=self.begun)
+            self._run = Run(self.argv, self.env, self._take_output, started=self.started)
             guard.launch(self._run)
             try:
                 yield self
@@ -108,7 +108,7 @@ class OsProcess:
     @property
     def is_running(self) -> bool:
         """Whether it has been started and something of it may be alive."""
-        return self._run is not None and not self._run.over.is_set()
+        return self._run is not None and not self._run.reaped.is_set()
 
     @property
     def is_alive(self) -> bool:
@@ -118,14 +118,14 @@ class OsProcess:
         return not is_dying(self.pid) and not is_dying(self.guard_pid)
 
     @property
-    def is_gone(self) -> bool:
+    def is_reaped(self) -> bool:
         """Whether process and group are dead, and all it wrote is in the tail."""
-        return self._run is not None and self._run.over.is_set()
+        return self._run is not None and self._run.reaped.is_set()
 
     @property
-    def never_began(self) -> bool:
+    def never_started(self) -> bool:
         """Whether the guard was gone before it said a word about the process."""
-        return self._run is not None and self._run.never_began
+        return self._run is not None and self._run.never_started
 
     async def wait(self) -> ExitStatus:
         """
@@ -135,16 +135,16 @@ class OsProcess:
             Safe; the process goes on.
         """
         assert self._run is not None, "it has not been started"
-        await self._run.over.wait()
+        await self._run.reaped.wait()
         return self._run.status or ExitStatus(None)
 
     def terminate(self) -> None:
         """Send SIGTERM to the process group. A process that is gone is left in peace."""
-        self._order(b"T")
+        self._command(b"T")
 
     def kill(self) -> None:
         """Send SIGKILL to the process group. A process that is gone is left in peace."""
-        self._order(b"K")
+        self._command(b"K")
 
     async def stop(self, grace: float = GRACE) -> ExitStatus:
         """
@@ -160,12 +160,12 @@ class OsProcess:
             Cuts the grace short; the kill itself is carried through, bounded in time.
         """
         try:
-            if grace > 0 and not self.is_gone:
+            if grace > 0 and not self.is_reaped:
                 self.terminate()
                 with trio.move_on_after(grace):
                     await self.wait()
         finally:
-            if not self.is_gone:
+            if not self.is_reaped:
                 with trio.CancelScope(shield=True):
                     await self._force()
         return await self.wait()
@@ -184,12 +184,12 @@ class OsProcess:
         self._guard.give_up()
         raise EngineUnkillable(self.pid or self._guard.pid, KERNEL_SECONDS)
 
-    def _order(self, letter: bytes) -> None:
+    def _command(self, letter: bytes) -> None:
         if self._guard is not None and self.is_running:  # else it would be the next one's order
-            self._guard.order(letter)
+            self._guard.write(letter)
 
-    def _note(self, data: bytes) -> None:
-        self.spoke.set()
+    def _take_output(self, data: bytes) -> None:
+        self.output_seen.set()
         self.tail.feed(data)
         if self._log is not None:
             self._log.write(data)

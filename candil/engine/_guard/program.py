@@ -13,7 +13,7 @@ whatever way, is a ``K``, and the guard's own end.
 
 What it tells, on STATUS, a JSON object on a line: ``started`` with the engine's process id or
 ``exec_failed`` with the errno; then ``exited`` with the raw wait status of the engine itself; then
-``buried``: nothing is left of it, and the next may come. The guard's own end says so too.
+``reaped``: nothing is left of it, and the next may come. The guard's own end says so too.
 
 Who dies with whom:
 
@@ -50,7 +50,7 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 CAN_PRCTL = sys.platform == "linux"
 CAN_PEEK = hasattr(os, "waitid")  # not on macOS before Python 3.13
-HEEDED = (signal.SIGCHLD, signal.SIGCONT, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+HANDLED_SIGNALS = (signal.SIGCHLD, signal.SIGCONT, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 LOOK_EVERY_MS = None if CAN_PRCTL else 500
 CANNOT_EXECUTE = 127
@@ -63,26 +63,26 @@ def main(arguments: list[str]) -> None:
     control, status, manager = (int(word) for word in arguments[:3])
     os.set_inheritable(control, False)
     os.set_inheritable(status, False)
-    wake = heed_signals()
+    wake = handle_signals()
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     prctl(PR_SET_PDEATHSIG, signal.SIGCONT)
-    orders = Orders(control, wake, manager)
-    while (program := orders.next_program()) is not None:
-        run(program, orders, status)
-        bury()
-        if not orders.over:
-            tell(status, b'{"event": "buried"}\n')
+    commands = Commands(control, wake, manager)
+    while (program := commands.next_program()) is not None:
+        run(program, commands, status)
+        reap_all()
+        if not commands.stopping:
+            report(status, b'{"event": "reaped"}\n')
 
 
-def run(program: Program, orders: Orders, status: int) -> None:
+def run(program: Program, commands: Commands, status: int) -> None:
     """Start *program*, and return when it has ended; tell both."""
     engine, error = launch(program)
     if error:
-        tell(status, b'{"event": "exec_failed", "errno": %d}\n' % error)
+        report(status, b'{"event": "exec_failed", "errno": %d}\n' % error)
         return
-    tell(status, b'{"event": "started", "pid": %d}\n' % engine)
-    ended = watch(engine, orders)
-    tell(status, b'{"event": "exited", "status": %d}\n' % ended)
+    report(status, b'{"event": "started", "pid": %d}\n' % engine)
+    ended = watch(engine, commands)
+    report(status, b'{"event": "exited", "status": %d}\n' % ended)
 
 
 class Program:
@@ -102,15 +102,15 @@ class Program:
             self.environment[name] = value
 
 
-class Orders:
-    """What comes in: the orders of candil, and signals. ``over`` says that all is to end."""
+class Commands:
+    """What comes in: the commands of candil, and signals. ``stopping`` says that all is to end."""
 
     def __init__(self, control: int, wake: int, manager: int) -> None:
         self.control = control
         self.wake = wake
         self.manager = manager
         self.unread = b""
-        self.over = os.getppid() != manager  # it ended before the kernel was asked to say so
+        self.stopping = os.getppid() != manager  # it ended before the kernel was asked to say so
         self.poller = select.poll()
         self.poller.register(control, select.POLLIN)
         self.poller.register(wake, select.POLLIN)
@@ -123,19 +123,19 @@ class Orders:
             self.unread += data
             if not data:
                 self.poller.unregister(self.control)
-                self.over = True
+                self.stopping = True
         # Always: a signal may have come in the same moment as the order, and then it came first.
-        if heard_the_end(self.wake) or os.getppid() != self.manager:
-            self.over = True
+        if stop_requested(self.wake) or os.getppid() != self.manager:
+            self.stopping = True
 
-    def letters(self) -> bytes:
+    def signals(self) -> bytes:
         """Take what candil has written about the program that runs."""
         taken, self.unread = self.unread, b""
         return taken
 
     def next_program(self) -> Program | None:
         """Wait for the next order to launch; return None when all is to end."""
-        while not self.over:
+        while not self.stopping:
             program = self.take_program()
             if program is not None:
                 return program
@@ -143,7 +143,7 @@ class Orders:
         return None
 
     def take_program(self) -> Program | None:
-        """Take an order to launch, if it has come in whole, and letters that came too late."""
+        """Take an order to launch, if it has come in whole, and signals that came too late."""
         self.unread = self.unread.lstrip(b"TK")
         head, newline, rest = self.unread.partition(b"\n")
         length = int(head[1:]) if newline else 0
@@ -153,13 +153,13 @@ class Orders:
         return Program(rest[:length])
 
 
-def heed_signals() -> int:
+def handle_signals() -> int:
     """Have every heeded signal written to a pipe, and return the end to read it from."""
     wake, write = os.pipe()
     os.set_blocking(write, False)
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    for number in HEEDED:
+    for number in HANDLED_SIGNALS:
         signal.signal(number, ignore)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the loop's thread may have blocked some
     return wake
@@ -181,7 +181,7 @@ def launch(program: Program) -> tuple[int, int]:
     guard = os.getpid()
     pid = os.fork()
     if pid == 0:
-        become(program, write, guard)
+        exec_child(program, write, guard)
     os.close(write)
     answer = os.read(read, 16)
     os.close(read)
@@ -190,7 +190,7 @@ def launch(program: Program) -> tuple[int, int]:
     return pid, int(answer or 0)
 
 
-def become(program: Program, report: int, guard: int) -> None:
+def exec_child(program: Program, errors: int, guard: int) -> None:
     """Turn the forked child into *program*; never returns."""
     error = errno.ESRCH
     try:
@@ -198,16 +198,16 @@ def become(program: Program, report: int, guard: int) -> None:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and that is inherited
         if os.getppid() == guard:
-            enter(program.folder)
+            change_directory(program.folder)
             os.execve(program.words[0], program.words, program.environment)  # noqa: S606 - no shell is the point
     except OSError as failure:
         error = failure.errno or errno.EIO
     finally:
-        os.write(report, b"%d" % error)
+        os.write(errors, b"%d" % error)
         os._exit(CANNOT_EXECUTE)
 
 
-def enter(folder: bytes) -> None:
+def change_directory(folder: bytes) -> None:
     """Change to *folder*; where that is gone or closed, stay, as candil itself does."""
     try:
         os.chdir(folder)
@@ -215,27 +215,27 @@ def enter(folder: bytes) -> None:
         pass
 
 
-def watch(engine: int, orders: Orders) -> int:
-    """Carry out orders until the engine has ended; return its wait status."""
+def watch(engine: int, commands: Commands) -> int:
+    """Carry out commands until the engine has ended; return its wait status."""
     while True:
-        obey(orders.letters(), engine)
-        if orders.over:
+        apply(commands.signals(), engine)
+        if commands.stopping:
             kill_group(engine, signal.SIGKILL)
         status = reap(engine)
         if status is not None:
             return status
-        orders.wait()
+        commands.wait()
 
 
-def obey(letters: bytes, engine: int) -> None:
+def apply(signals: bytes, engine: int) -> None:
     """Carry out what candil has written."""
-    if b"T" in letters:
+    if b"T" in signals:
         kill_group(engine, signal.SIGTERM)
-    if b"K" in letters:
+    if b"K" in signals:
         kill_group(engine, signal.SIGKILL)
 
 
-def heard_the_end(wake: int) -> bool:
+def stop_requested(wake: int) -> bool:
     """Read the signals that came, and tell whether one of them asks the guard itself to end."""
     try:
         return not ENDING.isdisjoint(os.read(wake, 4096))
@@ -254,7 +254,7 @@ def kill_group(leader: int, number: int) -> None:
 def reap(engine: int) -> int | None:
     """Bury the dead children; return the wait status of the engine if it is one of them."""
     while True:
-        if CAN_PEEK and a_dead_child() == engine:
+        if CAN_PEEK and dead_child() == engine:
             # While the leader is not buried nobody else can get its number as a group's.
             kill_group(engine, signal.SIGKILL)
         pid, status = os.waitpid(-1, os.WNOHANG)
@@ -266,7 +266,7 @@ def reap(engine: int) -> int | None:
             return None
 
 
-def a_dead_child() -> int:
+def dead_child() -> int:
     """Return the process id of a child that has ended and is not buried yet, 0 if none has."""
     try:
         found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -275,8 +275,8 @@ def a_dead_child() -> int:
     return found.si_pid if found else 0
 
 
-def bury() -> None:
-    """Kill and bury every process that is left below the guard."""
+def reap_all() -> None:
+    """Kill and reap every process that is left below the guard."""
     while True:
         try:
             if os.waitpid(-1, os.WNOHANG)[0]:
@@ -307,7 +307,7 @@ def children() -> list[int]:
     return found
 
 
-def tell(status: int, line: bytes) -> None:
+def report(status: int, line: bytes) -> None:
     """Write a line to candil, which may be gone."""
     try:
         os.write(status, line)

@@ -14,7 +14,7 @@ import attrs
 import trio
 
 from candil.engine._config.errors import PortUnavailable
-from candil.engine._guard.reusable_guard import GuardPost
+from candil.engine._guard.reusable_guard import ReusableGuard
 from candil.engine._system.ports import PortLease  # noqa: TC001 - attrs may read it
 
 MOST_FAILED_STARTS: Final = 3
@@ -46,7 +46,7 @@ class Lineage:
     refused: set[str] = attrs.field(factory=set[str])
     failed_starts: int = 0
     moves: int = 0
-    post: GuardPost = attrs.field(factory=GuardPost)
+    post: ReusableGuard = attrs.field(factory=ReusableGuard)
     turn: trio.Lock = attrs.field(factory=trio.Lock)
 
     def note_ready(self) -> None:

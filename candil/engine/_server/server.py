@@ -214,7 +214,7 @@ class EngineServer(candil.GenServer):
                 await launch.over.wait()
         if not candil.is_abnormal(reason):
             self._note_trouble(None)
-            await self._lineage.post.dismiss()
+            await self._lineage.post.close()
             self._lineage.lease.release()
         if not self._has_crashed:
             self._tell(self.state, None)
@@ -341,7 +341,7 @@ class EngineServer(candil.GenServer):
     def _fail(self, error: EngineError) -> None:
         """Stay, in state failed: the next start would fail in the same way."""
         self._dismiss_watcher()
-        self._lineage.post.dismiss_nowait()
+        self._lineage.post.close_nowait()
         self._lineage.lease.release()
         self._note_trouble(error)
         self._enter(EngineState.FAILED)

@@ -144,7 +144,7 @@ async def watch(
 ) -> None:
     """Be the process that looks at an engine: often until it is ready, then every *period* s."""
     async with Probe(base_url, launch.nonce, patience) as probe:
-        await launch.process.begun.wait()
+        await launch.process.started.wait()
         await _until_ready(server, launch, probe)
         while True:
             await trio.sleep(period)
@@ -160,7 +160,7 @@ async def _until_ready(server: candil.Pid[Any], launch: Launch, probe: Probe) ->
     """
     last, pause, prompted = None, _FIRST_PAUSE, 0
     while True:
-        words = launch.process.spoke = trio.Event()
+        words = launch.process.output_seen = trio.Event()
         sight = await probe.look()
         if sight is not last:
             candil.cast(server, Seen(launch, sight))
