@@ -33,7 +33,7 @@ def shell(script: str, mark: str, **more: str) -> OsProcess:
 
 def guards(mark: str) -> set[int]:
     """The guards that live."""
-    return census.living(mark, "program.py")
+    return census.living(mark, "_guard/program")
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +83,7 @@ async def test_a_guard_that_is_killed_while_it_waits_is_replaced_without_a_faile
         for round_ in range(12):
             assert await post.run(shell("exit 0", mark)) == ExitStatus(0)
             (guard,) = guards(mark)
-            os.kill(guard, signal.SIGKILL if round_ % 2 else signal.SIGTERM)
+            os.kill(guard, signal.SIGKILL if round_ % 2 else signal.SIGUSR1)
             if round_ % 3 == 0:
                 await until(lambda guard=guard: not census.is_alive(guard))
 

@@ -4,16 +4,16 @@ candil's end of a guard (`program`): one process that runs one program after ano
 Invariants:
 1. The guard is started in the thread of the event loop (`command`), and without a checkpoint
    between the start and the ``finally`` that ends it.
-2. What a program writes is read from the first moment until after its death: a pipe that is full
-   wedges ``llama-server``, while its ``/health`` goes on saying that all is well.
-3. A `Run` is over when nothing of its process group is alive and all it wrote was read.
+2. What a program writes is read by the guard, whatever candil does: a pipe that is full wedges
+   ``llama-server``, while its ``/health`` goes on saying that all is well. candil gets it from the
+   guard, and may be slow.
+3. A `Run` is reaped when nothing of its process group is alive and all it wrote was read.
 4. The block of `open_guard` is left, also by cancellation and by errors, only when the guard is
-   buried, and what it guarded dead; or `EngineUnkillable` says that the kernel would not do it.
+   reaped, and its program dead; or `EngineUnkillable` says that the kernel would not do it.
+5. A forked copy of candil has none of the pipes, or they would not end with candil.
 
 stdout and stderr share one pipe: builds differ in which one they write to, and one pipe keeps
-the order of the lines. The guard holds it open between two programs, so its end does not mark
-the end of a program's words; but once the guard has buried the program nobody is left to write,
-and what the pipe holds then is all.
+the order of the lines.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ import trio
 
 from candil.engine._config.errors import EngineUnkillable
 from candil.engine._config.exit_status import ExitStatus
+from candil.engine._config.os_errors import is_shortage
 from candil.engine._guard.command import start_guard
+from candil.engine._system.forks import close_in_forked_child
 from candil.engine._system.processes import group_is_alive, kill_group
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ _LAST_OUTPUT_SECONDS = 1.0
 _LONGEST_END = 2 * (GUARD_SECONDS + KERNEL_SECONDS)  # never reached: `end` gives up before
 _POLL_SECONDS = 0.002
 _CHUNK = 64 << 10
-_MOST_LAST_CHUNKS = 64  # without a subreaper somebody may be left who writes for ever
+_MOST_LAST_CHUNKS = 64  # a bound for whatever writes into the pipe at this moment
 
 
 @final
@@ -64,14 +66,15 @@ class Guard:
         self.runs = 0
         self.closing = False
         self._changed = changed
-        self._process, self._control, events, self._output = start_guard(name, env)
+        self._process, self._control, self._events, self._output = start_guard(name, env)
         self.pid = self._process.pid
-        self._events = trio.lowlevel.FdStream(events)
+        self._failure: OSError | None = None
         self._unsent = b""
         self._backlog = trio.Event()
         self._drained = trio.Event()
         self._reaped = trio.Event()
         self._scope = trio.CancelScope(shield=True)
+        close_in_forked_child(self)
 
     @property
     def is_free(self) -> bool:
@@ -79,7 +82,7 @@ class Guard:
         return self.current is None and not self.closing and self._process.poll() is None
 
     def launch(self, run: Run) -> None:
-        """Start a program. If the guard proves to be dead, the run is over and never began."""
+        """Start a program. If the guard proves to be dead, the run ends and never started."""
         assert self.current is None, "a guard runs one program at a time"
         if self.closing:
             run.reaped.set()
@@ -102,12 +105,17 @@ class Guard:
             kill_group(run.pid, signal.SIGKILL)
         self._process.kill()
 
-    def give_up(self) -> None:
-        """Let the run be over though the kernel does not end its processes."""
-        run, self.current = self.current, None
-        if run is not None:
-            run.reaped.set()
-            self._changed()
+    def abandon(self) -> None:
+        """End the run, and the use of this guard, though the kernel does not end its processes."""
+        self.closing = True
+        self._end_run()
+
+    def close_in_child(self) -> None:
+        """Close what a forked copy of candil has inherited; candil's own stays as it is."""
+        for fd in (self._control, self._events, self._output):
+            if fd >= 0:
+                os.close(fd)
+        self._control = self._events = self._output = -1
 
     # --- the inside: called by `open_guard` only
 
@@ -126,9 +134,11 @@ class Guard:
     async def end(self) -> None:
         """End the guard, and the program with it; return when nothing is left."""
         self.closing = True
-        self._close_control()  # the order to kill, and to end
-        self._process.terminate()  # the same, should a forked copy of candil hold the pipe open
         self._wake()
+        # The end of the file means the same, but does not come while some other process has
+        # inherited the pipe; and a command does not come while the pipe is full.
+        self.write(b"Q")
+        self._close_control()
         try:
             with trio.move_on_after(GUARD_SECONDS):
                 await self._reaped.wait()
@@ -143,14 +153,13 @@ class Guard:
             self._scope.cancel()
 
     def close(self) -> None:
-        """Close what is still open, and let nobody wait any more."""
+        """Close what is still open, and end the run, so that no task waits for it any more."""
         self._close_control()
-        self._events.close()
-        os.close(self._output)
-        self.give_up()
+        self.close_in_child()
+        self._end_run()
 
     def _wake(self) -> None:
-        """Let it go on if somebody has stopped it; it takes this signal as nothing else."""
+        """Continue it, if it was stopped; otherwise the signal means nothing to it."""
         self._process.send_signal(signal.SIGCONT)
 
     # --- writing to it
@@ -184,7 +193,7 @@ class Guard:
     # --- reading from it
 
     async def _drain(self) -> None:
-        """Read what the program writes until nobody is left who could."""
+        """Read what the guard writes on until no process is left that could write."""
         while True:
             await trio.lowlevel.wait_readable(self._output)
             if self._read_output() == b"":
@@ -203,27 +212,50 @@ class Guard:
 
     async def _read_events(self) -> None:
         unfinished = b""
-        while data := await self._events.receive_some():
+        while True:
+            await trio.lowlevel.wait_readable(self._events)
+            data = os.read(self._events, _CHUNK)
+            if not data:
+                return
             *lines, unfinished = (unfinished + data).split(b"\n")
             for line in lines:
                 self._handle_event(json.loads(line))
 
     def _handle_event(self, event: dict[str, Any]) -> None:
-        run = self.current
-        assert run is not None, f"the guard said {event!r} of nothing"
+        match event:
+            case {"event": "failed", "errno": int(number)}:
+                self._failure = _error(number)
+            case _ if self.current is not None:
+                self._handle_event_of(self.current, event)
+            case _:
+                assert self.closing, f"the guard reported {event!r} of no program"
+
+    def _handle_event_of(self, run: Run, event: dict[str, Any]) -> None:
         match event:
             case {"event": "started", "pid": int(pid)}:
                 run.pid = pid
                 run.started.set()
-            case {"event": "exec_failed", "errno": int(number)}:
-                run.status = ExitStatus(None, exec_error=os.strerror(number))
+            case {"event": "start_failed", "errno": int(number)}:
+                self._note_failed_start(run, _error(number))
             case {"event": "exited", "status": int(raw)}:
                 run.status = ExitStatus(os.waitstatus_to_exitcode(raw))
+            case {"event": "log_failed", "errno": int(number)}:
+                run.log_failed(_error(number))
             case {"event": "reaped"}:
                 self._read_last_output()
-                self.give_up()
+                self._end_run()
             case _:
-                raise AssertionError(f"the guard said {event!r}")
+                raise AssertionError(f"the guard reported {event!r}")
+
+    def _note_failed_start(self, run: Run, error: OSError) -> None:
+        run.status = ExitStatus(None, exec_error=error.strerror)
+        run.shortage = error if is_shortage(error) else None
+
+    def _end_run(self) -> None:
+        run, self.current = self.current, None
+        if run is not None:
+            run.reaped.set()
+            self._changed()
 
     def _read_last_output(self) -> None:
         for _ in range(_MOST_LAST_CHUNKS):
@@ -231,23 +263,30 @@ class Guard:
                 return
 
     async def _reap(self) -> None:
-        """See to the end of guard and program: the guard has closed its pipes by dying."""
+        """Await the end of guard and program: the guard has closed its pipes by dying."""
         while self._process.poll() is None:  # noqa: ASYNC110 - a matter of microseconds
             await trio.sleep(_POLL_SECONDS)
-        if self.current is not None:
-            await self._ensure_dead(self.current)
+        run = self.current
+        if run is not None:
+            await self._ensure_dead(run)
             with trio.move_on_after(_LAST_OUTPUT_SECONDS):
                 await self._drained.wait()
-            self.give_up()
+            if run.pid is None and self._failure is not None:
+                self._note_failed_start(run, self._failure)
+            self._end_run()
         self._reaped.set()
 
     async def _ensure_dead(self, run: Run) -> None:
-        """Make sure of the group's death where the guard cannot have done so."""
+        """Kill the group where the guard cannot have done so, and await its death."""
         if run.pid is None or self._process.returncode == 0:
             return
         kill_group(run.pid, signal.SIGKILL)
         while self.current is run and group_is_alive(run.pid):  # noqa: ASYNC110 - not our children
             await trio.sleep(_POLL_SECONDS)
+
+
+def _error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
 
 
 @asynccontextmanager
@@ -262,7 +301,7 @@ async def open_guard(
 
         env: The guard's own environment.
 
-        changed: Called when a run is over, and when the guard is lost.
+        changed: Called when a run has ended, and when the guard has.
 
     Raises:
         OSError: No process could be started: too many, or too many open files.

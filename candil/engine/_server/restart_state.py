@@ -38,6 +38,9 @@ class Lineage:
 
         post: The guard that waits between two starts.
 
+        log_is_checked: Whether the log file could be written at a start. What becomes of it later
+            costs log lines, never the engine.
+
         turn: Held as long as a process of this engine lives. The next one waits for it: two at
             once would fight for the port, and for the memory.
     """
@@ -47,6 +50,7 @@ class Lineage:
     failed_starts: int = 0
     moves: int = 0
     post: ReusableGuard = attrs.field(factory=ReusableGuard)
+    log_is_checked: bool = False
     turn: trio.Lock = attrs.field(factory=trio.Lock)
 
     def note_ready(self) -> None:
