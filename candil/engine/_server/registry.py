@@ -113,7 +113,7 @@ class Holder:
         """
         lineage = self.lineage()
         if lineage is not None and not self._has_successor():
-            await lineage.post.dismiss()
+            await lineage.post.close()
             if not self._has_successor():
                 lineage.lease.release()
 

@@ -14,7 +14,7 @@ import attrs
 import trio
 
 from candil.engine._config.errors import PortUnavailable
-from candil.engine._guard.reusable_guard import GuardPost
+from candil.engine._guard.reusable_guard import ReusableGuard
 from candil.engine._system.ports import PortLease  # noqa: TC001 - attrs may read it
 
 MOST_FAILED_STARTS: Final = 3
@@ -38,6 +38,9 @@ class Lineage:
 
         post: The guard that waits between two starts.
 
+        log_is_checked: Whether the log file could be written at a start. What becomes of it later
+            costs log lines, never the engine.
+
         turn: Held as long as a process of this engine lives. The next one waits for it: two at
             once would fight for the port, and for the memory.
     """
@@ -46,7 +49,8 @@ class Lineage:
     refused: set[str] = attrs.field(factory=set[str])
     failed_starts: int = 0
     moves: int = 0
-    post: GuardPost = attrs.field(factory=GuardPost)
+    post: ReusableGuard = attrs.field(factory=ReusableGuard)
+    log_is_checked: bool = False
     turn: trio.Lock = attrs.field(factory=trio.Lock)
 
     def note_ready(self) -> None:

@@ -34,12 +34,13 @@ from candil.engine._server.registry import note_arrival
 from candil.engine._server.workers import Ended, Launch, NotBegun, Refused, Seen
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from candil.engine._config.engine import Engine
     from candil.engine._config.model import Model
     from candil.engine._config.timing import Timing
     from candil.engine._server.registry import Holder
     from candil.engine._server.restart_state import Lineage
-    from candil.engine._system.log_file import LogFile
 
 FAMILY: Final = "candil.engine"
 
@@ -77,7 +78,7 @@ class EngineServer(candil.GenServer):
         model: Model,
         lineage: Lineage,
         timing: Timing,
-        log: LogFile | None = None,
+        log_path: Path | None = None,
     ) -> None:
         self.engine = engine
         self.model = model
@@ -85,7 +86,7 @@ class EngineServer(candil.GenServer):
         self.error: EngineError | None = None
         self._lineage = lineage
         self._timing = timing
-        self._log = log
+        self._log_path = log_path
         self._holder: Holder | None = None
         self._launch: Launch | None = None
         self._keeper: candil.Pid[Any] | None = None
@@ -214,7 +215,7 @@ class EngineServer(candil.GenServer):
                 await launch.over.wait()
         if not candil.is_abnormal(reason):
             self._note_trouble(None)
-            await self._lineage.post.dismiss()
+            await self._lineage.post.close()
             self._lineage.lease.release()
         if not self._has_crashed:
             self._tell(self.state, None)
@@ -249,7 +250,7 @@ class EngineServer(candil.GenServer):
         return seconds
 
     def _start(self) -> None:
-        launch = self._launch = Launch(self.engine, self.model, self._lineage, self._log)
+        launch = self._launch = Launch(self.engine, self.model, self._lineage, self._log_path)
         me, timing = candil.self(), self._timing
         self._keeper = candil.spawn_link(
             workers.keep, me, launch, self.engine, self.model, self._lineage
@@ -341,7 +342,7 @@ class EngineServer(candil.GenServer):
     def _fail(self, error: EngineError) -> None:
         """Stay, in state failed: the next start would fail in the same way."""
         self._dismiss_watcher()
-        self._lineage.post.dismiss_nowait()
+        self._lineage.post.close_nowait()
         self._lineage.lease.release()
         self._note_trouble(error)
         self._enter(EngineState.FAILED)

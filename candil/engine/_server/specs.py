@@ -15,16 +15,17 @@ import attrs
 import candil
 from candil.engine._config.engine import Engine
 from candil.engine._config.errors import ConfigError
+from candil.engine._config.log_path import absolute_log_path
 from candil.engine._config.model import Model
 from candil.engine._config.timing import Timing
 from candil.engine._server.restart_state import Lineage
 from candil.engine._server.server import EngineServer
-from candil.engine._system.log_file import LogFile
 from candil.engine._system.ports import PortLease
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Hashable
+    from pathlib import Path
 
 SUPERVISOR: Final = candil.Name[candil.Supervisor]("candil.engine.supervisor")
 
@@ -69,7 +70,7 @@ def child_spec(
 
         timing: How long things may take.
 
-        log_path: A file for everything the engine writes; it rotates at 10 MiB.
+        log_path: A file for everything the engine writes, ``~`` expanded; it rotates at 10 MiB.
 
         options: For `candil.child_spec`: ``id``, ``restart``, ``shutdown``, ``backoff`` ...
 
@@ -83,7 +84,7 @@ def child_spec(
     """
     check_types(engine, model, timing)
     lineage = Lineage(PortLease(engine.host, engine.port))
-    return spec_of(engine, model, lineage, timing or Timing(), log_path, options)
+    return spec_of(engine, model, lineage, timing or Timing(), absolute_log_path(log_path), options)
 
 
 def engines_spec(
@@ -155,7 +156,7 @@ def spec_of(
     model: Model,
     lineage: Lineage,
     timing: Timing,
-    log_path: str | os.PathLike[str] | None,
+    log_path: Path | None,
     options: ChildOptions,
 ) -> candil.ChildSpec[EngineServer]:
     """Describe the engine of *lineage*."""
@@ -164,9 +165,8 @@ def spec_of(
         "restart": "transient",
         "shutdown": timing.drain + timing.grace + _SHUTDOWN_MARGIN,
     }
-    log = None if log_path is None else LogFile(log_path)
     given = defaults | options
-    return candil.child_spec(EngineServer, engine, model, lineage, timing, log, **given)
+    return candil.child_spec(EngineServer, engine, model, lineage, timing, log_path, **given)
 
 
 def with_supervisor(

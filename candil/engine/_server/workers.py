@@ -19,13 +19,16 @@ from candil.engine._config.command import argv, environment
 from candil.engine._config.engine import Engine, binary_exists, binary_path
 from candil.engine._config.errors import BinaryNotFound, EngineError
 from candil.engine._config.model import Model, check_file, file_path
+from candil.engine._config.os_errors import as_shortage, is_shortage
 from candil.engine._guard.os_process import OsProcess
 from candil.engine._http.probe import Probe, Sight
+from candil.engine._system.log_file import check_log_file
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from candil.engine._config.exit_status import ExitStatus
     from candil.engine._server.restart_state import Lineage
-    from candil.engine._system.log_file import LogFile
 
 _FIRST_PAUSE: Final = 0.005
 _PAUSES_GROW: Final = 1.25
@@ -80,12 +83,16 @@ class Launch:
 
         process: The operating-system process.
 
+        log_path: The file for what it writes.
+
         over: Set when nothing of it is left, or when it never came to a process.
 
         overdue: Whether it was killed because it was not ready in time.
     """
 
-    def __init__(self, engine: Engine, model: Model, lineage: Lineage, log: LogFile | None) -> None:
+    def __init__(
+        self, engine: Engine, model: Model, lineage: Lineage, log_path: Path | None
+    ) -> None:
         self.nonce = os.urandom(8).hex()
         words = argv(
             engine,
@@ -94,13 +101,14 @@ class Launch:
             nonce=self.nonce,
             without=lineage.refused,
         )
-        self.process = OsProcess(words, env=environment(os.environ), log=log)
+        self.process = OsProcess(words, env=environment(os.environ), log_path=log_path)
+        self.log_path = log_path
         self.over = trio.Event()
         self.overdue = False
         self.begun = False
 
 
-def look_before(engine: Engine, model: Model) -> None:
+def look_before(engine: Engine, model: Model, log_path: Path | None) -> None:
     """
     Refuse what cannot start. Blocks on the disk: call it from a worker thread.
 
@@ -109,11 +117,15 @@ def look_before(engine: Engine, model: Model) -> None:
 
         ModelError: The file is missing, cut short, or no model.
 
+        LogFileUnwritable: The log file cannot be written.
+
         OSError: Not the file's fault: there are too many open ones, or the like.
     """
     if not binary_exists(engine):
         raise BinaryNotFound(binary_path(engine))
     check_file(file_path(model))
+    if log_path is not None:
+        check_log_file(log_path)
 
 
 async def keep(
@@ -126,13 +138,17 @@ async def keep(
     """
     launch.begun = True
     try:
-        await trio.to_thread.run_sync(look_before, engine, model, abandon_on_cancel=True)
+        log_path = None if lineage.log_is_checked else launch.log_path
+        await trio.to_thread.run_sync(look_before, engine, model, log_path, abandon_on_cancel=True)
+        lineage.log_is_checked = True
         async with lineage.turn:
             status = await lineage.post.run(launch.process)
     except EngineError as error:
         candil.cast(server, Refused(launch, error))
-    except OSError as error:
-        candil.cast(server, NotBegun(launch, error))
+    except (OSError, MemoryError, RuntimeError) as error:
+        if not (isinstance(error, OSError) or is_shortage(error)):
+            raise
+        candil.cast(server, NotBegun(launch, as_shortage(error)))
     else:
         candil.cast(server, Ended(launch, status, launch.process.tail.lines()))
     finally:
@@ -144,7 +160,7 @@ async def watch(
 ) -> None:
     """Be the process that looks at an engine: often until it is ready, then every *period* s."""
     async with Probe(base_url, launch.nonce, patience) as probe:
-        await launch.process.begun.wait()
+        await launch.process.started.wait()
         await _until_ready(server, launch, probe)
         while True:
             await trio.sleep(period)
@@ -160,7 +176,7 @@ async def _until_ready(server: candil.Pid[Any], launch: Launch, probe: Probe) ->
     """
     last, pause, prompted = None, _FIRST_PAUSE, 0
     while True:
-        words = launch.process.spoke = trio.Event()
+        words = launch.process.output_seen = trio.Event()
         sight = await probe.look()
         if sight is not last:
             candil.cast(server, Seen(launch, sight))
