@@ -20,7 +20,7 @@ import trio
 
 from candil._otp.applications.open import Tree, as_tree, open_tree
 from candil._otp.behaviours.errors import CHAINED, StartError
-from candil._otp.processes.runtime import subscribe
+from candil._otp.processes.event_stream import subscribe
 from candil._otp.supervisors.errors import RestartIntensityExceeded
 from candil._otp.values.events import SupervisorReport
 from candil._otp.values.exit_errors import ProcessTerminated
