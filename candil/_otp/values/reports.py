@@ -7,7 +7,7 @@ import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from candil._otp.values.errors import CandilError, NoProc, short_repr
+from candil._otp.values.errors import CandilError, ExceptionSummary, NoProc, short_repr
 from candil._otp.values.events import (
     Hint,
     LoopBlocked,
@@ -116,7 +116,14 @@ def _walk(error: BaseException) -> Iterator[BaseException]:
             yield current
 
 
+def exception_line(error: BaseException) -> str:
+    """Return the class of *error* and what it says, in one line of at most 500 characters."""
+    return _words(error).partition("\n")[0][:500]
+
+
 def _words(error: BaseException, limit: int = 500) -> str:
+    if isinstance(error, ExceptionSummary):
+        return error.text
     kind, leaves = type(error).__name__, leaves_of(error)
     if leaves != [error]:
         return f"{kind} of {'; '.join(map(_words, leaves))}"
