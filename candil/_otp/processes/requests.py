@@ -52,6 +52,10 @@ class Request(OneShot[T], Generic[T]):
 
         Args:
             value: What the caller gets.
+
+        Raises:
+            RuntimeError: This thread is not the one that trio runs in. Nothing has changed; use
+                ``trio.from_thread.run_sync(caller.reply, value)``.
         """
         self.put(value)
         self._detach()
