@@ -147,5 +147,5 @@ async def test_a_chain_of_continues_without_end_lets_others_run() -> None:
         candil.send(pid, again)
         for _ in range(5):
             await trio.lowlevel.checkpoint()
-        candil.exit_nowait(pid, "boom")
+        candil.exit(pid, "boom")
         assert (await candil.receive(candil.Down)).reason == BOOM

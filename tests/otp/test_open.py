@@ -9,6 +9,7 @@ import trio.lowlevel
 from trio.testing import wait_all_tasks_blocked
 
 import candil
+from tests.otp.bodies import exit_and_settle
 
 from .workers import Boom, Journal, end, is_gone, kill, opened, settle, shown, worker, workers
 
@@ -302,7 +303,7 @@ async def test_killed_while_it_starts_a_supervisor_stops_nothing_in_order():
 
     class Slow(candil.GenServer):
         async def init(self):
-            await candil.exit("root", "kill")
+            await exit_and_settle("root", "kill")
             await trio.sleep_forever()
 
     async with candil.open_node(log=False):

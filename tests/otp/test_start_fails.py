@@ -49,16 +49,16 @@ FAILURES: dict[str, tuple[Callable[[], Any], Any]] = {
     "stops and ignores": (lambda: candil.stop(BOOM) or candil.IGNORE, BOOM),
     "speaks oddly": (lambda: ("ok", 1), BadReturnValue),
     "returns False": (lambda: False, BadReturnValue),
-    "ends itself": (lambda: candil.exit_nowait(candil.self(), "boom"), BOOM),
+    "ends itself": (lambda: candil.exit(candil.self(), "boom"), BOOM),
     "ends itself and raises": (
-        lambda: candil.exit_nowait(candil.self(), "boom") or raise_(Boom()),
+        lambda: candil.exit(candil.self(), "boom") or raise_(Boom()),
         BOOM,
     ),
     "ends itself and ignores": (
-        lambda: candil.exit_nowait(candil.self(), "boom") or candil.IGNORE,
+        lambda: candil.exit(candil.self(), "boom") or candil.IGNORE,
         BOOM,
     ),
-    "kills itself": (lambda: candil.exit_nowait(candil.self(), "kill"), Killed()),
+    "kills itself": (lambda: candil.exit(candil.self(), "kill"), Killed()),
     "leaves the program": (lambda: raise_(SystemExit(3)), SystemExit),
 }
 
@@ -204,7 +204,7 @@ async def test_a_server_that_is_ended_by_others_during_init_has_not_started(
 
     async def end_it() -> None:
         await wait_all_tasks_blocked()
-        candil.exit_nowait("counter", signal)
+        candil.exit("counter", signal)
         signalled.set()
 
     candil.spawn(end_it)
@@ -229,7 +229,7 @@ async def test_a_parent_that_is_told_to_end_during_init_gives_the_start_up() -> 
     child = candil.whereis("counter")
     assert child is not None
     ref = candil.monitor(child)
-    candil.exit_nowait(pid, "boom")
+    candil.exit(pid, "boom")
 
     assert Down(ref, child, Killed()) == await candil.receive(Down)
     assert [] == log

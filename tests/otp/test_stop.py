@@ -138,7 +138,7 @@ async def test_stop_of_a_server_that_is_ended_first_raises_its_reason() -> None:
 
         async def kill() -> None:
             await trio.testing.wait_all_tasks_blocked()
-            candil.exit_nowait(pid, "kill")
+            candil.exit(pid, "kill")
 
         nursery.start_soon(kill)
         with pytest.raises(candil.ServerExited) as caught:
@@ -192,7 +192,7 @@ async def test_stop_of_what_was_told_to_end_raises_noproc() -> None:
     async with candil.open_node(log=False):
         for pid in (await candil.start(Server), candil.spawn(wait_for_ever)):
             await trio.testing.wait_all_tasks_blocked()
-            candil.exit_nowait(pid, "boom")
+            candil.exit(pid, "boom")
             with pytest.raises(candil.NoProc):
                 await candil.stop(pid)
 

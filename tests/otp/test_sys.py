@@ -179,7 +179,7 @@ async def test_a_dead_server_cannot_be_asked(query: str) -> None:
     await candil.stop(pid)
     ending = candil.spawn(wait_for_ever)
     await wait_all_tasks_blocked()
-    candil.exit_nowait(ending, "boom")
+    candil.exit(ending, "boom")
     for target in (ending, pid, "unknown"):
         with trio.testing.assert_checkpoints(), pytest.raises(NoProc) as caught:
             await QUERIES[query](target)
@@ -215,7 +215,7 @@ async def test_a_server_that_ends_first_is_the_error(query: str) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ask)
         await wait_all_tasks_blocked()
-        candil.exit_nowait(pid, "boom")
+        candil.exit(pid, "boom")
 
 
 @hosted

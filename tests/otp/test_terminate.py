@@ -154,7 +154,7 @@ async def test_a_server_killed_during_terminate_takes_its_reply_with_it(
 
         async def kill() -> None:
             await trio.sleep(1)
-            candil.exit_nowait(pid, "kill")
+            candil.exit(pid, "kill")
 
         nursery.start_soon(kill)
         with pytest.raises(candil.ServerExited) as caught:
@@ -175,5 +175,5 @@ async def test_terminate_may_wait_and_a_kill_ends_it() -> None:
             await Endless.act.within(0)(pid, candil.stop)
         await trio.testing.wait_all_tasks_blocked()
         assert candil.is_alive(pid)
-        candil.exit_nowait(pid, "kill")
+        candil.exit(pid, "kill")
         assert (await candil.receive(candil.Down)).reason == candil.Killed()

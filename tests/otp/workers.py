@@ -147,7 +147,7 @@ async def end(supervisor: Sup, child_id: object, reason: object = "boom") -> Non
 
 async def kill(supervisor: Sup, child_id: object) -> None:
     """Kill a child, and wait until its supervisor has dealt with it."""
-    candil.exit_nowait(await pid_of(supervisor, child_id), "kill")
+    candil.exit(await pid_of(supervisor, child_id), "kill")
     await settle()
 
 

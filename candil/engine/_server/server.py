@@ -210,7 +210,7 @@ class EngineServer(candil.GenServer):
                 idle = not serving or await self._drain(launch)
                 await launch.process.stop(self._timing.grace if idle else 0)
             if self._keeper is not None:
-                candil.exit_nowait(self._keeper, candil.Shutdown())
+                candil.exit(self._keeper, candil.Shutdown())
             if launch.begun:  # a keeper that is ended before its first step never takes one
                 await launch.over.wait()
         if not candil.is_abnormal(reason):
@@ -377,7 +377,7 @@ class EngineServer(candil.GenServer):
         self._cancel_timer()
         if self._watcher is not None:
             candil.unlink(self._watcher)
-            candil.exit_nowait(self._watcher, candil.Shutdown())
+            candil.exit(self._watcher, candil.Shutdown())
             self._watcher = None
 
     def _cancel_timer(self) -> None:
