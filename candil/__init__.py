@@ -43,6 +43,7 @@ from candil._otp.behaviours.gen_server import (
     GenServer as GenServer,
     continue_with as continue_with,
     set_timeout as set_timeout,
+    stop_self as stop_self,
 )
 from candil._otp.behaviours.handlers import handle_call as handle_call, handle_cast as handle_cast
 from candil._otp.behaviours.proc_lib import IGNORE as IGNORE
@@ -284,6 +285,7 @@ __all__ = [
     "start_link",
     "start_monitor",
     "stop",
+    "stop_self",
     "subscribe",
     "supervisor_spec",
     "sys",

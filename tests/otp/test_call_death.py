@@ -17,16 +17,16 @@ from tests.otp.bodies import BOOM, exit_and_settle, linger, raise_
 from tests.otp.scripted import WAYS, AsyncScriptedServer, Outcome, ScriptedServer, bench, own_record
 
 ENDS: dict[str, tuple[Any, Any]] = {
-    "stops normal": (lambda _: candil.stop() or candil.NO_REPLY, candil.Normal()),
+    "stops normal": (lambda _: candil.stop_self() or candil.NO_REPLY, candil.Normal()),
     "stops shutdown": (
-        lambda _: candil.stop(candil.Shutdown()) or candil.NO_REPLY,
+        lambda _: candil.stop_self(candil.Shutdown()) or candil.NO_REPLY,
         candil.Shutdown(),
     ),
     "stops shutdown x": (
-        lambda _: candil.stop(candil.Shutdown("x")) or candil.NO_REPLY,
+        lambda _: candil.stop_self(candil.Shutdown("x")) or candil.NO_REPLY,
         candil.Shutdown("x"),
     ),
-    "stops boom": (lambda _: candil.stop(BOOM) or candil.NO_REPLY, BOOM),
+    "stops boom": (lambda _: candil.stop_self(BOOM) or candil.NO_REPLY, BOOM),
     "exits boom": (lambda _: raise_(candil.ProcessExit("boom")), BOOM),
     "exits normal": (lambda _: raise_(candil.ProcessExit()), candil.Normal()),
     "exits kill": (lambda _: raise_(candil.ProcessExit("kill")), candil.Exit("kill")),
@@ -217,7 +217,7 @@ async def test_calls_behind_the_one_that_stops_get_its_reason(way: str) -> None:
         def stop(_: ScriptedServer) -> str:
             nursery.start_soon(ask_behind)
             candil.send(ask.pid, "never seen")
-            candil.stop(BOOM)
+            candil.stop_self(BOOM)
             return "goodbye"
 
         async with trio.open_nursery() as nursery:
@@ -280,7 +280,7 @@ async def test_who_called_a_server_that_ended_otherwise_crashes(reason):
     class Server(candil.GenServer):
         @candil.handle_call
         async def end(self) -> candil.Deferred[None]:
-            candil.stop(candil.as_exit_reason(reason))
+            candil.stop_self(reason)
             return candil.Deferred()
 
     async def client(server):
@@ -319,7 +319,13 @@ async def confused_callers(random: Random) -> dict[str, int]:
     async def caller() -> None:
         for _ in range(20):
             request, *args = random.choice(
-                [("echo", 1), ("sleep", 1), ("later",), ("keep",), ("act", lambda _: candil.stop())]
+                [
+                    ("echo", 1),
+                    ("sleep", 1),
+                    ("later",),
+                    ("keep",),
+                    ("act", lambda _: candil.stop_self()),
+                ]
             )
             try:
                 with trio.move_on_after(random.choice([0.5, 2, math.inf])):

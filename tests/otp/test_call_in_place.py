@@ -275,7 +275,7 @@ class Script(candil.GenServer):
             case "exit":
                 raise candil.ProcessExit(number)
             case "stop":
-                candil.stop(candil.Exit(number))
+                candil.stop_self(candil.Exit(number))
             case "continue":
                 candil.continue_with(number)
             case "timeout":

@@ -121,10 +121,10 @@ async def test_a_stop_wins_over_continues() -> None:
 
     def both() -> None:
         candil.continue_with("never")
-        candil.stop(BOOM)
+        candil.stop_self(BOOM)
 
     def one_after_the_other() -> None:
-        candil.continue_with(lambda: candil.stop(BOOM))
+        candil.continue_with(lambda: candil.stop_self(BOOM))
         candil.continue_with("never")
 
     async with candil.open_node(log=False):

@@ -41,12 +41,12 @@ class AsyncEnding(Ending, Async):
 
 FAILURES: dict[str, tuple[Callable[[], Any], Any]] = {
     "raises": (lambda: raise_(Boom("init")), Boom),
-    "stops": (lambda: candil.stop(BOOM), BOOM),
-    "stops normally": (candil.stop, Normal()),
+    "stops": (lambda: candil.stop_self(BOOM), BOOM),
+    "stops normally": (candil.stop_self, Normal()),
     "leaves": (lambda: raise_(candil.ProcessExit("boom")), BOOM),
     "leaves normally": (lambda: raise_(candil.ProcessExit), Normal()),
     "ignores": (lambda: candil.IGNORE, Normal()),
-    "stops and ignores": (lambda: candil.stop(BOOM) or candil.IGNORE, BOOM),
+    "stops and ignores": (lambda: candil.stop_self(BOOM) or candil.IGNORE, BOOM),
     "speaks oddly": (lambda: ("ok", 1), BadReturnValue),
     "returns False": (lambda: False, BadReturnValue),
     "ends itself": (lambda: candil.exit(candil.self(), "boom"), BOOM),
@@ -101,7 +101,7 @@ async def test_an_ignored_start_is_no_failure_of_anything(cls: type[Plain], star
     await assert_nothing_is_left()
 
     with pytest.raises(candil.StartError) as caught:
-        await start(cls, lambda: candil.stop(BOOM) or candil.IGNORE)
+        await start(cls, lambda: candil.stop_self(BOOM) or candil.IGNORE)
     assert not isinstance(caught.value, candil.StartIgnored)
 
 
@@ -170,7 +170,7 @@ async def test_subscribers_see_a_failed_start_come_and_go(cls: type[Plain]) -> N
     """ProcessStarted, then ProcessExited with the reason, and no ExitSignal between."""
     events: list[Any] = []
     with candil.subscribe(events.append), pytest.raises(candil.StartError):
-        await candil.start_link(cls, lambda: candil.stop(BOOM))
+        await candil.start_link(cls, lambda: candil.stop_self(BOOM))
 
     started, exited = events
     assert candil.ProcessStarted(started.pid, candil.self()) == started

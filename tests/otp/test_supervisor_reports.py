@@ -287,7 +287,7 @@ async def test_a_transient_child_whose_restart_ends_normally_is_told_of_no_trans
         def init(self):
             type(self).starts += 1
             if self.starts > 1:
-                candil.stop()
+                candil.stop_self()
 
     with pytest.raises(candil.RestartIntensityExceeded) as raised:
         async with candil.open_supervisor(

@@ -354,7 +354,7 @@ async def test_a_code_change_may_stop_its_server(cls: type[Changing]) -> None:
     """Suspended as it is, it terminates; who asked has been answered."""
     pid, ref = await candil.start_monitor(cls)
     await sys.suspend(pid)
-    await sys.change_code(pid, 1, lambda: candil.stop(BOOM))
+    await sys.change_code(pid, 1, lambda: candil.stop_self(BOOM))
 
     assert Down(ref, pid, BOOM) == await candil.receive()
 

@@ -221,7 +221,7 @@ async def test_a_server_that_ends_first_is_the_error(query: str) -> None:
 @hosted
 async def test_a_server_that_crashes_first_is_the_cause() -> None:
     """The crash is chained; where there was none, nothing is."""
-    for end, cause in ((lambda: 1 / 0, ZeroDivisionError), (candil.stop, type(None))):
+    for end, cause in ((lambda: 1 / 0, ZeroDivisionError), (candil.stop_self, type(None))):
         pid = await candil.start(Notebook)
         Notebook.do(pid, end)
         with pytest.raises(candil.ServerExited) as caught:

@@ -154,8 +154,10 @@ async def a_request_that_is_not_awaited_is_found(pid: candil.Pid[Counter]) -> No
 
 
 async def a_server_that_stops_itself_awaits_nothing(pid: candil.Pid[Counter]) -> None:
-    assert_type(candil.stop(), None)
-    assert_type(candil.stop(candil.Shutdown()), None)
+    candil.stop_self()
+    candil.stop_self(candil.Shutdown())
+    candil.stop_self("boom")
+    candil.stop(candil.Shutdown())  # type: ignore[arg-type, unused-coroutine]  # pyright: ignore[reportArgumentType, reportUnusedCoroutine]
     await candil.stop(pid)
     await candil.stop(candil.whereis("counter"))
 

@@ -179,7 +179,7 @@ class CallingSelf(CallError):
             return (
                 f"{short_repr(self.target)} asked itself for {self.request} and would have waited "
                 "for ever. Ask from another process; to stop itself, a callback calls "
-                "candil.stop(reason)"
+                "candil.stop_self(reason)"
             )
         return (
             f"{short_repr(self.target)} called itself with {short_repr(self.request)} and would "

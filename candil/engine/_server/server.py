@@ -188,10 +188,10 @@ class EngineServer(candil.GenServer):
             case _TryAgain() if self._is_starting():
                 self._try_to_start()
             case candil.ExitSignal(reason=reason) if self._dies_of(message):
-                candil.stop(reason)
+                candil.stop_self(reason)
             case candil.ExitSignal(pid=pid, reason=candil.Shutdown() as reason):
                 if pid not in {self._keeper, self._watcher}:
-                    candil.stop(reason)
+                    candil.stop_self(reason)
             case _:
                 pass
 
@@ -353,7 +353,7 @@ class EngineServer(candil.GenServer):
         self._note_trouble(error)
         self._has_crashed = True
         self._tell(self.state, None)
-        candil.stop(candil.Crashed(error))
+        candil.stop_self(candil.Crashed(error))
 
     def _note_trouble(self, error: EngineError | None) -> None:
         self.error = error

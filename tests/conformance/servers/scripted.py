@@ -73,7 +73,7 @@ class Scripted(candil.GenServer):
             case ["continue", argument]:
                 candil.continue_with(argument)
             case ["stop", reason]:
-                candil.stop(reason_of(reason))
+                candil.stop_self(reason_of(reason))
             case ["raise", reason]:
                 raise Raised(term_of(reason))
             case ["exit", reason]:
