@@ -64,6 +64,7 @@ class ServerLoop:
     )
     context: contextvars.Context = attrs.field(init=False)
     actions: Actions | None = None
+    initialised: bool = False
     suspended: bool = False
     handled: int = 0
     _timeout: float | None = None
