@@ -340,7 +340,7 @@ async def test_waiters_learn_what_the_end_of_a_server_means_to_them(
             nursery.start_soon(wait)
             nursery.start_soon(wait)
             await trio.testing.wait_all_tasks_blocked(0.01)
-            candil.exit_nowait(server, "kill")
+            candil.exit(server, "kill")
             await successor_of(server)
             await trio.testing.wait_all_tasks_blocked(0.01)
             assert answers == []

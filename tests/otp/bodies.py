@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import trio
+import trio.testing
 
 import candil
 
@@ -65,6 +66,17 @@ async def clean_up(log: list[str], word: str = "clean") -> None:
             for _ in range(5):
                 await trio.lowlevel.checkpoint()
         log.append(word)
+
+
+async def exit_and_settle(target: Any, reason: object) -> None:
+    """Send an exit signal, and wait until every process has done what follows from it."""
+    candil.exit(target, reason)
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def send_exit(target: Any, reason: object) -> None:
+    """Be a process that sends an exit signal."""
+    candil.exit(target, reason)
 
 
 async def end_of(pid: candil.Pid[Any]) -> candil.ExitReason:

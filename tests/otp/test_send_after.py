@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 import candil
-from tests.otp.bodies import do_nothing, wait_for_ever
+from tests.otp.bodies import do_nothing, exit_and_settle, wait_for_ever
 
 
 async def test_send_after_sends_at_its_time(autojump_clock: MockClock) -> None:
@@ -74,7 +74,7 @@ async def test_a_timer_for_a_process_that_has_ended_has_nothing_left_to_cancel()
         pid = candil.spawn(wait_for_ever, name="worker")
         by_pid = candil.send_after(pid, "tick", 5)
         by_name = candil.send_after("worker", "tick", 5)
-        await candil.exit(pid, "boom")
+        await exit_and_settle(pid, "boom")
         afterwards = candil.send_after(pid, "tick", 5)
 
         assert candil.cancel_timer(by_pid) is None
@@ -105,7 +105,7 @@ async def test_an_interval_to_a_pid_ends_with_its_process(autojump_clock: MockCl
         pid = candil.spawn(wait_for_ever)
         ref = candil.start_interval(pid, "tick", 1)
         await trio.sleep(1.5)
-        await candil.exit(pid, "boom")
+        await exit_and_settle(pid, "boom")
         await trio.sleep(1)
 
         assert candil.cancel_timer(ref) is None

@@ -155,7 +155,7 @@ async def test_no_frame_of_a_failed_start_is_kept(strategy):
     async with candil.open_supervisor(specs, strategy=strategy, max_restarts=99, log=False) as sup:
         for number in range(2):
             failing += [ZeroDivisionError(1), ZeroDivisionError(2)]
-            candil.exit_nowait((await candil.which_children(sup))[number].child, "kill")
+            candil.exit((await candil.which_children(sup))[number].child, "kill")
             await settle()
 
         assert (await candil.count_children(sup)).active == 2
@@ -176,7 +176,7 @@ async def test_no_frame_of_a_delayed_restart_is_kept(autojump_clock):
     async with candil.open_supervisor([spec], max_restarts=99, log=False) as sup:
         (info,) = await candil.which_children(sup)
         failing += [ZeroDivisionError(1), ZeroDivisionError(2)]
-        candil.exit_nowait(info.child, "kill")
+        candil.exit(info.child, "kill")
         await trio.sleep(2)
         (info,) = await candil.which_children(sup)
 

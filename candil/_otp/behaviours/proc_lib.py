@@ -173,6 +173,7 @@ async def start_process(  # one start, seen from inside
     *,
     parent: Process | None,
     unlinked_parent: Process | None = None,
+    is_root: bool = False,
 ) -> Process:
     """
     Start a server and wait until it is up. A *parent* is linked to it; one without any parent is
@@ -193,6 +194,8 @@ async def start_process(  # one start, seen from inside
         check_name(name)
     process = node.new_process(cls.__name__, current_process.get())
     node.add(process)
+    if is_root:
+        node.root = process
     process.server = ServerLoop(process, (parent or unlinked_parent or process).pid)
     if name is not None:
         claim_name(process, name)
@@ -245,6 +248,7 @@ def _start_in_place(
             process.node.interrupt(interrupt)
     process.node.runtime.inline_calls += 1
     if reason is None:
+        loop.initialised = True
         _hint_at_terminate(process, cls)
         context.run(process.node.run_server, process, loop.run, loop.wait_for_work)
         return
@@ -297,6 +301,7 @@ async def _run_server(
     if starting.ignored:
         _unlink_parent(process, parent)
         return
+    loop.initialised = True
     _hint_at_terminate(process, cls)
     starting.reply(True)
     await loop.run()

@@ -88,7 +88,6 @@ class Process:
     names: list[object] = attrs.field(factory=_new_names)
     registered: str | None = None
     via: list[Via[Any]] = attrs.field(factory=_new_via)
-    idle_waiters: list[OneShot[bool]] | None = None
     current_request: Request[Any] | None = None  # what the server has taken and not settled yet
     deadline_timer: DeadlineTimer | None = (
         None  # for those who wait for it until then, see call_deadlines.py

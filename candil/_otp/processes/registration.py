@@ -43,6 +43,8 @@ def claim_name(process: Process, name: object) -> None:
     key = name_key(name)  # pyright: ignore[reportUnknownArgumentType]
     process.names.append(key)
     process.runtime.names[key] = process
+    if process.runtime.name_waiters:
+        process.runtime.name_registered(key)
 
 
 def register(name: ServerName[Any], pid: Pid[Any]) -> None:

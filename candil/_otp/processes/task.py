@@ -179,7 +179,6 @@ def finish(process: Process, reason: ExitReason) -> None:
     _notify_monitors(process, reason)
     for slot in process.exit_waiters or ():
         slot.put(True)
-    notify_idle(process)
     process.node.process_ended(process, reason)
 
 
@@ -211,13 +210,3 @@ def _notify_monitors(process: Process, reason: ExitReason) -> None:
     for ref, target in (monitors or {}).items():
         if target.monitored_by is not None:
             target.monitored_by.pop(ref, None)
-
-
-def notify_idle(process: Process) -> None:
-    """
-    Tell those who wait for it that the process has dealt with all that was in its mailbox, or has
-    ended.
-    """
-    idle_waiters, process.idle_waiters = process.idle_waiters, None
-    for slot in idle_waiters or ():
-        slot.put(True)

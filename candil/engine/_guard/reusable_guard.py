@@ -75,7 +75,7 @@ class ReusableGuard:
         """End the guard as soon as it has no engine, without waiting for that."""
         self._guard = None  # the owner learns of it later; until then no engine may take the guard
         if self._owner is not None:
-            candil.exit_nowait(self._owner, candil.Shutdown())
+            candil.exit(self._owner, candil.Shutdown())
 
     async def close(self) -> None:
         """

@@ -188,10 +188,10 @@ class EngineServer(candil.GenServer):
             case _TryAgain() if self._is_starting():
                 self._try_to_start()
             case candil.ExitSignal(reason=reason) if self._dies_of(message):
-                candil.stop(reason)
+                candil.stop_self(reason)
             case candil.ExitSignal(pid=pid, reason=candil.Shutdown() as reason):
                 if pid not in {self._keeper, self._watcher}:
-                    candil.stop(reason)
+                    candil.stop_self(reason)
             case _:
                 pass
 
@@ -210,7 +210,7 @@ class EngineServer(candil.GenServer):
                 idle = not serving or await self._drain(launch)
                 await launch.process.stop(self._timing.grace if idle else 0)
             if self._keeper is not None:
-                candil.exit_nowait(self._keeper, candil.Shutdown())
+                candil.exit(self._keeper, candil.Shutdown())
             if launch.begun:  # a keeper that is ended before its first step never takes one
                 await launch.over.wait()
         if not candil.is_abnormal(reason):
@@ -353,7 +353,7 @@ class EngineServer(candil.GenServer):
         self._note_trouble(error)
         self._has_crashed = True
         self._tell(self.state, None)
-        candil.stop(candil.Crashed(error))
+        candil.stop_self(candil.Crashed(error))
 
     def _note_trouble(self, error: EngineError | None) -> None:
         self.error = error
@@ -377,7 +377,7 @@ class EngineServer(candil.GenServer):
         self._cancel_timer()
         if self._watcher is not None:
             candil.unlink(self._watcher)
-            candil.exit_nowait(self._watcher, candil.Shutdown())
+            candil.exit(self._watcher, candil.Shutdown())
             self._watcher = None
 
     def _cancel_timer(self) -> None:
