@@ -315,6 +315,8 @@ async def open_guard(
         changed: Called when a run has ended, and when the guard has.
 
     Raises:
+        GuardUnavailable: There is no interpreter for it.
+
         OSError: No process could be started: too many, or too many open files.
 
         EngineUnkillable: Guard or program outlived SIGKILL.
