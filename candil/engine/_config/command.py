@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from candil.engine._config.addresses import numeric_host
 from candil.engine._config.engine import Engine, binary_path
 from candil.engine._config.flags import OPTIONAL
+from candil.engine._config.frozen import environment_outside
 from candil.engine._config.model import Model, file_path
 
 if TYPE_CHECKING:
@@ -55,4 +56,5 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
     two of them share a port, ``LLAMA_API_KEY`` lock its clients out. ``GGML_*`` stays: it says
     which devices the machine has and how to use them, which is the user's own business.
     """
-    return {name: value for name, value in inherited.items() if not name.startswith("LLAMA_")}
+    outside = environment_outside(inherited)
+    return {name: value for name, value in outside.items() if not name.startswith("LLAMA_")}

@@ -20,6 +20,7 @@ from candil.engine._config.engine import Engine, binary_exists, binary_path
 from candil.engine._config.errors import BinaryNotFound, EngineError
 from candil.engine._config.model import Model, check_file, file_path
 from candil.engine._config.os_errors import as_shortage, is_shortage
+from candil.engine._guard.command import command_line
 from candil.engine._guard.os_process import OsProcess
 from candil.engine._http.probe import Probe, Sight
 from candil.engine._system.log_file import check_log_file
@@ -117,6 +118,8 @@ def look_before(engine: Engine, model: Model, log_path: Path | None) -> None:
 
         ModelError: The file is missing, cut short, or no model.
 
+        GuardUnavailable: There is no Python for the guard.
+
         LogFileUnwritable: The log file cannot be written.
 
         OSError: Not the file's fault: there are too many open ones, or the like.
@@ -124,6 +127,7 @@ def look_before(engine: Engine, model: Model, log_path: Path | None) -> None:
     if not binary_exists(engine):
         raise BinaryNotFound(binary_path(engine))
     check_file(file_path(model))
+    command_line()
     if log_path is not None:
         check_log_file(log_path)
 
