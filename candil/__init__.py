@@ -91,10 +91,16 @@ from candil._otp.processes.wait_for import wait_for as wait_for
 from candil._otp.supervisors.backoff import Backoff as Backoff
 from candil._otp.supervisors.child_spec import (
     ChildSpec as ChildSpec,
-    StartFunction as StartFunction,
     child_spec as child_spec,
 )
-from candil._otp.supervisors.children import ChildCounts as ChildCounts, ChildInfo as ChildInfo
+from candil._otp.supervisors.child_start import (
+    StartedChild as StartedChild,
+    StartFunction as StartFunction,
+)
+from candil._otp.supervisors.child_table import (
+    ChildCounts as ChildCounts,
+    ChildInfo as ChildInfo,
+)
 from candil._otp.supervisors.client import (
     count_children as count_children,
     delete_child as delete_child,
@@ -233,6 +239,7 @@ __all__ = [
     "StartFunction",
     "StartIgnored",
     "StartTimeout",
+    "StartedChild",
     "Supervisor",
     "SupervisorError",
     "SupervisorReport",

@@ -269,7 +269,7 @@ async def test_a_failing_restart_is_shown_counted_and_called_off_by_the_last_pid
         await candil.terminate_child(sup, pid)
         assert await listed(sup) == [other]
         await settle()
-        assert (await candil.sys.get_state(sup)).children.retried == {}
+        assert (await candil.sys.get_state(sup)).children.by_last_pid == {}
 
 
 async def test_a_restart_that_succeeds_at_last_forgets_the_old_pid():
@@ -282,7 +282,7 @@ async def test_a_restart_that_succeeds_at_last_forgets_the_old_pid():
 
         await candil.terminate_child(sup, pid)
         assert await listed(sup) == [new]
-        assert (await candil.sys.get_state(sup)).children.retried == {}
+        assert (await candil.sys.get_state(sup)).children.by_last_pid == {}
 
 
 # --- stopping -------------------------------------------------------------------------------------
