@@ -30,6 +30,7 @@ from candil._otp.values.messages import ExitSignal
 
 if TYPE_CHECKING:
     from candil._otp.processes.call_deadlines import DeadlineTimer
+    from candil._otp.processes.message_timers import TimerRef
     from candil._otp.processes.node import Node
     from candil._otp.processes.requests import Request
     from candil._otp.processes.runtime import Runtime
@@ -94,6 +95,7 @@ class Process:
         None  # for those who wait for it until then, see call_deadlines.py
     )
     next_deadline: float = math.inf
+    message_timers: set[TimerRef] | None = None  # which end with the process
     high_water: int = HIGH_WATER
     server: Any = None
 

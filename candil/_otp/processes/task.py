@@ -173,6 +173,7 @@ def finish(process: Process, reason: ExitReason) -> None:
     if process.deadline_timer is not None:
         process.deadline_timer.cancel()
         process.deadline_timer = None
+    _end_message_timers(process)
     fail_requests(process, reason)
     process.current_request = None
     _signal_links(process, reason)
@@ -181,6 +182,12 @@ def finish(process: Process, reason: ExitReason) -> None:
         slot.put(True)
     notify_idle(process)
     process.node.process_ended(process, reason)
+
+
+def _end_message_timers(process: Process) -> None:
+    timers, process.message_timers = process.message_timers, None
+    for timer in timers or ():
+        timer.end()
 
 
 def fail_requests(process: Process, reason: ExitReason) -> None:
