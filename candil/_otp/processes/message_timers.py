@@ -12,6 +12,7 @@ from candil._otp.processes.call_deadlines import is_time
 from candil._otp.processes.node import current_node
 from candil._otp.processes.process import post
 from candil._otp.processes.runtime import resolve
+from candil._otp.values.errors import short_repr
 from candil._otp.values.names import name_key
 from candil._otp.values.pids import is_pid
 
@@ -47,10 +48,9 @@ class TimerRef:
 
     def cancel(self) -> float | None:
         """Disarm it; users call ``cancel_timer``."""
-        if self._timer is None:
-            return None
+        armed = self._timer is not None
         self.end()
-        return max(0.0, self._deadline - trio.current_time())
+        return max(0.0, self._deadline - trio.current_time()) if armed else None
 
     def end(self) -> None:
         """Disarm it and free the message, which a reference to the timer does not need."""
@@ -133,7 +133,7 @@ def start_interval(target: Server[Any], message: object, seconds: float) -> Time
         ValueError, TypeError, RuntimeError: As for ``send_after``.
     """
     if not is_time(seconds) or seconds == 0:
-        message_text = f"an interval must be more than 0 seconds; got {seconds!r}"
+        message_text = f"an interval must be more than 0 seconds; got {short_repr(seconds)}"
         raise ValueError(message_text)
     _check_target(target)
     process = resolve(target)
@@ -160,7 +160,7 @@ def cancel_timer(ref: TimerRef) -> float | None:
     """
     if not isinstance(ref, TimerRef):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(
-            f"cancel_timer takes what send_after or start_interval returned; got {ref!r}"
+            f"cancel_timer takes what send_after or start_interval returned; got {short_repr(ref)}"
         )
     return ref.cancel()
 
@@ -173,5 +173,5 @@ def _check_target(target: object) -> None:
 
 def _check_seconds(seconds: float) -> None:
     if not is_time(seconds) or seconds == math.inf:
-        message = f"a timer needs a finite number of seconds from 0 on; got {seconds!r}"
+        message = f"a timer needs a finite number of seconds from 0 on; got {short_repr(seconds)}"
         raise ValueError(message)

@@ -33,6 +33,7 @@ from candil._otp.values.exit_reasons import (
     Killed,
     as_exit_reason,
     is_abnormal,
+    is_bare_shutdown,
     is_pair,
 )
 from candil._otp.values.names import name_key
@@ -217,6 +218,6 @@ def is_expected(reason: ExitReason, spec: ChildSpec[Any]) -> bool:
     """Tell whether a child that was stopped ended as it should, for which nobody need be told."""
     if isinstance(reason, Killed):
         return spec.shutdown == "brutal_kill"
-    if reason == SHUTDOWN and spec.shutdown != "brutal_kill":
+    if is_bare_shutdown(reason) and spec.shutdown != "brutal_kill":
         return True
     return not is_abnormal(reason) and spec.restart != "permanent"
