@@ -88,6 +88,12 @@ async def end_of(pid: candil.Pid[Any]) -> candil.ExitReason:
     return down.reason
 
 
+async def end(pid: candil.Pid[Any]) -> candil.ExitReason:
+    """Have a process end by a signal, and wait until it has."""
+    candil.exit(pid, "boom")
+    return await end_of(pid)
+
+
 class Ends(dict[str, candil.ExitReason]):
     """Who ended with what, by label and number, in order."""
 

@@ -392,16 +392,6 @@ async def test_a_receive_for_what_is_no_time_is_a_value_error(timeout: Any) -> N
         assert await candil.receive() == "here"
 
 
-@pytest.mark.parametrize("match", ["x", 5, (str, "x"), ("x",)], ids=repr)
-async def test_a_receive_of_what_matches_nothing_says_what_it_takes(match: Any) -> None:
-    """Before it waits, and the message stays."""
-    async with candil.open_node():
-        candil.send(candil.self(), "here")
-        with pytest.raises(TypeError, match="receive takes a class, a tuple of classes, a func"):
-            await candil.receive(match)
-        assert await candil.receive((int, str)) == "here"
-
-
 async def test_a_message_for_what_whereis_did_not_find_is_for_nobody() -> None:
     """NoProc, which says where the None comes from."""
     nobody: Any = candil.whereis("nobody")

@@ -107,7 +107,7 @@ async def test_what_whereis_did_not_find_cannot_be_monitored() -> None:
     """Its Down could name nobody; a name can be monitored, also one that nobody holds."""
     nobody: Any = candil.whereis("nobody")
     async with candil.open_node():
-        with pytest.raises(TypeError, match="got None, which whereis gives"):
+        with pytest.raises(TypeError, match="got None, which whereis returns"):
             candil.monitor(nobody)
 
 

@@ -212,3 +212,31 @@ async def test_the_block_itself_can_have_a_name() -> None:
         assert "hello" == await candil.receive()
     assert {} == node.runtime.names
     assert candil.whereis("main") is None
+
+
+async def test_a_name_is_taken_away_without_a_look_at_the_others() -> None:
+    """So a process may hold ten thousand, each of them for a while."""
+    compared = 0
+
+    class Key:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def __hash__(self) -> int:
+            return self.number
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return self is other
+
+    async with candil.open_node():
+        vias = [candil.Via("sessions", Key(number)) for number in range(300)]
+        for via in vias:
+            candil.register(via, candil.self())
+        compared = 0
+        for via in vias:
+            candil.unregister(via)
+
+        assert compared <= 2 * len(vias)
+        assert () == candil.process_info(candil.self()).via

@@ -17,7 +17,7 @@ from candil._otp.processes.process import join, post
 from candil._otp.processes.runtime import current_process, resolve
 from candil._otp.values.errors import CallingSelf, CallTimeout, NoProc, SystemRequest, short_repr
 from candil._otp.values.exit_errors import ServerExited
-from candil._otp.values.exit_reasons import NORMAL, Crashed, ExitReason, as_exit_reason
+from candil._otp.values.exit_reasons import NORMAL, Crashed, ExitReason, as_exit_reason, is_same
 from candil._otp.values.names import Name, Server, Via
 from candil._otp.values.pids import Pid
 
@@ -99,6 +99,6 @@ async def _stop_server(server: Server[Any], reason: ExitReason, timeout: float) 
     if not await join(process, timeout):
         raise CallTimeout(server, _STOP, timeout)
     ended: ExitReason | None = process.exit_reason
-    if ended is not None and ended != reason:
+    if ended is not None and not is_same(ended, reason):
         error = ServerExited(server, _STOP, ended, wanted=reason)
         raise error from (ended.exception if isinstance(ended, Crashed) else None)

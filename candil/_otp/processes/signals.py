@@ -20,6 +20,7 @@ from candil._otp.processes.process import (
 )
 from candil._otp.processes.runtime import current_process, resolve
 from candil._otp.processes.spawn import own_process
+from candil._otp.values.arguments import check_flag, check_pid, check_ref
 from candil._otp.values.errors import NoProc
 from candil._otp.values.exit_reasons import as_exit_reason
 from candil._otp.values.messages import Down, ExitSignal
@@ -42,8 +43,12 @@ def trap_exit(flag: bool) -> bool:  # noqa: FBT001  # OTP's process_flag(trap_ex
 
     Returns:
         What it was before.
+
+    Raises:
+        TypeError: It is neither ``True`` nor ``False``.
     """
     process = own_process("trap_exit")
+    check_flag("the flag of trap_exit", flag)
     before, process.trap_exit = process.trap_exit, flag
     return before
 
@@ -63,7 +68,7 @@ def link(pid: Pid[Any]) -> None:
             ``ExitSignal`` with ``NoProc()``.
     """
     own = own_process("link")
-    _check_pid("link", pid)
+    check_pid("link", pid)
     other = pid.process
     if other is own:
         return
@@ -86,17 +91,9 @@ def unlink(pid: Pid[Any]) -> None:
         TypeError: It is no pid.
     """
     own = own_process("unlink")
-    _check_pid("unlink", pid)
+    check_pid("unlink", pid)
     if pid.process is not None:
         unlink_processes(own, pid.process)
-
-
-def _check_pid(what: str, pid: object) -> None:
-    if not is_pid(pid):
-        raise TypeError(
-            f"{what} takes the pid of a process; got {pid!r}. whereis(name) gives the pid of who "
-            "holds a name, or None if nobody does"
-        )
 
 
 def monitor(target: Server[Any]) -> Ref:
@@ -131,8 +128,13 @@ def demonitor(ref: Ref, *, flush: bool = False) -> None:
         ref: What ``monitor`` returned.
 
         flush: Whether a ``Down`` that came already is taken out of the mailbox too.
+
+    Raises:
+        TypeError: *ref* is no such reference, or *flush* neither ``True`` nor ``False``.
     """
     own = own_process("demonitor")
+    check_ref("demonitor", ref)
+    check_flag("flush of demonitor", flush)
     remove_monitor(own, ref)
     if flush:
         remove_messages(own, lambda message: isinstance(message, Down) and message.ref is ref)

@@ -13,7 +13,13 @@ import attrs
 
 from candil._otp.behaviours.errors import AlreadyStarted, StartError
 from candil._otp.processes.process import Process, join, kill, send_exit, unlink_processes
-from candil._otp.values.exit_reasons import SHUTDOWN, ExitReason, Killed, is_abnormal
+from candil._otp.values.exit_reasons import (
+    SHUTDOWN,
+    ExitReason,
+    Killed,
+    is_abnormal,
+    is_bare_shutdown,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -152,6 +158,6 @@ def is_expected(reason: ExitReason, spec: ChildSpec[Any]) -> bool:
     """Tell whether a child that was stopped ended as it should, for which nobody need be told."""
     if isinstance(reason, Killed):
         return spec.shutdown == "brutal_kill"
-    if reason == SHUTDOWN and spec.shutdown != "brutal_kill":
+    if is_bare_shutdown(reason) and spec.shutdown != "brutal_kill":
         return True
     return not is_abnormal(reason) and spec.restart != "permanent"
