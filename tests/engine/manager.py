@@ -24,7 +24,7 @@ from candil import engine
 
 async def announce() -> None:
     """Say when the engine is ready."""
-    await engine.await_ready("model")
+    await engine.wait_ready("model")
     print("ready", await engine.EngineServer.os_pid("model"), flush=True)
     await trio.sleep_forever()
 
@@ -48,7 +48,7 @@ async def block(spec: candil.SupervisorSpec, *, fork: bool) -> None:
     """Have the tree until somebody kills us."""
     async with candil.open_supervisor(spec):
         if fork:
-            await engine.await_ready("model")
+            await engine.wait_ready("model")
             if os.fork() == 0:
                 time.sleep(60)  # noqa: ASYNC251 - no longer a trio program
                 os._exit(0)

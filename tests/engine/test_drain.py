@@ -113,9 +113,9 @@ async def test_a_running_answer_finishes_whatever_the_engine_tells_to_whom(
         await engine.start(
             attrs.evolve(llama, start_args=words),
             attrs.evolve(tiny, context_size=4096),
-            timing=engine.Timing(drain=90),
+            timing=engine.Timing(drain_timeout=90),
         )
-        url = await engine.await_ready("tiny", 60)
+        url = await engine.wait_ready("tiny", 60)
         async with trio.open_nursery() as nursery:
             await caught_at_work(
                 nursery, functools.partial(ask, url), functools.partial(is_busy, url, headers)
@@ -146,8 +146,10 @@ async def test_an_engine_that_still_answers_gets_no_useless_grace(
 ) -> None:
     """SIGTERM would not end it for as long as the answer lasts."""
     async with opened():
-        await engine.start(llama, long("long"), timing=engine.Timing(drain=0.1, grace=80))
-        url = await engine.await_ready("long", 60)
+        await engine.start(
+            llama, long("long"), timing=engine.Timing(drain_timeout=0.1, grace_period=80)
+        )
+        url = await engine.wait_ready("long", 60)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(functools.partial(endless, url, stream=False))
             await until_async(functools.partial(is_busy, url, {}))
@@ -166,7 +168,7 @@ async def test_a_tree_of_engines_that_answer_closes_in_the_time_of_one(
 ) -> None:
     """Their drains run side by side, though OTP ends them one after the other."""
     drain = 10.0
-    timing = engine.Timing(drain=drain)
+    timing = engine.Timing(drain_timeout=drain)
     models = [long(f"long{number}") for number in range(3)]
     children = [] if on_demand else [engine.child_spec(llama, one, timing=timing) for one in models]
     begun = 0.0
@@ -175,7 +177,7 @@ async def test_a_tree_of_engines_that_answer_closes_in_the_time_of_one(
             for model in models:
                 if on_demand:
                     await engine.start(llama, model, timing=timing)
-                url = await engine.await_ready(model.alias, 60)
+                url = await engine.wait_ready(model.alias, 60)
                 nursery.start_soon(endless, url)
                 await until_async(functools.partial(is_busy, url, {}))
             begun = trio.current_time()
@@ -203,9 +205,9 @@ async def test_an_idle_engine_is_not_drained(
         await engine.start(
             attrs.evolve(llama, start_args=("--no-slots",)),
             tiny,
-            timing=engine.Timing(drain=90, grace=90),
+            timing=engine.Timing(drain_timeout=90, grace_period=90),
         )
-        assert await answer(await engine.await_ready("tiny", 60))
+        assert await answer(await engine.wait_ready("tiny", 60))
         begun = trio.current_time()
         await engine.stop("tiny")
         assert trio.current_time() - begun < 45

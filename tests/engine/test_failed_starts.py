@@ -40,7 +40,7 @@ async def test_a_taken_port_is_passed_over(
         llama = engine.Engine(alias="llama", binary_dir=llama_server_dir, port=min(taken, 65_500))
         async with opened():
             await engine.start(llama, tiny)
-            url = await engine.await_ready("tiny", 60)
+            url = await engine.wait_ready("tiny", 60)
 
             assert url != f"http://127.0.0.1:{taken}"
             assert await answer(url) == tiny_gguf.counted(">", 8)
@@ -58,7 +58,7 @@ async def test_a_stolen_port_is_given_up_for_another(
         thief.bind(("127.0.0.1", lease.acquire()))
         thief.listen()
         async with opened(spec) as root:
-            url = await engine.await_ready("tiny", 60)
+            url = await engine.wait_ready("tiny", 60)
 
             assert url != f"http://127.0.0.1:{base}"
             assert await answer(url) == tiny_gguf.counted(">", 8)
@@ -84,7 +84,7 @@ async def test_a_model_that_cannot_be_loaded_is_a_sentence_and_no_restart_loop(
     model = engine.Model(alias="bad", model_dir=tmp_path, filename=path.name)
     async with opened(engine.child_spec(llama, model)):
         with pytest.raises(error, match=r"model\.gguf"):
-            await engine.await_ready("bad", 60)
+            await engine.wait_ready("bad", 60)
         first = candil.whereis("bad")
         assert await candil.call("bad", "health") is EngineState.FAILED
         assert await engine.base_url("bad") is None
@@ -127,15 +127,15 @@ async def test_an_engine_that_fails_is_told_in_the_log(
     spoil(path, "whole", tiny_model)
     with told() as seen, trio.fail_after(250):
         async with candil.open_supervisor([engine.child_spec(llama, model)]):
-            await engine.await_ready("late", 60)
+            await engine.wait_ready("late", 60)
             path.unlink()
             await killed("late")
             with pytest.raises(engine.ModelMissing):
-                await engine.await_ready("late", 60)
+                await engine.wait_ready("late", 60)
         assert without_loading(seen)[-4:] == [None, "starting", "failed", None]
         async with candil.open_supervisor([engine.child_spec(llama, model)]):
             with pytest.raises(engine.ModelMissing):
-                await engine.await_ready("late", 60)
+                await engine.wait_ready("late", 60)
 
     lines = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     failed = [line for line in lines if "'late' has failed" in line]
@@ -153,7 +153,7 @@ async def test_a_model_that_only_the_program_can_refuse_fails_once(
     async with opened():
         first = await engine.start(llama, model)
         with pytest.raises(engine.EngineStartError, match=r"architecture.*lhama") as caught:
-            await engine.await_ready("odd", 60)
+            await engine.wait_ready("odd", 60)
         await trio.sleep(0.2)
 
         assert caught.value.returncode == 1
@@ -164,7 +164,7 @@ async def test_a_model_that_only_the_program_can_refuse_fails_once(
 
         spoil(path, "whole", tiny_model)  # mended: a new start replaces the failed one
         assert await engine.start(llama, model) != first
-        assert await engine.await_ready("odd", 60)
+        assert await engine.wait_ready("odd", 60)
 
 
 async def test_a_refused_argument_fails_once(
@@ -177,7 +177,7 @@ async def test_a_refused_argument_fails_once(
     async with opened():
         first = await engine.start(llama, tiny)
         with pytest.raises(engine.EngineStartError, match=r"--no-such-flag.*start_args"):
-            await engine.await_ready("tiny", 60)
+            await engine.wait_ready("tiny", 60)
 
         assert candil.whereis("tiny") == first
         await until(lambda: not census.living(marked))  # its guard has nobody to wait for
@@ -212,8 +212,8 @@ async def test_a_moment_without_files_only_puts_a_start_off(
                 await candil.start_child(root, engine.child_spec(llama, tiny))
                 await until(lambda: len(put_off(seen)) > 1)
                 with pytest.raises(engine.ReadyTimeout, match="Too many open files"):
-                    await engine.await_ready("tiny", 0.5)
-            assert await answer(await engine.await_ready("tiny", 60)) == tiny_gguf.counted(">", 8)
+                    await engine.wait_ready("tiny", 0.5)
+            assert await answer(await engine.wait_ready("tiny", 60)) == tiny_gguf.counted(">", 8)
 
     assert all(isinstance(event.error, engine.EngineStartError) for event in put_off(seen))
 
@@ -234,12 +234,12 @@ async def test_a_start_on_demand_without_files_says_so(
             await engine.start(llama, tiny)
             await until(lambda: put_off(seen) != [])
             with pytest.raises(engine.ReadyTimeout, match="Too many open files"):
-                await engine.await_ready("tiny", 0.3)
-        await engine.await_ready("tiny", 60)
+                await engine.wait_ready("tiny", 0.3)
+        await engine.wait_ready("tiny", 60)
         with files_to_spare(3):
             await killed("tiny")
             await trio.sleep(0.3)
-        assert await answer(await engine.await_ready("tiny", 60)) == tiny_gguf.counted(">", 8)
+        assert await answer(await engine.wait_ready("tiny", 60)) == tiny_gguf.counted(">", 8)
 
 
 async def test_a_missing_program_is_a_sentence(
@@ -249,7 +249,7 @@ async def test_a_missing_program_is_a_sentence(
     llama = engine.Engine(alias="llama", binary_dir=tmp_path, port=0)
     async with opened(engine.child_spec(llama, tiny)):
         with pytest.raises(engine.BinaryNotFound, match="binary_dir"):
-            await engine.await_ready("tiny", 60)
+            await engine.wait_ready("tiny", 60)
     async with opened():
         with pytest.raises(engine.BinaryNotFound, match=str(tmp_path)):
             await engine.start(llama, tiny)
@@ -280,10 +280,10 @@ exec {llama_server_dir}/llama-server "$@" """,
     )
     async with opened():
         await engine.start(llama, tiny)
-        await engine.await_ready("tiny", 60)
+        await engine.wait_ready("tiny", 60)
         assert len(starts.read_text()) == 3
         await killed("tiny")
-        await engine.await_ready("tiny", 60)
+        await engine.wait_ready("tiny", 60)
 
         assert len(starts.read_text()) == 4
 
@@ -296,7 +296,7 @@ async def test_waiters_learn_of_deaths_while_loading_when_it_is_not_tried_again(
     async with opened():
         first = await engine.start(llama, tiny)
         with pytest.raises(engine.EngineStartError, match="SIGSEGV") as caught:
-            await engine.await_ready("tiny", 60)
+            await engine.wait_ready("tiny", 60)
         last = candil.whereis("tiny")
 
         assert caught.value.returncode == -signal.SIGSEGV
@@ -304,7 +304,7 @@ async def test_waiters_learn_of_deaths_while_loading_when_it_is_not_tried_again(
         assert await candil.call("tiny", "health") is EngineState.FAILED
         assert last not in {None, first}
         with pytest.raises(engine.EngineStartError, match="SIGSEGV"):
-            await engine.await_ready("tiny", 60)
+            await engine.wait_ready("tiny", 60)
         assert candil.whereis("tiny") == last
 
 
@@ -314,11 +314,11 @@ async def test_a_program_that_never_becomes_ready_is_given_up(
     """After the time it was given; a waiter with less patience learns that it still starts."""
     llama = imitate(tmp_path, "exec sleep 100")
     async with opened():
-        await engine.start(llama, tiny, timing=engine.Timing(ready=0.5))
+        await engine.start(llama, tiny, timing=engine.Timing(startup_timeout=0.5))
         with pytest.raises(engine.ReadyTimeout, match="still starting"):
-            await engine.await_ready("tiny", 0.1)
+            await engine.wait_ready("tiny", 0.1)
         with pytest.raises(engine.EngineStartError, match="not ready within"):
-            await engine.await_ready("tiny", 60)
+            await engine.wait_ready("tiny", 60)
 
 
 async def test_waiters_learn_what_the_end_of_a_server_means_to_them(
@@ -330,7 +330,7 @@ async def test_waiters_learn_what_the_end_of_a_server_means_to_them(
 
     async def wait() -> None:
         try:
-            await engine.await_ready("tiny", 60)
+            await engine.wait_ready("tiny", 60)
         except engine.EngineError as error:
             answers.append(type(error))
 

@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from candil.engine._http.probe import Probe, Sight
+from candil.engine._http.probe import Probe, ProbeResult
 
 OURS = b'{"data": [{"id": "m", "aliases": ["m", "~nonce"]}]}'
 
@@ -40,29 +40,29 @@ def engine(request: bytes) -> bytes:
     return http(200, OURS if b"/v1/models" in request else b"{}")
 
 
-async def look(url: str) -> Sight:
+async def look(url: str) -> ProbeResult:
     """One look with much patience."""
     async with Probe(url, "nonce", 60) as probe:
         return await probe.look()
 
 
 @pytest.mark.parametrize(
-    ("answer", "sight"),
+    ("answer", "result"),
     [
-        (engine, Sight.READY),
-        (lambda _: http(503, b'{"error": "Loading model"}'), Sight.LOADING),
-        (lambda _: http(200, b'{"data": [{"id": "other"}]}'), Sight.STRANGER),
-        (lambda _: http(404), Sight.SILENT),
-        (lambda _: b"SSH-2.0-OpenSSH\r\n", Sight.SILENT),
-        (lambda _: b"", Sight.SILENT),
+        (engine, ProbeResult.READY),
+        (lambda _: http(503, b'{"error": "Loading model"}'), ProbeResult.LOADING),
+        (lambda _: http(200, b'{"data": [{"id": "other"}]}'), ProbeResult.FOREIGN),
+        (lambda _: http(404), ProbeResult.UNRESPONSIVE),
+        (lambda _: b"SSH-2.0-OpenSSH\r\n", ProbeResult.UNRESPONSIVE),
+        (lambda _: b"", ProbeResult.UNRESPONSIVE),
     ],
 )
 async def test_what_is_on_the_port_is_told_apart(
-    answer: Callable[[bytes], bytes], sight: Sight
+    answer: Callable[[bytes], bytes], result: ProbeResult
 ) -> None:
     """A foreign server that is healthy is not our engine being ready."""
     async with serving(answer) as url:
-        assert await look(url) is sight
+        assert await look(url) is result
 
 
 async def test_an_engine_recognised_while_it_loads_needs_one_answer_to_be_ready() -> None:
@@ -75,10 +75,10 @@ async def test_an_engine_recognised_while_it_loads_needs_one_answer_to_be_ready(
         return http(503) if loading and b"/health" in request else engine(request)
 
     async with serving(answer) as url, Probe(url, "nonce", 60) as probe:
-        assert await probe.look() is Sight.LOADING
+        assert await probe.look() is ProbeResult.LOADING
         asked.clear()
         loading = False
-        assert await probe.look() is Sight.READY
+        assert await probe.look() is ProbeResult.READY
     assert asked == [b"/health"]
 
 
@@ -87,7 +87,7 @@ async def test_nobody_on_the_port_is_seen_as_such() -> None:
     async with serving(engine) as url:
         pass
 
-    assert await look(url) is Sight.ABSENT
+    assert await look(url) is ProbeResult.ABSENT
 
 
 async def test_a_server_that_never_answers_is_silent(
@@ -96,7 +96,7 @@ async def test_a_server_that_never_answers_is_silent(
     """After as long as the probe was told to wait."""
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listeners[0].socket.getsockname()[1]
-    assert await look(f"http://127.0.0.1:{port}") is Sight.SILENT
+    assert await look(f"http://127.0.0.1:{port}") is ProbeResult.UNRESPONSIVE
     await listeners[0].aclose()
 
 
@@ -105,4 +105,4 @@ async def test_a_proxy_in_the_environment_is_not_used(monkeypatch: pytest.Monkey
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     async with serving(engine) as url:
-        assert await look(url) is Sight.READY
+        assert await look(url) is ProbeResult.READY

@@ -16,7 +16,7 @@ from typing import Final, cast, final
 import attrs
 
 from candil.engine._config.errors import ConfigError
-from candil.engine._config.flags import smuggled
+from candil.engine._config.flags import reserved_flags_in
 
 PROGRAM: Final = "llama-server"
 _HIGHEST_PORT = 65535
@@ -111,7 +111,7 @@ def argument_mistakes(field: str, value: object) -> list[str]:
     bad = [word for word in words if not isinstance(word, str) or "\0" in word]
     if bad:
         return [f"{field} must hold strings only, got: {word!r}" for word in bad]
-    return [f"{field}: {mistake}" for mistake in smuggled(str(word) for word in words)]
+    return [f"{field}: {mistake}" for mistake in reserved_flags_in(str(word) for word in words)]
 
 
 def _binary_mistakes(folder: object, flag: object, version: object) -> list[str]:

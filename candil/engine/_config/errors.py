@@ -18,7 +18,7 @@ What goes wrong with engines, as exceptions that say what to do next.
      + EngineStartError     (.alias .argv .returncode .log_tail)
      + EngineExited         (.alias .status .log_tail)
      + EngineUnkillable     (.pid)                             the kernel's
-     + ReadyTimeout         (.alias .timeout .trouble)
+     + ReadyTimeout         (.alias .timeout .last_error)
 """
 
 from __future__ import annotations
@@ -248,15 +248,15 @@ class EngineUnkillable(EngineError):
 @final
 class ReadyTimeout(EngineError, TimeoutError):
     """
-    The engine was not ready in time; it goes on starting. ``.trouble`` is what its last attempt
+    The engine was not ready in time; it goes on starting. ``.last_error`` is what its last attempt
     came to, if that has failed or crashed.
     """
 
-    def __init__(self, alias: str, timeout: float, trouble: EngineError | None = None) -> None:
+    def __init__(self, alias: str, timeout: float, last_error: EngineError | None = None) -> None:
         self.alias = alias
         self.timeout = timeout
-        self.trouble = trouble
-        what = "" if trouble is None else f"\nIts last attempt: {trouble}"
+        self.last_error = last_error
+        what = "" if last_error is None else f"\nIts last attempt: {last_error}"
         super().__init__(
             f"engine {alias!r} was not ready within {timeout:g} s and is still starting. Wait "
             f"longer (a large model on a slow disk takes minutes), or stop it.{what}"

@@ -46,7 +46,7 @@ OPTIONAL: Final = (
 _REFUSAL = "error: invalid argument:"
 
 
-def smuggled(args: Iterable[str]) -> list[str]:
+def reserved_flags_in(args: Iterable[str]) -> list[str]:
     """Return a sentence for each argument that would take over a flag candil owns."""
     return [
         f"{flag} is candil's own: {RESERVED[flag]}"
@@ -63,6 +63,6 @@ def refused_flag(lines: Iterable[str]) -> str | None:
     return None
 
 
-def can_do_without(flag: str) -> bool:
+def is_optional(flag: str) -> bool:
     """Tell whether *flag* is one that candil adds and an engine can run without."""
     return any(flag == words[0] for words in OPTIONAL)

@@ -35,7 +35,7 @@ def new_client(base_url: str, timeout: float) -> httpx.AsyncClient:
 
 
 @final
-class Sight(enum.Enum):
+class ProbeResult(enum.Enum):
     """What a look at the engine's port showed."""
 
     ABSENT = "absent"
@@ -44,9 +44,9 @@ class Sight(enum.Enum):
     """It listens and says that the model is being loaded."""
     READY = "ready"
     """It serves, and it is ours."""
-    STRANGER = "stranger"
+    FOREIGN = "foreign"
     """Another server answers on our port."""
-    SILENT = "silent"
+    UNRESPONSIVE = "unresponsive"
     """It accepted the connection and gave no proper answer in time."""
 
 
@@ -79,7 +79,7 @@ class Probe:
     ) -> None:
         await self._client.aclose()
 
-    async def look(self) -> Sight:
+    async def look(self) -> ProbeResult:
         """
         Ask how the server is, and, until it has once been recognised, who.
 
@@ -92,14 +92,14 @@ class Probe:
                 # Whose server it is can be asked now, when nobody waits for the answer: each
                 # question after the model is loaded would keep somebody waiting.
                 await self._is_ours()
-                return Sight.LOADING
+                return ProbeResult.LOADING
             if health.status_code != HTTPStatus.OK:
-                return Sight.SILENT
-            return Sight.READY if await self._is_ours() else Sight.STRANGER
+                return ProbeResult.UNRESPONSIVE
+            return ProbeResult.READY if await self._is_ours() else ProbeResult.FOREIGN
         except httpx.ConnectError:
-            return Sight.ABSENT
+            return ProbeResult.ABSENT
         except (httpx.HTTPError, httpx.InvalidURL):
-            return Sight.SILENT
+            return ProbeResult.UNRESPONSIVE
 
     async def _is_ours(self) -> bool:
         if not self._known:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, final
 
 import attrs
 
-from candil.engine._config.flags import can_do_without, refused_flag
+from candil.engine._config.flags import is_optional, refused_flag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,7 +117,7 @@ def classify(status: ExitStatus, lines: Sequence[str]) -> Failure:
     if status.exec_error is not None:
         return _failure(Cause.BINARY, status.exec_error)
     flag = refused_flag(lines)
-    if flag is not None and can_do_without(flag):
+    if flag is not None and is_optional(flag):
         return _failure(Cause.OWN_FLAG, flag, flag=flag)
     cause, line = _recognised(lines)
     if cause is not None:

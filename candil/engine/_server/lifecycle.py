@@ -29,8 +29,8 @@ from candil.engine._config.errors import (
 )
 from candil.engine._config.states import EngineState
 from candil.engine._config.timing import Timing
-from candil.engine._server.registry import holder_of, turn_of
-from candil.engine._server.restart_state import Lineage
+from candil.engine._server.registry import entry_of, start_lock
+from candil.engine._server.restart_state import RestartState
 from candil.engine._server.server import FAMILY, EngineServer
 from candil.engine._server.specs import (
     SUPERVISOR,
@@ -39,7 +39,7 @@ from candil.engine._server.specs import (
     spec_of,
     with_supervisor,
 )
-from candil.engine._server.workers import look_before
+from candil.engine._server.workers import preflight
 from candil.engine._system.ports import PortLease
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from candil.engine._config.engine import Engine
     from candil.engine._config.model import Model
-    from candil.engine._server.registry import Holder
+    from candil.engine._server.registry import EngineEntry
 
 _RESTART_GAP: Final = 0.1
 _LOOK_SECONDS: Final = 0.01
@@ -103,14 +103,14 @@ async def start(
         Either nothing was started, or the engine runs as if `start` had returned.
     """
     check_types(engine, model, timing)
-    lineage = Lineage(PortLease(engine.host, engine.port))
+    restart_state = RestartState(PortLease(engine.host, engine.port))
     try:
-        await trio.to_thread.run_sync(look_before, engine, model, abandon_on_cancel=True)
-        async with turn_of(model.alias):
+        await trio.to_thread.run_sync(preflight, engine, model, abandon_on_cancel=True)
+        async with start_lock(model.alias):
             await _make_room(model.alias)
-            lineage.lease.acquire()
-            spec = spec_of(engine, model, lineage, timing or Timing(), log_path, {})
-            await _start_below(spec, model.alias, lineage)
+            restart_state.lease.acquire()
+            spec = spec_of(engine, model, restart_state, timing or Timing(), log_path, {})
+            await _start_below(spec, model.alias, restart_state)
     except OSError as error:
         raise EngineStartError(model.alias, f"{error.strerror or error}.") from error
     pid = await _appears(model.alias, _RESTART_GAP)
@@ -119,20 +119,22 @@ async def start(
     return pid
 
 
-async def _start_below(spec: candil.ChildSpec[EngineServer], alias: str, lineage: Lineage) -> None:
+async def _start_below(
+    spec: candil.ChildSpec[EngineServer], alias: str, restart_state: RestartState
+) -> None:
     """Start an engine below the engines' supervisor; say in words of engines why it failed."""
     try:
         supervisor = await _engines_supervisor()
         limits = (await candil.sys.get_state(supervisor, timeout=math.inf)).spec
         await candil.start_child(supervisor, with_supervisor(spec, limits))
     except candil.StartError as error:
-        lineage.lease.release()
+        restart_state.lease.release()
         if isinstance(error, candil.AlreadyStarted) or _find(alias) is not None:
             raise AlreadyRunning(alias) from error
         _refuse_stranger(alias)
         raise NotRunning(alias) from error
     except (candil.NoProc, candil.ServerExited):  # the tree closes
-        lineage.lease.release()
+        restart_state.lease.release()
         raise NotRunning(alias) from None
 
 
@@ -152,24 +154,24 @@ async def stop(alias: str) -> None:
     Cancellation:
         An engine that has begun to stop goes on stopping.
     """
-    holder = holder_of(alias)
+    entry = entry_of(alias)
     try:
         if await _is_ours(alias):
-            _note_stop(holder)
+            _note_stop(entry)
             await candil.terminate_child(SUPERVISOR, alias)
-        elif holder is not None and (child_id := await _asked(holder)) is not None:
-            assert holder.supervisor is not None
-            _note_stop(holder)
-            await candil.terminate_child(holder.supervisor, child_id)
+        elif entry is not None and (child_id := await _asked(entry)) is not None:
+            assert entry.supervisor is not None
+            _note_stop(entry)
+            await candil.terminate_child(entry.supervisor, child_id)
         elif (pid := _find(alias)) is not None:
-            _note_stop(holder)
+            _note_stop(entry)
             await candil.stop(pid)
         else:
             raise NotRunning(alias)
     except (candil.NoProc, candil.ServerExited, candil.ChildNotFound):  # it has ended meanwhile
         raise NotRunning(alias) from None
-    if holder is not None:
-        await holder.release()
+    if entry is not None:
+        await entry.release()
 
 
 async def healthy(alias: str) -> bool:
@@ -201,12 +203,12 @@ async def base_url(alias: str) -> str | None:
         with suppress(candil.CallError):
             return await EngineServer.base_url(_name(alias))
     await trio.lowlevel.checkpoint()
-    holder = holder_of(alias)  # it has no server, or none that answers just now
-    coming = holder is not None and not holder.stopped and await _asked(holder) is not None
-    return holder.address() if holder is not None and coming else None
+    entry = entry_of(alias)  # it has no server, or none that answers just now
+    coming = entry is not None and not entry.stopped and await _asked(entry) is not None
+    return entry.address() if entry is not None and coming else None
 
 
-async def await_ready(alias: str, timeout: float = 600.0) -> str:  # noqa: ASYNC109 - as in OTP
+async def wait_ready(alias: str, timeout: float = 600.0) -> str:  # noqa: ASYNC109 - as in OTP
     """
     Wait until the engine of *alias* answers requests.
 
@@ -254,16 +256,16 @@ async def await_ready(alias: str, timeout: float = 600.0) -> str:  # noqa: ASYNC
         return answer
 
 
-def _note_stop(holder: Holder | None) -> None:
+def _note_stop(entry: EngineEntry | None) -> None:
     """Let whoever waits for the engine learn that none is to come."""
-    if holder is not None:
-        holder.stopped = True
+    if entry is not None:
+        entry.stopped = True
 
 
 def _is_ending(alias: str) -> bool:
     """Tell whether the engine's server is busy ending, or has ended: nobody is to ask it."""
-    holder = holder_of(alias)
-    return holder is not None and holder.ending
+    entry = entry_of(alias)
+    return entry is not None and entry.ending
 
 
 async def _engines_supervisor() -> candil.Pid[candil.Supervisor]:
@@ -304,11 +306,11 @@ async def _make_room(alias: str) -> None:
 
         AliasTaken: The alias is another process's name.
     """
-    pid, holder = _find(alias), holder_of(alias)
+    pid, entry = _find(alias), entry_of(alias)
     try:
         if pid is None:
             _refuse_stranger(alias)
-            if holder is not None and not holder.stopped and await _asked(holder) is not None:
+            if entry is not None and not entry.stopped and await _asked(entry) is not None:
                 raise AlreadyRunning(alias)
         elif await EngineServer.health(pid) is EngineState.FAILED:
             await stop(alias)
@@ -346,39 +348,39 @@ async def _next_server(alias: str, seconds: float) -> candil.Pid[EngineServer] |
     Find the engine's server; between two incarnations wait for the next, *seconds* at most.
 
     Raises:
-        EngineError: None is to come: the last one's trouble, or `NotRunning`.
+        EngineError: None is to come: the last server's error, or `NotRunning`.
     """
     pause = _LOOK_SECONDS
     with trio.move_on_after(seconds):
         while (pid := _find(alias)) is None:
-            holder = holder_of(alias)
-            expected = holder is not None and not holder.stopped
-            if holder is not None and expected and await holder.child_id() is not None:
+            entry = entry_of(alias)
+            expected = entry is not None and not entry.stopped
+            if entry is not None and expected and await entry.child_id() is not None:
                 with trio.move_on_after(pause):
-                    await holder.arrived.wait()
+                    await entry.arrived.wait()
                 pause = min(2 * pause, _LONGEST_PAUSE)
             elif await _appears(alias, _RESTART_GAP) is None:
-                if holder is not None and expected and holder.trouble is not None:
-                    raise holder.trouble.with_traceback(None)
+                if entry is not None and expected and entry.last_error is not None:
+                    raise entry.last_error.with_traceback(None)
                 raise NotRunning(alias)
         return pid
     return _find(alias)
 
 
-async def _asked(holder: Holder) -> Hashable | None:
+async def _asked(entry: EngineEntry) -> Hashable | None:
     """
     Ask a supervisor for its child's id; ``None`` also if it has no time to answer.
 
     It has none while it starts or stops children, of which the caller may be one.
     """
-    if not holder.closing:
+    if not entry.closing:
         with trio.move_on_after(_SUPERVISOR_SECONDS):
-            return await holder.child_id()
+            return await entry.child_id()
     return None
 
 
 def _out_of_time(alias: str, timeout: float) -> EngineError:  # noqa: ASYNC109 - of the caller
-    holder = holder_of(alias)
-    if holder is None or (holder.stopped and _find(alias) is None):
+    entry = entry_of(alias)
+    if entry is None or (entry.stopped and _find(alias) is None):
         return NotRunning(alias)
-    return ReadyTimeout(alias, timeout, holder.trouble)
+    return ReadyTimeout(alias, timeout, entry.last_error)

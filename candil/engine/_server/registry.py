@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
     from candil._otp.processes.node import Node
     from candil.engine._config.errors import EngineError
-    from candil.engine._server.restart_state import Lineage
+    from candil.engine._server.restart_state import RestartState
 
 _SUPERVISOR: Final = "Supervisor"  # the label of their pids: no other process may be asked
 
 _turns: trio.lowlevel.RunVar[weakref.WeakValueDictionary[str, trio.Lock]] = trio.lowlevel.RunVar(
     "candil.engine.turns"
 )
-_known: trio.lowlevel.RunVar[dict[str, Holder]] = trio.lowlevel.RunVar("candil.engine.holders")
+_known: trio.lowlevel.RunVar[dict[str, EngineEntry]] = trio.lowlevel.RunVar("candil.engine.entries")
 
 
 @final
 @attrs.define(eq=False)
-class Holder:
+class EngineEntry:
     """
     The engine that has an alias.
 
@@ -47,13 +47,13 @@ class Holder:
 
         node: Where it runs. A weak reference, as the next: the node's root has the spec.
 
-        lineage: What outlives each server. A weak reference: when the supervisor is gone, and with
-            it the spec, the port must be free again.
+        restart_state: What outlives each server. A weak reference: when the supervisor and
+            its spec are gone, the port must be free again.
 
         arrived: Set when the next server has taken the alias.
 
-        trouble: Why the last server ended by itself, or the last start failed; ``None`` once it is
-            ready, or was stopped.
+        last_error: Why the last server ended by itself, or the last start failed; ``None`` once
+            it is ready, or was stopped.
 
         stopped: Whether `stop` was told to end it for good.
 
@@ -63,9 +63,9 @@ class Holder:
     server: candil.Pid[Any]
     supervisor: candil.Pid[candil.Supervisor] | None
     node: weakref.ref[Node]
-    lineage: weakref.ref[Lineage]
+    restart_state: weakref.ref[RestartState]
     arrived: trio.Event = attrs.field(factory=trio.Event)
-    trouble: EngineError | None = None
+    last_error: EngineError | None = None
     stopped: bool = False
     ending: bool = False
 
@@ -77,10 +77,10 @@ class Holder:
 
     def address(self) -> str | None:
         """Tell which port is kept for the next server's engine; ``None`` if none is."""
-        lineage = self.lineage()
-        if lineage is None or lineage.lease.port is None:
+        restart_state = self.restart_state()
+        if restart_state is None or restart_state.lease.port is None:
             return None
-        return url(lineage.lease.host, lineage.lease.port)
+        return url(restart_state.lease.host, restart_state.lease.port)
 
     async def child_id(self) -> Hashable | None:
         """
@@ -89,8 +89,8 @@ class Holder:
         Returns:
             The id, or for a child of a template the pid; ``None`` when it has no such child.
         """
-        lineage = self.lineage()
-        if lineage is None or self.supervisor is None:
+        restart_state = self.restart_state()
+        if restart_state is None or self.supervisor is None:
             return None
         try:
             for info in await candil.which_children(self.supervisor):
@@ -98,7 +98,7 @@ class Holder:
                     continue
                 key: Hashable = self.server if info.id is None else info.id
                 spec = await candil.get_childspec(self.supervisor, key)
-                if any(argument is lineage for argument in spec.args):
+                if any(argument is restart_state for argument in spec.args):
                     return key
         except (candil.CallError, candil.SupervisorError):
             pass  # it has ended, or the child has, while it was asked
@@ -111,35 +111,35 @@ class Holder:
         If the supervisor has been told meanwhile to start the engine again, they are the next
         server's, which may already use them.
         """
-        lineage = self.lineage()
-        if lineage is not None and not self._has_successor():
-            await lineage.post.dismiss()
+        restart_state = self.restart_state()
+        if restart_state is not None and not self._has_successor():
+            await restart_state.guard.dismiss()
             if not self._has_successor():
-                lineage.lease.release()
+                restart_state.lease.release()
 
     def _has_successor(self) -> bool:
         return self.arrived.is_set()
 
 
-def note_arrival(alias: str, lineage: Lineage) -> Holder:
-    """Have the alias held by the process that calls, the server of *lineage*."""
+def register(alias: str, restart_state: RestartState) -> EngineEntry:
+    """Have the alias held by the process that calls, the server of *restart_state*."""
     info = candil.process_info(candil.self())
     parent = None if info is None else info.parent
-    holders = _all()
-    before = holders.get(alias)
-    now = holders[alias] = Holder(
+    entries = _all()
+    before = entries.get(alias)
+    now = entries[alias] = EngineEntry(
         candil.self(),
         parent if parent is not None and parent.label == _SUPERVISOR else None,
         weakref.ref(current_node()),
-        weakref.ref(lineage),
+        weakref.ref(restart_state),
     )
     if before is not None:
-        now.trouble = before.trouble if before.lineage() is lineage else None
+        now.last_error = before.last_error if before.restart_state() is restart_state else None
         before.arrived.set()
     return now
 
 
-def turn_of(alias: str) -> trio.Lock:
+def start_lock(alias: str) -> trio.Lock:
     """
     Give the lock that whoever starts an engine under *alias* holds.
 
@@ -152,17 +152,17 @@ def turn_of(alias: str) -> trio.Lock:
     return turns.setdefault(alias, trio.Lock())
 
 
-def holder_of(alias: str) -> Holder | None:
+def entry_of(alias: str) -> EngineEntry | None:
     """Find who holds *alias*, or held it last in a tree that is still open."""
-    holder = _all().get(alias)
-    node = None if holder is None else holder.node()
-    return None if node is None or node.closed else holder
+    entry = _all().get(alias)
+    node = None if entry is None else entry.node()
+    return None if node is None or node.closed else entry
 
 
-def _all() -> dict[str, Holder]:
+def _all() -> dict[str, EngineEntry]:
     try:
         return _known.get()
     except LookupError:
-        holders: dict[str, Holder] = {}
-        _known.set(holders)
-        return holders
+        entries: dict[str, EngineEntry] = {}
+        _known.set(entries)
+        return entries

@@ -2,8 +2,7 @@
 What outlives one incarnation of an engine's server: its port, its guard, and what its starts have
 taught.
 
-A lineage is a handle in the child's spec. Each incarnation gets the same one, whatever else begins
-anew with it.
+A restart state is a handle in the child's spec. Each incarnation of the server gets the same one.
 """
 
 from __future__ import annotations
@@ -18,41 +17,41 @@ from candil.engine._guard.reusable_guard import GuardPost
 from candil.engine._system.ports import PortLease  # noqa: TC001 - attrs may read it
 
 MOST_FAILED_STARTS: Final = 3
-MOST_MOVES: Final = 3
+MOST_PORT_CHANGES: Final = 3
 
 
 @final
 @attrs.define(eq=False)
-class Lineage:
+class RestartState:
     """
     The memory of one engine over its restarts.
 
     Attributes:
         lease: The port, held from the first start to a deliberate stop.
 
-        refused: Flags that this build of the program does not know.
+        unsupported_flags: Flags that this build of the program does not know.
 
         failed_starts: How many starts in a row ended before the engine was ready.
 
-        moves: How many times in a row another port had to be taken.
+        port_changes: How many times in a row another port had to be taken.
 
-        post: The guard that waits between two starts.
+        guard: The guard that waits between two starts.
 
-        turn: Held as long as a process of this engine lives. The next one waits for it: two at
-            once would fight for the port, and for the memory.
+        process_lock: Held as long as a process of this engine lives. The next process waits for
+            it: two at once would compete for the port and for the memory.
     """
 
     lease: PortLease
-    refused: set[str] = attrs.field(factory=set[str])
+    unsupported_flags: set[str] = attrs.field(factory=set[str])
     failed_starts: int = 0
-    moves: int = 0
-    post: GuardPost = attrs.field(factory=GuardPost)
-    turn: trio.Lock = attrs.field(factory=trio.Lock)
+    port_changes: int = 0
+    guard: GuardPost = attrs.field(factory=GuardPost)
+    process_lock: trio.Lock = attrs.field(factory=trio.Lock)
 
     def note_ready(self) -> None:
         """Forget the failures: this start has worked."""
         self.failed_starts = 0
-        self.moves = 0
+        self.port_changes = 0
 
     def give_up_starting(self) -> bool:
         """Count a failed start, and tell whether there have been too many in a row."""
@@ -61,8 +60,8 @@ class Lineage:
 
     def try_another_port(self) -> bool:
         """Move to another port, unless that has been tried too many times in a row."""
-        self.moves += 1
-        if self.moves > MOST_MOVES:
+        self.port_changes += 1
+        if self.port_changes > MOST_PORT_CHANGES:
             return False
         try:
             self.lease.move()

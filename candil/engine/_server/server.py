@@ -27,18 +27,18 @@ from candil.engine._config.errors import (
 )
 from candil.engine._config.states import EngineState, EngineStateChanged
 from candil.engine._http.drain import begin_of_end, drain
-from candil.engine._http.probe import Sight
+from candil.engine._http.probe import ProbeResult
 from candil.engine._server import workers
 from candil.engine._server.failure import Cause, Failure, classify
-from candil.engine._server.registry import note_arrival
-from candil.engine._server.workers import Ended, Launch, NotBegun, Refused, Seen
+from candil.engine._server.registry import register
+from candil.engine._server.workers import EngineEnded, Launch, PreflightFailed, Probed, SpawnFailed
 
 if TYPE_CHECKING:
     from candil.engine._config.engine import Engine
     from candil.engine._config.model import Model
     from candil.engine._config.timing import Timing
-    from candil.engine._server.registry import Holder
-    from candil.engine._server.restart_state import Lineage
+    from candil.engine._server.registry import EngineEntry
+    from candil.engine._server.restart_state import RestartState
     from candil.engine._system.log_file import LogFile
 
 FAMILY: Final = "candil.engine"
@@ -75,7 +75,7 @@ class EngineServer(candil.GenServer):
         self,
         engine: Engine,
         model: Model,
-        lineage: Lineage,
+        restart_state: RestartState,
         timing: Timing,
         log: LogFile | None = None,
     ) -> None:
@@ -83,16 +83,16 @@ class EngineServer(candil.GenServer):
         self.model = model
         self.state = EngineState.STARTING
         self.error: EngineError | None = None
-        self._lineage = lineage
+        self._restart_state = restart_state
         self._timing = timing
         self._log = log
-        self._holder: Holder | None = None
+        self._entry: EngineEntry | None = None
         self._launch: Launch | None = None
-        self._keeper: candil.Pid[Any] | None = None
-        self._watcher: candil.Pid[Any] | None = None
+        self._runner: candil.Pid[Any] | None = None
+        self._monitor: candil.Pid[Any] | None = None
         self._timer: candil.TimerRef | None = None
         self._misses = 0
-        self._shortages = 0
+        self._os_failures = 0
         self._has_crashed = False
         self._waiting: list[candil.Deferred[str | EngineError]] = []
 
@@ -106,7 +106,7 @@ class EngineServer(candil.GenServer):
     @candil.handle_call
     def base_url(self) -> str | None:
         """Answer where the engine listens; ``None`` when it will not, or has no port yet."""
-        if self.state is EngineState.FAILED or self._lineage.lease.port is None:
+        if self.state is EngineState.FAILED or self._restart_state.lease.port is None:
             return None
         return self._url()
 
@@ -144,37 +144,42 @@ class EngineServer(candil.GenServer):
         """Take the alias; the start itself comes after, so that siblings need not wait."""
         candil.trap_exit(True)
         candil.register(candil.Via(FAMILY, self.model.alias), candil.self())
-        self._holder = note_arrival(self.model.alias, self._lineage)
+        self._entry = register(self.model.alias, self._restart_state)
         self._tell(None, self.state)
-        with suppress(PortUnavailable, OSError):  # said when it starts, where it is dealt with
-            self._lineage.lease.acquire()  # here, since siblings have the order of their specs
+        # Siblings get their ports in the order of their specs. An error is raised again, and
+        # reported, by the start.
+        with suppress(PortUnavailable, OSError):
+            self._restart_state.lease.acquire()
         candil.continue_with()
 
     def handle_continue(self, argument: object) -> None:
         """Start the engine: at once, unless its last starts have failed one after the other."""
         del argument
-        if self._lineage.failed_starts > 1:
-            self._pause(self._lineage.failed_starts - 1)
+        if self._restart_state.failed_starts > 1:
+            self._pause(self._restart_state.failed_starts - 1)
         else:
             self._try_to_start()
 
     def handle_cast(self, message: object) -> None:
         """Hear from the two processes beside; what concerns an earlier launch is too late."""
         if (
-            isinstance(message, Refused | NotBegun | Ended | Seen)
+            isinstance(message, PreflightFailed | SpawnFailed | EngineEnded | Probed)
             and message.launch is not self._launch
         ):
             return
         match message:
-            case Seen(sight=sight):
-                self._seen(sight)
-            case Refused(error=error):
+            case Probed(result=result):
+                self._seen(result)
+            case PreflightFailed(error=error):
                 self._fail(error)
-            case NotBegun(error=error):
+            case SpawnFailed(error=error):
                 self._put_off(error)
-            case Ended(status=status) if self.state in {EngineState.READY, EngineState.UNHEALTHY}:
+            case EngineEnded(status=status) if self.state in {
+                EngineState.READY,
+                EngineState.UNHEALTHY,
+            }:
                 self._crash(EngineExited(self.model.alias, status, message.log_tail))
-            case Ended():
+            case EngineEnded():
                 self._start_failed(message)
             case _:
                 pass  # a stranger's cast is no reason to take the engine down
@@ -189,7 +194,7 @@ class EngineServer(candil.GenServer):
             case candil.ExitSignal(reason=reason) if self._dies_of(message):
                 candil.stop(reason)
             case candil.ExitSignal(pid=pid, reason=candil.Shutdown() as reason):
-                if pid not in {self._keeper, self._watcher}:
+                if pid not in {self._runner, self._monitor}:
                     candil.stop(reason)
             case _:
                 pass
@@ -199,29 +204,29 @@ class EngineServer(candil.GenServer):
         serving = self.state in {EngineState.READY, EngineState.UNHEALTHY}
         if self.state is not EngineState.FAILED and not self._has_crashed:
             self._enter(EngineState.STOPPING)
-        if self._holder is not None:
-            self._holder.ending = True
+        if self._entry is not None:
+            self._entry.ending = True
         launch = self._launch
-        self._dismiss_watcher()
+        self._stop_monitoring()
         if launch is not None:
             if launch.process.is_running:
                 # SIGTERM means nothing to an engine that answers: there is no grace to be given.
                 idle = not serving or await self._drain(launch)
-                await launch.process.stop(self._timing.grace if idle else 0)
-            if self._keeper is not None:
-                candil.exit_nowait(self._keeper, candil.Shutdown())
+                await launch.process.stop(self._timing.grace_period if idle else 0)
+            if self._runner is not None:
+                candil.exit_nowait(self._runner, candil.Shutdown())
             if launch.begun:  # a keeper that is ended before its first step never takes one
                 await launch.over.wait()
         if not candil.is_abnormal(reason):
-            self._note_trouble(None)
-            await self._lineage.post.dismiss()
-            self._lineage.lease.release()
+            self._note_error(None)
+            await self._restart_state.guard.dismiss()
+            self._restart_state.lease.release()
         if not self._has_crashed:
             self._tell(self.state, None)
 
     async def _drain(self, launch: Launch) -> bool:
         process = launch.process
-        until = begin_of_end(current_node()) + self._timing.drain
+        until = begin_of_end(current_node()) + self._timing.drain_timeout
         return await drain(self._url(), process.argv, until, lambda: process.is_running)
 
     # --- starting
@@ -236,11 +241,11 @@ class EngineServer(candil.GenServer):
 
     def _put_off(self, shortage: OSError) -> None:
         """Try again later, as often as need be: a supervisor would give up within the second."""
-        self._dismiss_watcher()
-        self._shortages += 1
-        pause = self._pause(self._shortages)
+        self._stop_monitoring()
+        self._os_failures += 1
+        pause = self._pause(self._os_failures)
         sentence = f"{shortage.strerror or shortage}. It is tried again in {pause:g} s"
-        self._note_trouble(EngineStartError(self.model.alias, sentence))
+        self._note_error(EngineStartError(self.model.alias, sentence))
         self._tell(self.state, EngineState.STARTING)
 
     def _pause(self, times: int) -> float:
@@ -249,19 +254,26 @@ class EngineServer(candil.GenServer):
         return seconds
 
     def _start(self) -> None:
-        launch = self._launch = Launch(self.engine, self.model, self._lineage, self._log)
+        launch = self._launch = Launch(self.engine, self.model, self._restart_state, self._log)
         me, timing = candil.self(), self._timing
-        self._keeper = candil.spawn_link(
-            workers.keep, me, launch, self.engine, self.model, self._lineage
+        self._runner = candil.spawn_link(
+            workers.run_engine, me, launch, self.engine, self.model, self._restart_state
         )
-        self._watcher = candil.spawn_link(
-            workers.watch, me, launch, self._url(), timing.look, timing.answer
+        self._monitor = candil.spawn_link(
+            workers.monitor_health,
+            me,
+            launch,
+            self._url(),
+            timing.probe_interval,
+            timing.probe_timeout,
         )
         self._limit(launch)
 
     def _limit(self, launch: Launch) -> None:
-        if self._timing.ready < float("inf"):
-            self._timer = candil.send_after(candil.self(), _Overdue(launch), self._timing.ready)
+        if self._timing.startup_timeout < float("inf"):
+            self._timer = candil.send_after(
+                candil.self(), _Overdue(launch), self._timing.startup_timeout
+            )
 
     def _end_overdue(self, launch: Launch) -> None:
         if not launch.process.is_running:
@@ -270,15 +282,15 @@ class EngineServer(candil.GenServer):
         launch.overdue = True
         launch.process.kill()
 
-    def _start_failed(self, ended: Ended) -> None:
+    def _start_failed(self, ended: EngineEnded) -> None:
         """Decide what a start that ended before it was ready means."""
         failure = self._reason_of(ended)
         match failure.cause:
             case Cause.OWN_FLAG if failure.flag is not None:
-                self._lineage.refused.add(failure.flag)
+                self._restart_state.unsupported_flags.add(failure.flag)
                 self._start_again()
                 return
-            case Cause.PORT if self._lineage.try_another_port():
+            case Cause.PORT if self._restart_state.try_another_port():
                 self._start_again()
                 return
             case _:
@@ -290,74 +302,74 @@ class EngineServer(candil.GenServer):
             returncode=ended.status.returncode,
             log_tail=ended.log_tail,
         )
-        if failure.permanent or self._lineage.give_up_starting():
+        if failure.permanent or self._restart_state.give_up_starting():
             self._fail(error)
         else:
             self._crash(error)
 
-    def _reason_of(self, ended: Ended) -> Failure:
+    def _reason_of(self, ended: EngineEnded) -> Failure:
         if ended.launch.overdue:
             sentence = (
-                f"it was not ready within {self._timing.ready:g} s and was killed; "
-                "give it more with Timing(ready=...)"
+                f"it was not ready within {self._timing.startup_timeout:g} s and was killed; "
+                "give it more with Timing(startup_timeout=...)"
             )
             return Failure(Cause.UNKNOWN, sentence)
         failure = classify(ended.status, ended.log_tail)
-        if failure.cause is Cause.UNKNOWN and self._lineage.lease.is_stolen():
+        if failure.cause is Cause.UNKNOWN and self._restart_state.lease.is_stolen():
             # The program's logger loses its last lines when it exits at once.
             sentence = "another program listens on the reserved port"
             return Failure(Cause.PORT, sentence)
         return failure
 
     def _start_again(self) -> None:
-        self._dismiss_watcher()
+        self._stop_monitoring()
         self._enter(EngineState.STARTING)
         self._try_to_start()
 
     # --- changing state
 
-    def _seen(self, sight: Sight) -> None:
-        if sight is Sight.READY:
+    def _seen(self, result: ProbeResult) -> None:
+        if result is ProbeResult.READY:
             if not self._is_alive():
                 return  # it answered, and died: the next cast says so
             self._misses = 0
             self._is_ready()
         elif self._is_starting():
-            if sight is Sight.LOADING:
+            if result is ProbeResult.LOADING:
                 self._enter(EngineState.LOADING)
         else:
             self._misses += 1
-            if self._misses >= self._timing.misses and self.state is EngineState.READY:
+            if self._misses >= self._timing.failure_threshold and self.state is EngineState.READY:
                 self._enter(EngineState.UNHEALTHY)
 
     def _is_ready(self) -> None:
         self._cancel_timer()
-        self._shortages = 0
-        self._lineage.note_ready()
-        self._note_trouble(None)
+        self._os_failures = 0
+        self._restart_state.note_ready()
+        self._note_error(None)
         self._enter(EngineState.READY)
         self._answer(self._url())
 
     def _fail(self, error: EngineError) -> None:
         """Stay, in state failed: the next start would fail in the same way."""
-        self._dismiss_watcher()
-        self._lineage.post.dismiss_nowait()
-        self._lineage.lease.release()
-        self._note_trouble(error)
+        self._stop_monitoring()
+        self._restart_state.guard.dismiss_nowait()
+        self._restart_state.lease.release()
+        self._note_error(error)
         self._enter(EngineState.FAILED)
         self._answer(error)
 
     def _crash(self, error: EngineError) -> None:
         """End with *error*; those who wait go on waiting, for the one that follows."""
-        self._note_trouble(error)
+        self._note_error(error)
         self._has_crashed = True
         self._tell(self.state, None)
         candil.stop(candil.Crashed(error))
 
-    def _note_trouble(self, error: EngineError | None) -> None:
+    def _note_error(self, error: EngineError | None) -> None:
         self.error = error
-        if self._holder is not None:
-            self._holder.trouble = error
+        if self._entry is not None:
+            self._entry.last_error = error
 
     def _enter(self, state: EngineState) -> None:
         if state is not self.state:
@@ -372,12 +384,12 @@ class EngineServer(candil.GenServer):
         for deferred in waiting:
             deferred.reply(answer)
 
-    def _dismiss_watcher(self) -> None:
+    def _stop_monitoring(self) -> None:
         self._cancel_timer()
-        if self._watcher is not None:
-            candil.unlink(self._watcher)
-            candil.exit_nowait(self._watcher, candil.Shutdown())
-            self._watcher = None
+        if self._monitor is not None:
+            candil.unlink(self._monitor)
+            candil.exit_nowait(self._monitor, candil.Shutdown())
+            self._monitor = None
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -390,11 +402,11 @@ class EngineServer(candil.GenServer):
         return self.state in {EngineState.STARTING, EngineState.LOADING}
 
     def _url(self) -> str:
-        return url(self.engine.host, self._lineage.lease.acquire())
+        return url(self.engine.host, self._restart_state.lease.acquire())
 
     def _dies_of(self, signal: candil.ExitSignal) -> bool:
         """Tell whether to end with it: without its helpers a server would wait in vain."""
-        is_helper = signal.pid is not None and signal.pid in {self._keeper, self._watcher}
+        is_helper = signal.pid is not None and signal.pid in {self._runner, self._monitor}
         is_normal = isinstance(signal.reason, candil.Normal)
         return candil.is_abnormal(signal.reason) or (is_helper and not is_normal)
 

@@ -17,7 +17,7 @@ from candil.engine._config.engine import Engine
 from candil.engine._config.errors import ConfigError
 from candil.engine._config.model import Model
 from candil.engine._config.timing import Timing
-from candil.engine._server.restart_state import Lineage
+from candil.engine._server.restart_state import RestartState
 from candil.engine._server.server import EngineServer
 from candil.engine._system.log_file import LogFile
 from candil.engine._system.ports import PortLease
@@ -58,7 +58,7 @@ def child_spec(
     """
     Describe an engine as a child of a supervisor.
 
-    Its start returns at once, before the model is loaded; `await_ready` waits for that. It is
+    Its start returns at once, before the model is loaded; `wait_ready` waits for that. It is
     restarted when it crashes, not when it was stopped (``restart="transient"``), and has time for
     an orderly stop.
 
@@ -82,8 +82,8 @@ def child_spec(
         SpecError: The options are wrong.
     """
     check_types(engine, model, timing)
-    lineage = Lineage(PortLease(engine.host, engine.port))
-    return spec_of(engine, model, lineage, timing or Timing(), log_path, options)
+    restart_state = RestartState(PortLease(engine.host, engine.port))
+    return spec_of(engine, model, restart_state, timing or Timing(), log_path, options)
 
 
 def engines_spec(
@@ -153,20 +153,20 @@ def check_types(engine: object, model: object, timing: object) -> None:
 def spec_of(
     engine: Engine,
     model: Model,
-    lineage: Lineage,
+    restart_state: RestartState,
     timing: Timing,
     log_path: str | os.PathLike[str] | None,
     options: ChildOptions,
 ) -> candil.ChildSpec[EngineServer]:
-    """Describe the engine of *lineage*."""
+    """Describe the engine of *restart_state*."""
     defaults: ChildOptions = {
         "name": model.alias,
         "restart": "transient",
-        "shutdown": timing.drain + timing.grace + _SHUTDOWN_MARGIN,
+        "shutdown": timing.drain_timeout + timing.grace_period + _SHUTDOWN_MARGIN,
     }
     log = None if log_path is None else LogFile(log_path)
     given = defaults | options
-    return candil.child_spec(EngineServer, engine, model, lineage, timing, log, **given)
+    return candil.child_spec(EngineServer, engine, model, restart_state, timing, log, **given)
 
 
 def with_supervisor(

@@ -20,11 +20,11 @@ from candil.engine._config.engine import Engine, binary_exists, binary_path
 from candil.engine._config.errors import BinaryNotFound, EngineError
 from candil.engine._config.model import Model, check_file, file_path
 from candil.engine._guard.os_process import OsProcess
-from candil.engine._http.probe import Probe, Sight
+from candil.engine._http.probe import Probe, ProbeResult
 
 if TYPE_CHECKING:
     from candil.engine._config.exit_status import ExitStatus
-    from candil.engine._server.restart_state import Lineage
+    from candil.engine._server.restart_state import RestartState
     from candil.engine._system.log_file import LogFile
 
 _FIRST_PAUSE: Final = 0.005
@@ -35,7 +35,7 @@ _MOST_PROMPTED: Final = 200  # an engine that says more is looked at by the cloc
 
 @final
 @attrs.frozen
-class Refused:
+class PreflightFailed:
     """Cast: the look before the start found that it cannot work."""
 
     launch: Launch
@@ -44,7 +44,7 @@ class Refused:
 
 @final
 @attrs.frozen
-class NotBegun:
+class SpawnFailed:
     """Cast: the system has no process, file or memory left to start it with."""
 
     launch: Launch
@@ -53,7 +53,7 @@ class NotBegun:
 
 @final
 @attrs.frozen
-class Ended:
+class EngineEnded:
     """Cast: the process is gone, and everything of it."""
 
     launch: Launch
@@ -63,11 +63,11 @@ class Ended:
 
 @final
 @attrs.frozen
-class Seen:
+class Probed:
     """Cast: what a look at the engine's port showed."""
 
     launch: Launch
-    sight: Sight
+    result: ProbeResult
 
 
 @final
@@ -85,14 +85,16 @@ class Launch:
         overdue: Whether it was killed because it was not ready in time.
     """
 
-    def __init__(self, engine: Engine, model: Model, lineage: Lineage, log: LogFile | None) -> None:
+    def __init__(
+        self, engine: Engine, model: Model, restart_state: RestartState, log: LogFile | None
+    ) -> None:
         self.nonce = os.urandom(8).hex()
         words = argv(
             engine,
             model,
-            port=lineage.lease.acquire(),
+            port=restart_state.lease.acquire(),
             nonce=self.nonce,
-            without=lineage.refused,
+            without=restart_state.unsupported_flags,
         )
         self.process = OsProcess(words, env=environment(os.environ), log=log)
         self.over = trio.Event()
@@ -100,7 +102,7 @@ class Launch:
         self.begun = False
 
 
-def look_before(engine: Engine, model: Model) -> None:
+def preflight(engine: Engine, model: Model) -> None:
     """
     Refuse what cannot start. Blocks on the disk: call it from a worker thread.
 
@@ -116,8 +118,12 @@ def look_before(engine: Engine, model: Model) -> None:
     check_file(file_path(model))
 
 
-async def keep(
-    server: candil.Pid[Any], launch: Launch, engine: Engine, model: Model, lineage: Lineage
+async def run_engine(
+    server: candil.Pid[Any],
+    launch: Launch,
+    engine: Engine,
+    model: Model,
+    restart_state: RestartState,
 ) -> None:
     """
     Be the process that owns an engine: start it, await its end, report it to *server*.
@@ -126,20 +132,20 @@ async def keep(
     """
     launch.begun = True
     try:
-        await trio.to_thread.run_sync(look_before, engine, model, abandon_on_cancel=True)
-        async with lineage.turn:
-            status = await lineage.post.run(launch.process)
+        await trio.to_thread.run_sync(preflight, engine, model, abandon_on_cancel=True)
+        async with restart_state.process_lock:
+            status = await restart_state.guard.run(launch.process)
     except EngineError as error:
-        candil.cast(server, Refused(launch, error))
+        candil.cast(server, PreflightFailed(launch, error))
     except OSError as error:
-        candil.cast(server, NotBegun(launch, error))
+        candil.cast(server, SpawnFailed(launch, error))
     else:
-        candil.cast(server, Ended(launch, status, launch.process.tail.lines()))
+        candil.cast(server, EngineEnded(launch, status, launch.process.tail.lines()))
     finally:
         launch.over.set()
 
 
-async def watch(
+async def monitor_health(
     server: candil.Pid[Any], launch: Launch, base_url: str, period: float, patience: float
 ) -> None:
     """Be the process that looks at an engine: often until it is ready, then every *period* s."""
@@ -148,7 +154,7 @@ async def watch(
         await _until_ready(server, launch, probe)
         while True:
             await trio.sleep(period)
-            candil.cast(server, Seen(launch, await probe.look()))
+            candil.cast(server, Probed(launch, await probe.look()))
 
 
 async def _until_ready(server: candil.Pid[Any], launch: Launch, probe: Probe) -> None:
@@ -161,11 +167,11 @@ async def _until_ready(server: candil.Pid[Any], launch: Launch, probe: Probe) ->
     last, pause, prompted = None, _FIRST_PAUSE, 0
     while True:
         words = launch.process.spoke = trio.Event()
-        sight = await probe.look()
-        if sight is not last:
-            candil.cast(server, Seen(launch, sight))
-            last = sight
-        if sight is Sight.READY:
+        result = await probe.look()
+        if result is not last:
+            candil.cast(server, Probed(launch, result))
+            last = result
+        if result is ProbeResult.READY:
             return
         with trio.move_on_after(pause):
             if prompted == _MOST_PROMPTED:
