@@ -134,6 +134,7 @@ from candil._otp.values.errors import (
 )
 from candil._otp.values.events import (
     ChildStarted as ChildStarted,
+    ChildStopped as ChildStopped,
     Hint as Hint,
     LoopBlocked as LoopBlocked,
     MailboxHigh as MailboxHigh,
@@ -189,6 +190,7 @@ __all__ = [
     "ChildRunning",
     "ChildSpec",
     "ChildStarted",
+    "ChildStopped",
     "Crashed",
     "Deferred",
     "Down",

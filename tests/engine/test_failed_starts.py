@@ -52,7 +52,7 @@ async def test_a_stolen_port_is_given_up_for_another(
     """By a thief who sets SO_REUSEADDR, as the engine does; its answers do not count as ready."""
     llama = engine.Engine(alias="llama", binary_dir=llama_server_dir, port=base)
     spec = engine.child_spec(llama, tiny)
-    lease = spec.args[2].lease
+    lease = spec.metadata.lease
     with socket.socket() as thief:
         thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         thief.bind(("127.0.0.1", lease.acquire()))

@@ -348,7 +348,7 @@ async def test_start_to_ready_is_quick(
     llama: engine.Engine, tiny: engine.Model, marked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No fixed wait stands between an engine that is ready and those who wait for it."""
-    for pause in ("_RESTART_GAP", "_LOOK_SECONDS", "_LONGEST_PAUSE", "_SUPERVISOR_SECONDS"):
+    for pause in ("_RESTART_GAP", "_SUPERVISOR_SECONDS"):
         monkeypatch.setattr(lifecycle_module, pause, 90)
     async with opened():
         before = trio.current_time()

@@ -249,14 +249,14 @@ async def test_an_engine_that_had_to_wait_for_its_turn_has_no_less_time_but_no_m
     program.chmod(0o755)
     hanging = engine.Engine(alias="hanging", binary_dir=tmp_path, port=0)
     spec = engine.child_spec(hanging, tiny, timing=engine.Timing(startup_timeout=0.2))
-    async with spec.args[2].turn, opened(spec):
+    async with spec.metadata.process_lock, opened(spec):
         await trio.sleep(0.5)
         assert await EngineServer.os_pid("tiny") is None
-        spec.args[2].turn.release()
+        spec.metadata.process_lock.release()
         with pytest.raises(engine.EngineStartError, match=r"not ready within 0\.2 s"):
             await engine.wait_ready("tiny", 60)
         await engine.stop("tiny")
-        await spec.args[2].turn.acquire()
+        await spec.metadata.process_lock.acquire()
 
 
 async def test_an_address_is_not_asked_of_an_engine_that_could_not_have_one(
@@ -264,7 +264,7 @@ async def test_an_address_is_not_asked_of_an_engine_that_could_not_have_one(
 ) -> None:
     """Without a free file there is no port yet; the question does not cost a restart."""
     spec = engine.child_spec(llama, tiny)
-    lease = spec.args[2].lease
+    lease = spec.metadata.lease
 
     def too_many() -> int:
         raise OSError(24, "Too many open files")

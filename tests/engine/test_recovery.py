@@ -134,6 +134,64 @@ async def test_an_engine_in_back_off_is_stopped_for_good(
         assert await answer(await engine.wait_ready("tiny", 60))
 
 
+async def test_who_waits_learns_of_a_restart_that_is_cancelled_by_hand(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """The supervisor announces that it will not start the engine: its last end is the answer."""
+    async with opened(engine.child_spec(llama, tiny, backoff=NEVER)) as root:
+        await engine.wait_ready("tiny", 60)
+        await killed("tiny")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(candil.terminate_child, root, "tiny")
+            with pytest.raises(engine.EngineExited, match="SIGKILL"):
+                await engine.wait_ready("tiny", 60)
+        assert await engine.base_url("tiny") is None
+
+
+async def test_an_engine_is_known_whatever_its_child_spec_was_changed_to(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """Its metadata tells: not its id, its name, nor what its supervisor is called."""
+    spec = attrs.evolve(engine.child_spec(llama, tiny, backoff=NEVER), id=("odd", 1), name=None)
+    tree = candil.supervisor_spec([spec], name="Supervisor of another name", max_restarts=9)
+    async with opened(tree):
+        url = await engine.wait_ready("tiny", 60)
+        server = candil.whereis(candil.Via[EngineServer]("candil.engine", "tiny"))
+        assert server is not None
+        candil.exit_nowait(server, "kill")
+        await until(lambda: not census.living(marked))
+        assert await engine.base_url("tiny") == url
+        await engine.stop("tiny")
+        assert await engine.base_url("tiny") is None
+
+
+@pytest.mark.parametrize("delayed", [False, True])
+async def test_all_of_several_stops_at_once_succeed(
+    llama: engine.Engine, tiny: engine.Model, marked: str, delayed: bool
+) -> None:
+    """Each wanted the engine to be gone, and returns when it is."""
+    gone: list[bool] = []
+
+    async def stop() -> None:
+        await engine.stop("tiny")
+        gone.append(not census.living(marked))
+
+    children = [engine.child_spec(llama, tiny, backoff=NEVER)] if delayed else []
+    async with opened(*children):
+        if not delayed:
+            await engine.start(llama, tiny)
+        await engine.wait_ready("tiny", 60)
+        if delayed:
+            await killed("tiny")
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(stop)
+        with pytest.raises(engine.NotRunning):
+            await engine.stop("tiny")
+
+    assert gone == [True, True, True]
+
+
 @pytest.mark.parametrize("restart", ["permanent", "transient", "temporary"])
 async def test_a_stopped_child_stays_stopped_whatever_its_restart_type(
     llama: engine.Engine, tiny: engine.Model, marked: str, restart: str

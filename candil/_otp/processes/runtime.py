@@ -140,7 +140,7 @@ def subscribe(subscriber: Subscriber) -> Generator[None]:
     Args:
         subscriber: Called with one event: ``ProcessStarted``, ``ProcessExited``,
             ``ProcessLingers``, ``LoopBlocked``, ``MailboxHigh``, ``Hint``, ``ChildStarted``,
-            ``SupervisorReport``, or whatever ``emit`` was given.
+            ``ChildStopped``, ``SupervisorReport``, or whatever ``emit`` was given.
     """
     runtime = get_runtime()
     runtime.subscribers = (*runtime.subscribers, subscriber)

@@ -93,6 +93,9 @@ class ChildSpec(Generic[S_co]):
         type: Worker or supervisor.
 
         backoff: How long its restarts are put off.
+
+        metadata: Anything that tells others what kind of child this is. The supervisor keeps it
+            and does not read it; ``get_childspec`` gives it back.
     """
 
     id: Hashable
@@ -105,6 +108,7 @@ class ChildSpec(Generic[S_co]):
     significant: bool = False
     type: ChildType = "worker"
     backoff: Backoff | None = None
+    metadata: object = attrs.field(default=None, eq=False)
 
     def __attrs_post_init__(self) -> None:
         mistakes = [f"child {short_repr(self.id)}: {mistake}" for mistake in _child_mistakes(self)]

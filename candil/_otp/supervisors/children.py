@@ -27,7 +27,7 @@ from candil._otp.supervisors.child import (
     stop_child_process,
 )
 from candil._otp.values.errors import NoProc
-from candil._otp.values.events import ChildStarted, SupervisorReport
+from candil._otp.values.events import ChildStarted, ChildStopped, SupervisorReport
 from candil._otp.values.exit_reasons import SHUTDOWN, ExitReason
 from candil._otp.values.messages import ExitSignal
 from candil._otp.values.names import typed_key
@@ -135,6 +135,8 @@ class Children:
         self._unmark_restarting(child)
         if child.spec.restart == "temporary" or self.simple:
             self.remove(child)
+        if self.own.runtime.subscribers:
+            self.own.runtime.emit(ChildStopped(self.supervisor, child.spec.id))
 
     def mark_restarting(self, child: Child) -> None:
         """Note that the child has no process, and will."""

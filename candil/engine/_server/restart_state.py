@@ -2,7 +2,8 @@
 What outlives one incarnation of an engine's server: its port, its guard, and what its starts have
 taught.
 
-A restart state is a handle in the child's spec. Each incarnation of the server gets the same one.
+A restart state is a handle in the child's spec, as its metadata: by it an engine is told from any
+other child. Each incarnation of the server gets the same one.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ MOST_PORT_CHANGES: Final = 3
 @attrs.define(eq=False)
 class RestartState:
     """
-    The memory of one engine over its restarts.
+    What is kept of one engine over its restarts.
 
     Attributes:
+        alias: The alias of its model.
+
         lease: The port, held from the first start to a deliberate stop.
 
         unsupported_flags: Flags that this build of the program does not know.
@@ -41,6 +44,7 @@ class RestartState:
             it: two at once would compete for the port and for the memory.
     """
 
+    alias: str
     lease: PortLease
     unsupported_flags: set[str] = attrs.field(factory=set[str])
     failed_starts: int = 0
@@ -54,7 +58,7 @@ class RestartState:
         self.port_changes = 0
 
     def give_up_starting(self) -> bool:
-        """Count a failed start, and tell whether there have been too many in a row."""
+        """Count a failed start. Return whether there have been too many in a row."""
         self.failed_starts += 1
         return self.failed_starts >= MOST_FAILED_STARTS
 

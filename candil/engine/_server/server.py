@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -29,15 +30,15 @@ from candil.engine._config.states import EngineState, EngineStateChanged
 from candil.engine._http.drain import begin_of_end, drain
 from candil.engine._http.probe import ProbeResult
 from candil.engine._server import workers
+from candil.engine._server.engine_process import EngineProcess, ProcessState
 from candil.engine._server.failure import Cause, Failure, classify
-from candil.engine._server.registry import register
-from candil.engine._server.workers import EngineEnded, Launch, PreflightFailed, Probed, SpawnFailed
+from candil.engine._server.registry import entry_of
+from candil.engine._server.workers import EngineEnded, PreflightFailed, Probed, SpawnFailed
 
 if TYPE_CHECKING:
     from candil.engine._config.engine import Engine
     from candil.engine._config.model import Model
     from candil.engine._config.timing import Timing
-    from candil.engine._server.registry import EngineEntry
     from candil.engine._server.restart_state import RestartState
     from candil.engine._system.log_file import LogFile
 
@@ -51,9 +52,9 @@ _LONGEST_PAUSE: Final = 30.0
 @final
 @attrs.frozen
 class _Overdue:
-    """Sent to itself: the launch should have been ready by now."""
+    """Sent to itself: the process should have been ready by now."""
 
-    launch: Launch
+    process: EngineProcess
 
 
 @final
@@ -75,9 +76,9 @@ class EngineServer(candil.GenServer):
         self,
         engine: Engine,
         model: Model,
-        restart_state: RestartState,
         timing: Timing,
-        log: LogFile | None = None,
+        log: LogFile | None,
+        restart_state: RestartState,
     ) -> None:
         self.engine = engine
         self.model = model
@@ -86,8 +87,8 @@ class EngineServer(candil.GenServer):
         self._restart_state = restart_state
         self._timing = timing
         self._log = log
-        self._entry: EngineEntry | None = None
-        self._launch: Launch | None = None
+        self._entry = entry_of(model.alias)
+        self._process: EngineProcess | None = None
         self._runner: candil.Pid[Any] | None = None
         self._monitor: candil.Pid[Any] | None = None
         self._timer: candil.TimerRef | None = None
@@ -118,7 +119,7 @@ class EngineServer(candil.GenServer):
     @candil.handle_call
     def log_tail(self) -> tuple[str, ...]:
         """Answer the last lines that the present engine wrote."""
-        return () if self._launch is None else self._launch.process.tail.lines()
+        return () if self._process is None else self._process.tail
 
     @candil.handle_call
     def ready(self) -> candil.Deferred[str | EngineError]:
@@ -144,7 +145,7 @@ class EngineServer(candil.GenServer):
         """Take the alias; the start itself comes after, so that siblings need not wait."""
         candil.trap_exit(True)
         candil.register(candil.Via(FAMILY, self.model.alias), candil.self())
-        self._entry = register(self.model.alias, self._restart_state)
+        self._entry.register(self._restart_state)
         self._tell(None, self.state)
         # Siblings get their ports in the order of their specs. An error is raised again, and
         # reported, by the start.
@@ -161,10 +162,10 @@ class EngineServer(candil.GenServer):
             self._try_to_start()
 
     def handle_cast(self, message: object) -> None:
-        """Hear from the two processes beside; what concerns an earlier launch is too late."""
+        """Hear from the two processes beside; what concerns an earlier process is too late."""
         if (
             isinstance(message, PreflightFailed | SpawnFailed | EngineEnded | Probed)
-            and message.launch is not self._launch
+            and message.process is not self._process
         ):
             return
         match message:
@@ -187,8 +188,8 @@ class EngineServer(candil.GenServer):
     def handle_info(self, message: object) -> None:
         """Hear of the end of a linked process, and of a start that takes too long."""
         match message:
-            case _Overdue(launch=launch) if launch is self._launch and self._is_starting():
-                self._end_overdue(launch)
+            case _Overdue(process=process) if process is self._process and self._is_starting():
+                self._end_overdue(process)
             case _TryAgain() if self._is_starting():
                 self._try_to_start()
             case candil.ExitSignal(reason=reason) if self._dies_of(message):
@@ -204,19 +205,10 @@ class EngineServer(candil.GenServer):
         serving = self.state in {EngineState.READY, EngineState.UNHEALTHY}
         if self.state is not EngineState.FAILED and not self._has_crashed:
             self._enter(EngineState.STOPPING)
-        if self._entry is not None:
-            self._entry.ending = True
-        launch = self._launch
+        self._entry.note_ending()
         self._stop_monitoring()
-        if launch is not None:
-            if launch.process.is_running:
-                # SIGTERM means nothing to an engine that answers: there is no grace to be given.
-                idle = not serving or await self._drain(launch)
-                await launch.process.stop(self._timing.grace_period if idle else 0)
-            if self._runner is not None:
-                candil.exit_nowait(self._runner, candil.Shutdown())
-            if launch.begun:  # a keeper that is ended before its first step never takes one
-                await launch.over.wait()
+        if self._process is not None:
+            await self._end_process(self._process, serving=serving)
         if not candil.is_abnormal(reason):
             self._note_error(None)
             await self._restart_state.guard.dismiss()
@@ -224,10 +216,18 @@ class EngineServer(candil.GenServer):
         if not self._has_crashed:
             self._tell(self.state, None)
 
-    async def _drain(self, launch: Launch) -> bool:
-        process = launch.process
+    async def _end_process(self, process: EngineProcess, *, serving: bool) -> None:
+        if process.pid is not None:
+            # An engine that still answers ignores SIGTERM: it gets no grace.
+            idle = not serving or await self._drain(process)
+            await process.stop(self._timing.grace_period if idle else 0)
+        if self._runner is not None:
+            candil.exit_nowait(self._runner, candil.Shutdown())
+        await process.wait_reaped()
+
+    async def _drain(self, process: EngineProcess) -> bool:
         until = begin_of_end(current_node()) + self._timing.drain_timeout
-        return await drain(self._url(), process.argv, until, lambda: process.is_running)
+        return await drain(self._url(), process.argv, until, lambda: process.pid is not None)
 
     # --- starting
 
@@ -254,33 +254,27 @@ class EngineServer(candil.GenServer):
         return seconds
 
     def _start(self) -> None:
-        launch = self._launch = Launch(self.engine, self.model, self._restart_state, self._log)
-        me, timing = candil.self(), self._timing
-        self._runner = candil.spawn_link(
-            workers.run_engine, me, launch, self.engine, self.model, self._restart_state
+        process = self._process = EngineProcess(
+            self.engine, self.model, self._restart_state, self._log
         )
+        me = candil.self()
+        self._runner = candil.spawn_link(workers.run_engine, me, process, self.engine, self.model)
         self._monitor = candil.spawn_link(
-            workers.monitor_health,
-            me,
-            launch,
-            self._url(),
-            timing.probe_interval,
-            timing.probe_timeout,
+            workers.monitor_health, me, process, self._url(), self._timing
         )
-        self._limit(launch)
+        self._limit(process)
 
-    def _limit(self, launch: Launch) -> None:
-        if self._timing.startup_timeout < float("inf"):
-            self._timer = candil.send_after(
-                candil.self(), _Overdue(launch), self._timing.startup_timeout
-            )
+    def _limit(self, process: EngineProcess) -> None:
+        seconds = self._timing.startup_timeout
+        if seconds < math.inf:
+            self._timer = candil.send_after(candil.self(), _Overdue(process), seconds)
 
-    def _end_overdue(self, launch: Launch) -> None:
-        if not launch.process.is_running:
-            self._limit(launch)  # it has no process yet
+    def _end_overdue(self, process: EngineProcess) -> None:
+        if process.state is ProcessState.NEW:  # its time runs from when it has a process
+            self._limit(process)
             return
-        launch.overdue = True
-        launch.process.kill()
+        process.overdue = True
+        process.kill()
 
     def _start_failed(self, ended: EngineEnded) -> None:
         """Decide what a start that ended before it was ready means."""
@@ -298,7 +292,7 @@ class EngineServer(candil.GenServer):
         error = EngineStartError(
             self.model.alias,
             failure.sentence,
-            argv=ended.launch.process.argv,
+            argv=ended.process.argv,
             returncode=ended.status.returncode,
             log_tail=ended.log_tail,
         )
@@ -308,7 +302,7 @@ class EngineServer(candil.GenServer):
             self._crash(error)
 
     def _reason_of(self, ended: EngineEnded) -> Failure:
-        if ended.launch.overdue:
+        if ended.process.overdue:
             sentence = (
                 f"it was not ready within {self._timing.startup_timeout:g} s and was killed; "
                 "give it more with Timing(startup_timeout=...)"
@@ -367,13 +361,12 @@ class EngineServer(candil.GenServer):
         candil.stop(candil.Crashed(error))
 
     def _note_error(self, error: EngineError | None) -> None:
-        self.error = error
-        if self._entry is not None:
-            self._entry.last_error = error
+        self.error = self._entry.last_error = error
 
     def _enter(self, state: EngineState) -> None:
         if state is not self.state:
             old, self.state = self.state, state
+            self._entry.set_state(state)
             self._tell(old, state)
 
     def _tell(self, old: EngineState | None, new: EngineState | None) -> None:
@@ -411,9 +404,7 @@ class EngineServer(candil.GenServer):
         return candil.is_abnormal(signal.reason) or (is_helper and not is_normal)
 
     def _is_alive(self) -> bool:
-        return self._launch is not None and self._launch.process.is_alive
+        return self._process is not None and self._process.state is ProcessState.STARTED
 
     def _os_pid(self) -> int | None:
-        if self._launch is None or not self._launch.process.is_running:
-            return None
-        return self._launch.process.pid
+        return None if self._process is None else self._process.pid

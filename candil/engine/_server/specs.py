@@ -82,7 +82,7 @@ def child_spec(
         SpecError: The options are wrong.
     """
     check_types(engine, model, timing)
-    restart_state = RestartState(PortLease(engine.host, engine.port))
+    restart_state = RestartState(model.alias, PortLease(engine.host, engine.port))
     return spec_of(engine, model, restart_state, timing or Timing(), log_path, options)
 
 
@@ -128,11 +128,15 @@ def _listed(children: object) -> list[candil.ChildSpec[EngineServer]]:
     mistakes = [
         f"children[{index}] must be made by engine.child_spec(), got: {child!r}"
         for index, child in enumerate(given)
-        if not isinstance(child, candil.ChildSpec) or child.target is not EngineServer
+        if not isinstance(child, candil.ChildSpec) or not _is_engine(child)
     ]
     if mistakes:
         raise ConfigError("engines_spec", mistakes)
     return given
+
+
+def _is_engine(spec: candil.ChildSpec[Any]) -> bool:
+    return isinstance(spec.metadata, RestartState)
 
 
 def check_types(engine: object, model: object, timing: object) -> None:
@@ -166,7 +170,8 @@ def spec_of(
     }
     log = None if log_path is None else LogFile(log_path)
     given = defaults | options
-    return candil.child_spec(EngineServer, engine, model, restart_state, timing, log, **given)
+    spec = candil.child_spec(EngineServer, engine, model, timing, log, restart_state, **given)
+    return attrs.evolve(spec, metadata=restart_state)
 
 
 def with_supervisor(
@@ -181,4 +186,6 @@ def with_supervisor(
         auto_shutdown="any_significant",
     )
     # By the alias, under which `stop` looks for it, whatever id its own child has.
-    return candil.child_spec(own, id=spec.args[1].alias, restart="temporary")
+    assert isinstance(spec.metadata, RestartState)
+    outer = candil.child_spec(own, id=spec.metadata.alias, restart="temporary")
+    return attrs.evolve(outer, metadata=spec.metadata)

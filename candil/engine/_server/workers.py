@@ -1,44 +1,41 @@
 """
 The two processes beside an engine's server.
 
-One lives with the operating-system process, the other looks at its health. Both are linked to the
-server and tell it what they see by casts. The server itself so never waits: it answers from its
-state, also while the disk is slow, the model loads or the engine hangs.
+One owns the operating-system process, the other probes its health. Both are linked to the server
+and report to it by casts. So the server itself never waits: it answers from its state, also while
+the disk is slow, the model loads or the engine hangs.
 """
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Final, final
 
 import attrs
 import trio
 
 import candil
-from candil.engine._config.command import argv, environment
 from candil.engine._config.engine import Engine, binary_exists, binary_path
 from candil.engine._config.errors import BinaryNotFound, EngineError
 from candil.engine._config.model import Model, check_file, file_path
-from candil.engine._guard.os_process import OsProcess
 from candil.engine._http.probe import Probe, ProbeResult
 
 if TYPE_CHECKING:
     from candil.engine._config.exit_status import ExitStatus
-    from candil.engine._server.restart_state import RestartState
-    from candil.engine._system.log_file import LogFile
+    from candil.engine._config.timing import Timing
+    from candil.engine._server.engine_process import EngineProcess
 
 _FIRST_PAUSE: Final = 0.005
 _PAUSES_GROW: Final = 1.25
 _LONGEST_PAUSE: Final = 0.1
-_MOST_PROMPTED: Final = 200  # an engine that says more is looked at by the clock alone
+_MOST_PROMPTED: Final = 200  # an engine that writes more is probed by the clock alone
 
 
 @final
 @attrs.frozen
 class PreflightFailed:
-    """Cast: the look before the start found that it cannot work."""
+    """Cast: the preflight found that the start cannot work."""
 
-    launch: Launch
+    process: EngineProcess
     error: EngineError
 
 
@@ -47,16 +44,16 @@ class PreflightFailed:
 class SpawnFailed:
     """Cast: the system has no process, file or memory left to start it with."""
 
-    launch: Launch
+    process: EngineProcess
     error: OSError
 
 
 @final
 @attrs.frozen
 class EngineEnded:
-    """Cast: the process is gone, and everything of it."""
+    """Cast: nothing of the process is left."""
 
-    launch: Launch
+    process: EngineProcess
     status: ExitStatus
     log_tail: tuple[str, ...]
 
@@ -64,42 +61,10 @@ class EngineEnded:
 @final
 @attrs.frozen
 class Probed:
-    """Cast: what a look at the engine's port showed."""
+    """Cast: what a probe of the engine's port showed."""
 
-    launch: Launch
+    process: EngineProcess
     result: ProbeResult
-
-
-@final
-class Launch:
-    """
-    One start of the program, from its command line to its death.
-
-    Attributes:
-        nonce: By which our own server is recognised on the port.
-
-        process: The operating-system process.
-
-        over: Set when nothing of it is left, or when it never came to a process.
-
-        overdue: Whether it was killed because it was not ready in time.
-    """
-
-    def __init__(
-        self, engine: Engine, model: Model, restart_state: RestartState, log: LogFile | None
-    ) -> None:
-        self.nonce = os.urandom(8).hex()
-        words = argv(
-            engine,
-            model,
-            port=restart_state.lease.acquire(),
-            nonce=self.nonce,
-            without=restart_state.unsupported_flags,
-        )
-        self.process = OsProcess(words, env=environment(os.environ), log=log)
-        self.over = trio.Event()
-        self.overdue = False
-        self.begun = False
 
 
 def preflight(engine: Engine, model: Model) -> None:
@@ -119,64 +84,61 @@ def preflight(engine: Engine, model: Model) -> None:
 
 
 async def run_engine(
-    server: candil.Pid[Any],
-    launch: Launch,
-    engine: Engine,
-    model: Model,
-    restart_state: RestartState,
+    server: candil.Pid[Any], process: EngineProcess, engine: Engine, model: Model
 ) -> None:
     """
     Be the process that owns an engine: start it, await its end, report it to *server*.
 
     Cancellation, which is how the server's own death arrives here, kills the engine.
     """
-    launch.begun = True
+    process.take()
     try:
         await trio.to_thread.run_sync(preflight, engine, model, abandon_on_cancel=True)
-        async with restart_state.process_lock:
-            status = await restart_state.guard.run(launch.process)
+        status = await process.run()
     except EngineError as error:
-        candil.cast(server, PreflightFailed(launch, error))
+        candil.cast(server, PreflightFailed(process, error))
     except OSError as error:
-        candil.cast(server, SpawnFailed(launch, error))
+        candil.cast(server, SpawnFailed(process, error))
     else:
-        candil.cast(server, EngineEnded(launch, status, launch.process.tail.lines()))
+        candil.cast(server, EngineEnded(process, status, process.tail))
     finally:
-        launch.over.set()
+        process.note_reaped()
 
 
 async def monitor_health(
-    server: candil.Pid[Any], launch: Launch, base_url: str, period: float, patience: float
+    server: candil.Pid[Any], process: EngineProcess, base_url: str, timing: Timing
 ) -> None:
-    """Be the process that looks at an engine: often until it is ready, then every *period* s."""
-    async with Probe(base_url, launch.nonce, patience) as probe:
-        await launch.process.begun.wait()
-        await _until_ready(server, launch, probe)
-        while True:
-            await trio.sleep(period)
-            candil.cast(server, Probed(launch, await probe.look()))
-
-
-async def _until_ready(server: candil.Pid[Any], launch: Launch, probe: Probe) -> None:
     """
-    Look until the engine is ready: by a clock that slows down, and whenever it has written.
+    Be the process that probes an engine: often until it is ready, then every ``probe_interval``.
+    """
+    async with Probe(base_url, process.nonce, timing.probe_timeout) as probe:
+        await process.wait_started()
+        await _until_ready(server, process, probe)
+        while True:
+            await trio.sleep(timing.probe_interval)
+            candil.cast(server, Probed(process, await probe.look()))
 
-    Its last words before it is ready say so, and those before that it has loaded the model. But
-    whether it writes at all, and how much, is a matter of its arguments.
+
+async def _until_ready(server: candil.Pid[Any], process: EngineProcess, probe: Probe) -> None:
+    """
+    Probe until the engine is ready: after growing pauses, and whenever it has written.
+
+    Its last lines before it is ready say so, and those before that it has loaded the model. But its
+    arguments decide whether it writes at all, and how much.
     """
     last, pause, prompted = None, _FIRST_PAUSE, 0
     while True:
-        words = launch.process.spoke = trio.Event()
+        output = process.next_output()
         result = await probe.look()
         if result is not last:
-            candil.cast(server, Probed(launch, result))
+            candil.cast(server, Probed(process, result))
             last = result
         if result is ProbeResult.READY:
             return
         with trio.move_on_after(pause):
             if prompted == _MOST_PROMPTED:
                 await trio.sleep_forever()
-            await words.wait()
+            await output.wait()
             prompted += 1
             continue
         pause = min(pause * _PAUSES_GROW, _LONGEST_PAUSE)
