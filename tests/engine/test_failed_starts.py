@@ -5,11 +5,13 @@ import os
 import resource
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import trio
 import trio.testing
@@ -347,3 +349,72 @@ async def test_waiters_learn_what_the_end_of_a_server_means_to_them(
             await engine.stop("tiny")
 
     assert answers == [engine.NotRunning, engine.NotRunning]
+
+
+async def test_a_split_model_is_served_and_its_missing_part_is_named(
+    llama: engine.Engine, tmp_path: Path, marked: str
+) -> None:
+    """`start` refuses it at once; the program itself loads what candil lets pass."""
+    first = tiny_gguf.write_split(tmp_path, 3)
+    model = engine.Model(alias="split", model_dir=tmp_path, filename=first.name, context_size=512)
+    async with opened():
+        await engine.start(llama, model)
+        assert await answer(await engine.wait_ready("split", 60)) == tiny_gguf.counted(">", 8)
+        await engine.stop("split")
+        (tmp_path / "split-00002-of-00003.gguf").unlink()
+        with pytest.raises(engine.ModelMissing, match="split-00002-of-00003"):
+            await engine.start(llama, model)
+
+
+async def test_a_home_that_cannot_be_found_is_an_error_of_one_engine(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """The tree stays, and so do its other engines."""
+    homeless = engine.Model(alias="homeless", model_dir="~nosuchuser/models", filename="m.gguf")
+    lost = attrs.evolve(llama, binary_dir="~nosuchuser/bin")
+    specs = [
+        engine.child_spec(llama, tiny),
+        engine.child_spec(llama, homeless),
+        engine.child_spec(lost, attrs.evolve(tiny, alias="lost")),
+    ]
+    async with opened(*specs):
+        with pytest.raises(engine.ModelMissing, match="home of ~nosuchuser"):
+            await engine.wait_ready("homeless", 60)
+        with pytest.raises(engine.BinaryNotFound, match="home of ~nosuchuser"):
+            await engine.wait_ready("lost", 60)
+        assert await engine.wait_ready("tiny", 60)
+        with pytest.raises(engine.ModelMissing, match="home of ~nosuchuser"):
+            await engine.start(llama, homeless)
+
+
+async def test_an_engine_is_restarted_after_the_working_directory_has_changed(
+    llama: engine.Engine, tiny_model: Path, marked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its paths were made absolute when its spec was built."""
+    monkeypatch.chdir(tiny_model.parent)
+    model = engine.Model(alias="tiny", model_dir=".", filename=tiny_model.name, context_size=512)
+    async with opened(engine.child_spec(llama, model)):
+        await engine.wait_ready("tiny", 60)
+        monkeypatch.chdir("/")
+        await killed("tiny")
+        assert await answer(await engine.wait_ready("tiny", 60)) == tiny_gguf.counted(">", 8)
+
+
+async def test_an_engine_comes_back_while_all_worker_threads_wait_for_it(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """Blocking clients may take all of trio's threads; the start needs one of its own."""
+    back = threading.Event()
+    async with opened(engine.child_spec(llama, tiny)), trio.open_nursery() as nursery:
+        await engine.wait_ready("tiny", 60)
+        limiter = trio.to_thread.current_default_thread_limiter()
+        for _ in range(int(limiter.total_tokens)):
+            nursery.start_soon(trio.to_thread.run_sync, back.wait, 120)
+        await until(lambda: limiter.available_tokens == 0)
+        try:
+            await killed("tiny")
+            assert await engine.wait_ready("tiny", 60)
+            with pytest.raises(engine.AlreadyRunning):
+                await engine.start(llama, tiny)
+        finally:
+            back.set()

@@ -54,15 +54,17 @@ class ConfigError(EngineError, ValueError):
 
 @final
 class BinaryNotFound(EngineError):
-    """There is no executable ``llama-server`` at ``.path``."""
+    """There is no executable ``llama-server`` at ``.path``; ``.detail`` is what was found there."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, detail: str = "") -> None:
         self.path = path
+        self.detail = detail
+        found = f": {detail}" if detail else ""
         super().__init__(
-            f"no executable llama-server at {path}. Unpack a llama.cpp release there (the whole "
-            "folder: the program needs the libraries beside it), make the file executable with "
-            "chmod +x if it is there, or set Engine.binary_dir to the folder that has one. candil "
-            "does not download it yet; Engine.use_precompiled has no effect."
+            f"no executable llama-server at {path}{found}. Unpack a llama.cpp release there (the "
+            "whole folder: the program needs the libraries beside it), make the file executable "
+            "with chmod +x if it is there, or set Engine.binary_dir to the folder that has one. "
+            "candil does not download it yet; Engine.use_precompiled has no effect."
         )
 
 

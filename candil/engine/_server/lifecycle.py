@@ -39,7 +39,7 @@ from candil.engine._server.specs import (
     spec_of,
     with_supervisor,
 )
-from candil.engine._server.workers import preflight
+from candil.engine._server.workers import run_preflight
 from candil.engine._system.ports import PortLease
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ async def start(
     restart_state = RestartState(model.alias, PortLease(engine.host, engine.port))
     entry = entry_of(model.alias)
     try:
-        await trio.to_thread.run_sync(preflight, engine, model, abandon_on_cancel=True)
+        await run_preflight(engine, model)
         async with entry.start_lock:
             await _make_room(entry)
             restart_state.lease.acquire()

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
 import attrs
 
 import candil
+from candil.engine._config import engine as engine_module, model as model_module
 from candil.engine._config.engine import Engine
 from candil.engine._config.errors import ConfigError
 from candil.engine._config.model import Model
+from candil.engine._config.paths import absolute
 from candil.engine._config.timing import Timing
 from candil.engine._server.restart_state import RestartState
 from candil.engine._server.server import EngineServer
@@ -168,8 +170,10 @@ def spec_of(
         "restart": "transient",
         "shutdown": timing.drain_timeout + timing.grace_period + _SHUTDOWN_MARGIN,
     }
-    log = None if log_path is None else LogFile(log_path)
+    log = None if log_path is None else LogFile(absolute(log_path))
     given = defaults | options
+    # A restart must find the same files after the program has changed its folder.
+    engine, model = engine_module.with_absolute_path(engine), model_module.with_absolute_path(model)
     spec = candil.child_spec(EngineServer, engine, model, timing, log, restart_state, **given)
     return attrs.evolve(spec, metadata=restart_state)
 

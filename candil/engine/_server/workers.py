@@ -14,8 +14,8 @@ import attrs
 import trio
 
 import candil
-from candil.engine._config.engine import Engine, binary_exists, binary_path
-from candil.engine._config.errors import BinaryNotFound, EngineError
+from candil.engine._config.engine import Engine, binary_exists, missing_binary
+from candil.engine._config.errors import EngineError
 from candil.engine._config.model import Model, check_file, file_path
 from candil.engine._http.probe import Probe, ProbeResult
 
@@ -79,8 +79,19 @@ def preflight(engine: Engine, model: Model) -> None:
         OSError: Not the file's fault: there are too many open ones, or the like.
     """
     if not binary_exists(engine):
-        raise BinaryNotFound(binary_path(engine))
+        raise missing_binary(engine)
     check_file(file_path(model))
+
+
+async def run_preflight(engine: Engine, model: Model) -> None:
+    """
+    Run `preflight` in a thread of its own.
+
+    Threads of trio's own number may all be taken by clients that wait for this very engine. One
+    that hangs, on a dead network disk, takes no place from another engine's.
+    """
+    limiter = trio.CapacityLimiter(1)
+    await trio.to_thread.run_sync(preflight, engine, model, abandon_on_cancel=True, limiter=limiter)
 
 
 async def run_engine(
@@ -93,7 +104,7 @@ async def run_engine(
     """
     process.take()
     try:
-        await trio.to_thread.run_sync(preflight, engine, model, abandon_on_cancel=True)
+        await run_preflight(engine, model)
         status = await process.run()
     except EngineError as error:
         candil.cast(server, PreflightFailed(process, error))
