@@ -223,7 +223,7 @@ async def test_the_log_tells_a_death_once(
 ) -> None:
     """With the last lines of the program; and nobody promises a restart that does not come."""
     monkeypatch.setattr(
-        watchdog_module, "PATIENCE", 600.0
+        watchdog_module, "BLOCKED_AFTER", 600.0
     )  # a machine that stands still is told as well
     with pytest.raises(candil.RestartIntensityExceeded) as caught, trio.fail_after(250):
         async with candil.open_supervisor([engine.child_spec(llama, tiny)], max_restarts=0):

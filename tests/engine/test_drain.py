@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -16,7 +17,7 @@ from candil.engine._http.drain import drain, key_of
 from tests.engine import census, tiny_gguf
 from tests.engine.engines import answer, caught_at_work, opened
 from tests.engine.test_probe import http, serving
-from tests.engine.waiting import until_async
+from tests.engine.waiting import until, until_async
 
 BUSY = http(200, b'[{"is_processing": false}, {"is_processing": true}]')
 IDLE = http(200, b'[{"is_processing": false}]')
@@ -65,6 +66,19 @@ async def test_an_engine_that_does_not_say_counts_as_busy(
         assert idle or trio.current_time() >= until
 
 
+async def test_an_engine_that_sleeps_is_idle_and_is_not_asked_what_wakes_it() -> None:
+    """Its slots and metrics would have it load the whole model again."""
+    asked: list[bytes] = []
+
+    def said(request: bytes) -> bytes:
+        asked.append(request.split()[1])
+        return http(200, b'{"is_sleeping": true}') if b"/props" in request else BUSY
+
+    async with serving(said) as url:
+        assert await drain(url, (), math.inf, lambda: True)
+    assert asked == [b"/props"]
+
+
 async def test_an_engine_that_is_gone_is_not_waited_for() -> None:
     """Nobody will answer any more."""
     async with serving(lambda _: BUSY) as url:
@@ -78,6 +92,7 @@ async def test_an_engine_that_is_gone_is_not_waited_for() -> None:
         (("--api-key", "one,two"), "one"),
         (("--api-key", "one", "-t", "2", "--api-key", "two"), "two"),
         (("--api-key",), ""),
+        (("--api_key", "three"), "three"),
     ],
 )
 def test_the_key_is_the_one_that_the_engine_was_given(words: Any, key: str | None) -> None:
@@ -211,3 +226,20 @@ async def test_an_idle_engine_is_not_drained(
         begun = trio.current_time()
         await engine.stop("tiny")
         assert trio.current_time() - begun < 45
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+async def test_a_stop_does_not_wake_an_engine_that_sleeps(
+    llama: engine.Engine, tiny: engine.Model, marked: str, tmp_path: Path
+) -> None:
+    """Whatever its slots, its metrics and its key: it would load its whole model for nothing."""
+    for number, words in enumerate([(), ("--no-slots",), ("--api-key", "key")]):
+        log = tmp_path / f"{number}.log"
+        sleepy = attrs.evolve(llama, start_args=("--sleep-idle-seconds", "1", *words))
+        async with opened():
+            await engine.start(sleepy, tiny, log_path=log)
+            await engine.wait_ready("tiny", 60)
+            await until(lambda log=log: "entering sleeping" in log.read_text())
+            await engine.stop("tiny")
+        assert log.read_text().count("loading model") == 1

@@ -1,6 +1,9 @@
 """A look at an engine's port."""
 
 import functools
+import logging
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -8,6 +11,7 @@ import pytest
 import trio
 import trio.testing
 
+from candil.engine._http import get as get_module
 from candil.engine._http.probe import Probe, ProbeResult
 
 OURS = b'{"data": [{"id": "m", "aliases": ["m", "~nonce"]}]}'
@@ -42,8 +46,7 @@ def engine(request: bytes) -> bytes:
 
 async def look(url: str) -> ProbeResult:
     """One look with much patience."""
-    async with Probe(url, "nonce", 60) as probe:
-        return await probe.look()
+    return await Probe(url, "nonce", 60).look()
 
 
 @pytest.mark.parametrize(
@@ -55,6 +58,10 @@ async def look(url: str) -> ProbeResult:
         (lambda _: http(404), ProbeResult.UNRESPONSIVE),
         (lambda _: b"SSH-2.0-OpenSSH\r\n", ProbeResult.UNRESPONSIVE),
         (lambda _: b"", ProbeResult.UNRESPONSIVE),
+        (lambda _: http(200, OURS)[:-5], ProbeResult.UNRESPONSIVE),
+        (lambda _: b"HTTP/1.1 200 OK", ProbeResult.UNRESPONSIVE),
+        (lambda _: b"\x16\x03\x01\r\n\r\n", ProbeResult.UNRESPONSIVE),
+        (lambda request: b"HTTP/1.0 200 OK\r\n\r\n" + engine(request), ProbeResult.READY),
     ],
 )
 async def test_what_is_on_the_port_is_told_apart(
@@ -74,7 +81,8 @@ async def test_an_engine_recognised_while_it_loads_needs_one_answer_to_be_ready(
         asked.append(request.split()[1])
         return http(503) if loading and b"/health" in request else engine(request)
 
-    async with serving(answer) as url, Probe(url, "nonce", 60) as probe:
+    async with serving(answer) as url:
+        probe = Probe(url, "nonce", 60)
         assert await probe.look() is ProbeResult.LOADING
         asked.clear()
         loading = False
@@ -106,3 +114,27 @@ async def test_a_proxy_in_the_environment_is_not_used(monkeypatch: pytest.Monkey
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     async with serving(engine) as url:
         assert await look(url) is ProbeResult.READY
+
+
+async def test_a_probe_writes_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Twenty probes a second while a model loads are not the user's business."""
+    caplog.set_level(logging.DEBUG)
+    async with serving(engine) as url:
+        assert await look(url) is ProbeResult.READY
+    assert caplog.records == []
+
+
+async def test_a_server_that_answers_without_end_is_unresponsive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it sends does not fill the memory."""
+    monkeypatch.setattr(get_module, "_MOST_BYTES", 1000)
+    async with serving(lambda _: b"HTTP/1.0 200 OK\r\n\r\n" + bytes(100_000)) as url:
+        assert await look(url) is ProbeResult.UNRESPONSIVE
+
+
+def test_an_engine_is_supervised_without_httpx() -> None:
+    """It takes a third of the time of the import, and is needed by a client only."""
+    code = "import sys, candil.engine; print('httpx' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -122,12 +122,12 @@ async def monitor_health(
     """
     Be the process that probes an engine: often until it is ready, then every ``probe_interval``.
     """
-    async with Probe(base_url, process.nonce, timing.probe_timeout) as probe:
-        await process.wait_started()
-        await _until_ready(server, process, probe)
-        while True:
-            await trio.sleep(timing.probe_interval)
-            candil.cast(server, Probed(process, await probe.look()))
+    probe = Probe(base_url, process.nonce, timing.probe_timeout)
+    await process.wait_started()
+    await _until_ready(server, process, probe)
+    while True:
+        await trio.sleep(timing.probe_interval)
+        candil.cast(server, Probed(process, await probe.look()))
 
 
 async def _until_ready(server: candil.Pid[Any], process: EngineProcess, probe: Probe) -> None:
