@@ -52,22 +52,26 @@ from candil._otp.behaviours.start import (
     start_monitor as start_monitor,
 )
 from candil._otp.behaviours.stop import stop as stop
+from candil._otp.processes.event_stream import emit as emit, subscribe as subscribe
 from candil._otp.processes.interrupts import protect_package as _protect_package
-from candil._otp.processes.mailbox import (
+from candil._otp.processes.mailbox import receive as receive, send as send
+from candil._otp.processes.message_timers import (
     TimerRef as TimerRef,
     cancel_timer as cancel_timer,
-    receive as receive,
-    send as send,
     send_after as send_after,
     start_interval as start_interval,
 )
 from candil._otp.processes.node import Node as Node, open_node as open_node
+from candil._otp.processes.process_info import (
+    ProcessInfo as ProcessInfo,
+    is_alive as is_alive,
+    process_info as process_info,
+)
 from candil._otp.processes.registration import (
     register as register,
     unregister as unregister,
     whereis as whereis,
 )
-from candil._otp.processes.runtime import emit as emit, subscribe as subscribe
 from candil._otp.processes.signals import (
     demonitor as demonitor,
     exit as exit,
@@ -78,9 +82,6 @@ from candil._otp.processes.signals import (
     unlink as unlink,
 )
 from candil._otp.processes.spawn import (
-    ProcessInfo as ProcessInfo,
-    is_alive as is_alive,
-    process_info as process_info,
     self as self,
     spawn as spawn,
     spawn_link as spawn_link,
@@ -124,6 +125,7 @@ from candil._otp.values.errors import (
     CallingSelf as CallingSelf,
     CallTimeout as CallTimeout,
     CandilError as CandilError,
+    ExceptionSummary as ExceptionSummary,
     LeakedCancellation as LeakedCancellation,
     NoProc as NoProc,
     NurseryLeftOpen as NurseryLeftOpen,
@@ -194,6 +196,7 @@ __all__ = [
     "Crashed",
     "Deferred",
     "Down",
+    "ExceptionSummary",
     "Exit",
     "ExitReason",
     "ExitSignal",

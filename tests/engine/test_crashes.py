@@ -52,13 +52,13 @@ async def test_an_engine_comes_back_under_the_guard_that_it_had(
     """Unless that was killed, and whether it was killed before, with or after the engine."""
     async with opened(engine.child_spec(llama, tiny)):
         url = await engine.wait_ready("tiny", 60)
-        (guard,) = census.living(marked, "program.py")
+        (guard,) = census.living(marked, "_guard/program")
         await killed("tiny")
         await engine.wait_ready("tiny", 60)
-        assert census.living(marked, "program.py") == {guard}
+        assert census.living(marked, "_guard/program") == {guard}
 
         for pause in (0, 0.001, 0.002, 0.003, 0.004, 0.006):
-            (guard,) = census.living(marked, "program.py")
+            (guard,) = census.living(marked, "_guard/program")
             await killed("tiny")
             await trio.sleep(pause)
             os.kill(guard, signal.SIGKILL)

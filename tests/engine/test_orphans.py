@@ -57,7 +57,7 @@ class Manager:
 
     def guard(self) -> int:
         """Return the process id of the guard; what it forks is called as it is for a moment."""
-        called_so = census.living(self.mark, "program.py")
+        called_so = census.living(self.mark, "_guard/program")
         (guard,) = (pid for pid in called_so if census.parent(pid) == self.process.pid)
         return guard
 

@@ -64,10 +64,10 @@ async def test_an_engine_whose_guard_has_just_been_killed_is_not_ready(
         await engine.start(llama, tiny)
         await engine.wait_ready("tiny", 60)
         for _ in range(10):
-            (guard,) = census.living(marked, "program.py")
+            (guard,) = census.living(marked, "_guard/program")
             os.kill(guard, signal.SIGKILL)
             url = await engine.wait_ready("tiny", 60)
-            assert census.living(marked, "program.py").isdisjoint({guard})
+            assert census.living(marked, "_guard/program").isdisjoint({guard})
             assert await answer(url) == tiny_gguf.counted(">", 8)
 
 

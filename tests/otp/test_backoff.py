@@ -8,7 +8,7 @@ import trio
 from hypothesis import given, strategies as st
 
 import candil
-from candil._otp.supervisors import supervisor as supervisor_module
+from candil._otp.supervisors import restarts as restarts_module
 
 from .workers import Journal, end, kill, pid_of, settle, shown, worker, workers
 
@@ -327,7 +327,7 @@ async def test_instances_of_a_template_are_put_off_one_by_one(autojump_clock):
 async def test_the_delay_has_its_jitter(autojump_clock, monkeypatch):
     """A random one, so that what crashed together does not come back together."""
     chances = itertools.count()  # chance itself has all eight on one side now and then
-    monkeypatch.setattr(supervisor_module.random, "random", lambda: next(chances) / 7)
+    monkeypatch.setattr(restarts_module.random, "random", lambda: next(chances) / 7)
     backoff = candil.Backoff(initial=100.0, maximum=100.0, jitter=0.5)
     specs = [worker(label, Journal(), backoff=backoff) for label in "abcdefgh"]
     async with candil.open_supervisor(specs, max_restarts=99, log=False) as sup:

@@ -13,8 +13,8 @@ import trio.testing
 
 import candil
 from candil import sys
-from tests.otp.bench import WAYS, AsyncBench, Bench, Outcome, bench, own_record
 from tests.otp.bodies import BOOM, linger, raise_
+from tests.otp.scripted import WAYS, AsyncScriptedServer, Outcome, ScriptedServer, bench, own_record
 
 ENDS: dict[str, tuple[Any, Any]] = {
     "stops normal": (lambda _: candil.stop() or candil.NO_REPLY, candil.Normal()),
@@ -78,14 +78,16 @@ async def test_a_signal_that_ends_a_server_reaches_every_waiting_caller(
         ask = await bench()
         outcomes = {name: Outcome() for name in ("deferred", "kept", "current", "queued", "state")}
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(outcomes["deferred"].of, Bench.later.within(math.inf), ask.pid)
+            nursery.start_soon(
+                outcomes["deferred"].of, ScriptedServer.later.within(math.inf), ask.pid
+            )
             nursery.start_soon(outcomes["kept"].of, candil.call, ask.pid, "keep")
             await trio.testing.wait_all_tasks_blocked()
             nursery.start_soon(
-                outcomes["current"].of, Bench.wait.within(math.inf), ask.pid, trio.Event()
+                outcomes["current"].of, ScriptedServer.wait.within(math.inf), ask.pid, trio.Event()
             )
             await trio.testing.wait_all_tasks_blocked()
-            nursery.start_soon(outcomes["queued"].of, Bench.echo.within(math.inf), ask.pid)
+            nursery.start_soon(outcomes["queued"].of, ScriptedServer.echo.within(math.inf), ask.pid)
             nursery.start_soon(outcomes["state"].of, sys.get_state, ask.pid)
             await trio.testing.wait_all_tasks_blocked()
             candil.exit_nowait(ask.pid, signal)
@@ -111,11 +113,13 @@ async def test_a_crash_reaches_every_waiting_caller_chained_to_its_exception() -
             outcomes["current"].error = caught.value
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(outcomes["deferred"].of, Bench.later.within(math.inf), ask.pid)
+            nursery.start_soon(
+                outcomes["deferred"].of, ScriptedServer.later.within(math.inf), ask.pid
+            )
             await trio.testing.wait_all_tasks_blocked()
             nursery.start_soon(explode)
             await trio.testing.wait_all_tasks_blocked()
-            nursery.start_soon(outcomes["queued"].of, Bench.echo.within(math.inf), ask.pid)
+            nursery.start_soon(outcomes["queued"].of, ScriptedServer.echo.within(math.inf), ask.pid)
             nursery.start_soon(outcomes["state"].of, sys.get_state, ask.pid)
             await trio.testing.wait_all_tasks_blocked()
             ask.instance.log = None  # type: ignore[assignment]
@@ -181,10 +185,12 @@ async def test_the_callers_of_a_handler_that_is_interrupted_are_told() -> None:
     Ctrl-C in a handler ends the whole block in order, and nobody in it waits for the handler's
     answer.
     """
-    for kind in (Bench, AsyncBench):
+    for kind in (ScriptedServer, AsyncScriptedServer):
         outcome = Outcome()
 
-        async def interrupted(kind: type[Bench] = kind, outcome: Outcome = outcome) -> None:
+        async def interrupted(
+            kind: type[ScriptedServer] = kind, outcome: Outcome = outcome
+        ) -> None:
             async with candil.open_node(log=False):
                 pid = await candil.start(kind)
                 ask = kind.act.within(math.inf)
@@ -206,9 +212,9 @@ async def test_calls_behind_the_one_that_stops_get_its_reason(way: str) -> None:
 
         async def ask_behind() -> None:
             with contextlib.suppress(candil.NoProc):  # when the server was faster
-                await outcome.of(Bench.echo, ask.pid)
+                await outcome.of(ScriptedServer.echo, ask.pid)
 
-        def stop(_: Bench) -> str:
+        def stop(_: ScriptedServer) -> str:
             nursery.start_soon(ask_behind)
             candil.send(ask.pid, "never seen")
             candil.stop(BOOM)
@@ -229,7 +235,7 @@ async def test_a_crash_in_place_leaves_the_caller_as_it_was() -> None:
         for _ in range(2):
             ask = await bench()
             with pytest.raises(candil.ServerExited):
-                await Bench.act(ask.pid, lambda _: raise_(KeyError("k")))
+                await ScriptedServer.act(ask.pid, lambda _: raise_(KeyError("k")))
         await trio.lowlevel.checkpoint()
         assert candil.is_alive(candil.self())
 
@@ -333,7 +339,9 @@ async def confused_callers(random: Random) -> dict[str, int]:
                     await wreck(pid, random)
             else:
                 with contextlib.suppress(candil.AlreadyStarted):
-                    await candil.start(random.choice([Bench, AsyncBench]), name="bench")
+                    await candil.start(
+                        random.choice([ScriptedServer, AsyncScriptedServer]), name="bench"
+                    )
 
     async with candil.open_node(log=False), trio.open_nursery() as wreckers:
         wreckers.start_soon(wrecker)

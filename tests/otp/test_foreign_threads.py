@@ -1,6 +1,7 @@
 """Threads that trio does not run in: told to take the way through ``trio.from_thread``."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 import trio
@@ -77,3 +78,90 @@ def test_a_program_of_asyncio_is_told_that_candil_is_of_trio():
     for main in (opens, calls):
         with pytest.raises(RuntimeError, match=r"trio\.run\(main\), not with asyncio\.run"):
             asyncio.run(main())
+
+
+class Desk(candil.GenServer):
+    """Answers later, in the two ways there are."""
+
+    def __init__(self) -> None:
+        self.answer = candil.Deferred[str]()
+        self.callers: list[candil.Call] = []
+
+    @candil.handle_call
+    def ask(self) -> candil.Deferred[str]:
+        return self.answer
+
+    def handle_call(self, _request: object, caller: candil.Call) -> object:
+        self.callers.append(caller)
+        return candil.NO_REPLY
+
+
+async def _ask(desk: candil.Pid[Desk], way: str, answers: list[object]) -> None:
+    asked = Desk.ask(desk) if way == "deferred" else candil.call(desk, "other", timeout=1)
+    try:
+        answers.append(await asked)
+    except candil.CallTimeout as error:
+        answers.append(error)
+
+
+async def _reply_of(desk: candil.Pid[Desk], way: str) -> Callable[[str], None]:
+    state = await candil.sys.get_state(desk)
+    return state.answer.reply if way == "deferred" else state.callers[0].reply
+
+
+@pytest.mark.parametrize("way", ["deferred", "caller"])
+async def test_a_reply_from_a_foreign_thread_raises_and_has_not_happened(way):
+    """The caller still waits, and a later reply reaches it."""
+    answers: list[object] = []
+    async with candil.open_node(log=False), trio.open_nursery() as nursery:
+        desk = await candil.start(Desk)
+        nursery.start_soon(_ask, desk, way, answers)
+        await trio.testing.wait_all_tasks_blocked()
+        reply = await _reply_of(desk, way)
+        with pytest.raises(RuntimeError, match=r"another thread goes through trio\.from_thread"):
+            await trio.to_thread.run_sync(reply, "wrong")
+        assert answers == []
+        await trio.to_thread.run_sync(trio.from_thread.run_sync, reply, "right")
+        await trio.testing.wait_all_tasks_blocked()
+        assert answers == ["right"]
+
+
+async def test_a_reply_from_a_foreign_thread_leaves_the_timeout(mock_clock):
+    """The caller's time still runs out."""
+    answers: list[object] = []
+    async with candil.open_node(log=False), trio.open_nursery() as nursery:
+        desk = await candil.start(Desk)
+        nursery.start_soon(_ask, desk, "caller", answers)
+        await trio.testing.wait_all_tasks_blocked()
+        reply = await _reply_of(desk, "caller")
+        with pytest.raises(RuntimeError, match="from_thread"):
+            await trio.to_thread.run_sync(reply, "wrong")
+        assert answers == []
+        mock_clock.jump(2)
+        await trio.testing.wait_all_tasks_blocked()
+        assert [type(answer) for answer in answers] == [candil.CallTimeout]
+
+
+async def test_a_deferred_that_no_call_has_yet_refuses_a_foreign_thread_too():
+    """The thread would race with the handler that is about to return it."""
+    answer = candil.Deferred[int]()
+    with pytest.raises(RuntimeError, match="from_thread"):
+        await trio.to_thread.run_sync(answer.reply, 1)
+    answer.reply(2)
+    assert answer.abandoned
+
+
+async def test_one_deferred_for_many_callers_answers_none_from_a_foreign_thread():
+    """Not even the first of them; afterwards it answers all."""
+    answers: list[object] = []
+    async with candil.open_node(log=False), trio.open_nursery() as nursery:
+        desk = await candil.start(Desk)
+        for _ in range(3):
+            nursery.start_soon(_ask, desk, "deferred", answers)
+        await trio.testing.wait_all_tasks_blocked()
+        reply = await _reply_of(desk, "deferred")
+        with pytest.raises(RuntimeError, match="from_thread"):
+            await trio.to_thread.run_sync(reply, "wrong")
+        reply("right")
+        await trio.testing.wait_all_tasks_blocked()
+        assert answers == ["right"] * 3

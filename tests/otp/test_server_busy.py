@@ -13,7 +13,7 @@ import candil
 from candil import sys
 from candil._otp.behaviours import loop as loop_module
 from tests.otp.bodies import BOOM, wait_for_ever
-from tests.otp.diary import Diary, all_handled
+from tests.otp.recorders import Recorder, all_handled
 
 
 async def test_a_flooded_server_lets_other_tasks_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,10 +30,10 @@ async def test_a_flooded_server_lets_other_tasks_run(monkeypatch: pytest.MonkeyP
             await trio.lowlevel.checkpoint()
 
     async with candil.open_node(log=False):
-        pid = await candil.start(Diary)
+        pid = await candil.start(Recorder)
         candil.spawn(others)
         for number in range(10_000):
-            Diary.told(pid, number)
+            Recorder.told(pid, number)
         log = await all_handled(pid)
         done.set()
     assert log == [("told", number) for number in range(10_000)]
@@ -48,7 +48,7 @@ async def test_a_flooded_server_can_still_be_ended() -> None:
         candil.send(candil.self(), again)
 
     async with candil.open_node(log=False):
-        pid, _ = await candil.start_monitor(Diary)
+        pid, _ = await candil.start_monitor(Recorder)
         candil.send(pid, again)
         for _ in range(5):
             await trio.lowlevel.checkpoint()
@@ -135,7 +135,7 @@ async def handled_when(event: Any) -> tuple[candil.Pid[Any], list[Any]]:
         event(pid)
 
     log: list[Any] = []
-    pid = await candil.start(Diary, log)
+    pid = await candil.start(Recorder, log)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop_module, "LOOP_SECONDS", -1.0)
         patch.setattr(loop_module, "checkpoint", turn)
@@ -158,5 +158,5 @@ async def test_a_busy_server_may_find_its_mailbox_empty_after_it_gave_way() -> N
     async with candil.open_node(log=False):
         pid, log = await handled_when(lambda pid: pid.process.mailbox.clear())
         assert log == [("info", number) for number in range(15)]
-        assert await Diary.act(pid, lambda: "alive") == "alive"
+        assert await Recorder.act(pid, lambda: "alive") == "alive"
         assert (await sys.statistics(pid)).messages_handled in (15, 16)

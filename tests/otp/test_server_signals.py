@@ -11,13 +11,13 @@ import trio.testing
 
 import candil
 from tests.otp.bodies import BOOM, end_of, wait_for_ever
-from tests.otp.diary import AsyncDiary, AsyncTrapper, Diary, Trapper, all_handled
+from tests.otp.recorders import AsyncRecorder, AsyncTrapper, Recorder, Trapper, all_handled
 
 # --- its parent's
 
 
 async def child_of_another(
-    kind: type[Diary], log: list[Any]
+    kind: type[Recorder], log: list[Any]
 ) -> tuple[candil.Pid[Any], candil.Pid[Any]]:
     """Have a process start a server, and end with the reason that it is sent; give both."""
     block = candil.self()
@@ -49,7 +49,7 @@ async def test_a_parents_signal_ends_a_trapping_server_by_terminate(
 @pytest.mark.parametrize("kind", [Trapper, AsyncTrapper])
 @pytest.mark.parametrize("reason", [candil.Normal(), candil.Shutdown(), BOOM], ids=repr)
 async def test_a_parents_death_ends_a_trapping_server_by_terminate(
-    reason: candil.ExitReason, kind: type[Diary]
+    reason: candil.ExitReason, kind: type[Recorder]
 ) -> None:
     """The link's signal counts as the parent's own, also for a normal end."""
     log: list[Any] = []
@@ -60,8 +60,8 @@ async def test_a_parents_death_ends_a_trapping_server_by_terminate(
     assert log == [("terminate", reason)]
 
 
-@pytest.mark.parametrize("kind", [Diary, AsyncDiary])
-async def test_a_parent_takes_a_server_that_does_not_trap_along(kind: type[Diary]) -> None:
+@pytest.mark.parametrize("kind", [Recorder, AsyncRecorder])
+async def test_a_parent_takes_a_server_that_does_not_trap_along(kind: type[Recorder]) -> None:
     """It dies of the same reason, as any linked process does, and terminate does not run."""
     log: list[Any] = []
     async with candil.open_node(log=False):
@@ -71,15 +71,15 @@ async def test_a_parent_takes_a_server_that_does_not_trap_along(kind: type[Diary
     assert log == []
 
 
-@pytest.mark.parametrize("kind", [Diary, AsyncDiary])
-async def test_a_parent_that_ends_normally_leaves_its_server_alone(kind: type[Diary]) -> None:
+@pytest.mark.parametrize("kind", [Recorder, AsyncRecorder])
+async def test_a_parent_that_ends_normally_leaves_its_server_alone(kind: type[Recorder]) -> None:
     """A link carries normal to those only who trap."""
     log: list[Any] = []
     async with candil.open_node(log=False):
         parent, child = await child_of_another(kind, log)
         candil.send(parent, "normal")
         await end_of(parent)
-        assert await Diary.act(child, lambda: "alive") == "alive"
+        assert await Recorder.act(child, lambda: "alive") == "alive"
         assert log == []
 
 
@@ -95,16 +95,16 @@ async def test_a_signal_ends_a_server_that_does_not_trap_without_terminate(
     log: list[Any] = []
     async with candil.open_node(log=False):
         candil.trap_exit(True)
-        pid = await start(Diary, log)
+        pid = await start(Recorder, log)
         ref = candil.monitor(pid)
         candil.exit_nowait(pid, reason)
         assert await candil.receive(candil.Down) == candil.Down(ref, pid, reason)
     assert log == []
 
 
-@pytest.mark.parametrize("kind", [Diary, Trapper])
+@pytest.mark.parametrize("kind", [Recorder, Trapper])
 @pytest.mark.parametrize("busy", [False, True])
-async def test_a_kill_ends_any_server_without_terminate(kind: type[Diary], busy: bool) -> None:
+async def test_a_kill_ends_any_server_without_terminate(kind: type[Recorder], busy: bool) -> None:
     """Trapping or not, idle or in the middle of a handler."""
     log: list[Any] = []
     async with candil.open_node(log=False):
@@ -179,21 +179,21 @@ async def test_a_server_without_a_parent_is_its_own(reason: candil.ExitReason) -
     async with candil.open_node(log=False):
         pid = await candil.start(Trapper, log)
         candil.monitor(pid)
-        await Diary.act_at_once(pid, lambda: candil.exit_nowait(pid, reason))
+        await Recorder.act_at_once(pid, lambda: candil.exit_nowait(pid, reason))
         assert (await candil.receive(candil.Down)).reason == reason
     assert log == [("terminate", reason)]
 
 
-@pytest.mark.parametrize("kind", [Diary, Trapper])
-async def test_a_handler_that_links_takes_part_in_the_others_end(kind: type[Diary]) -> None:
+@pytest.mark.parametrize("kind", [Recorder, Trapper])
+async def test_a_handler_that_links_takes_part_in_the_others_end(kind: type[Recorder]) -> None:
     """Without trapping the server dies of it, without terminate; trapping, it gets a message."""
     log: list[Any] = []
     async with candil.open_node(log=False):
         pid, _ = await candil.start_monitor(kind, log)
         other = candil.spawn(wait_for_ever)
-        await Diary.act_at_once(pid, lambda: candil.link(other))
+        await Recorder.act_at_once(pid, lambda: candil.link(other))
         candil.exit_nowait(other, "boom")
-        if kind is Diary:
+        if kind is Recorder:
             assert (await candil.receive(candil.Down)).reason == BOOM
             assert log == []
         else:
@@ -222,7 +222,7 @@ async def test_a_signal_from_within_ends_a_server_before_anything_else() -> None
 
     async with candil.open_node(log=False):
         for action in (end, end_and_go_on, go_on_and_end):
-            pid, _ = await candil.start_monitor(Diary, log)
+            pid, _ = await candil.start_monitor(Recorder, log)
             candil.send(pid, action)
             candil.send(pid, "queued")
             assert (await candil.receive(candil.Down)).reason == BOOM
@@ -245,7 +245,7 @@ async def test_a_signal_stands_whatever_the_handler_it_cancels_raises(
             raise error
 
     async with candil.open_node(log=False):
-        pid, _ = await candil.start_monitor(Diary, log)
+        pid, _ = await candil.start_monitor(Recorder, log)
         candil.cast(pid, clean_up)
         await trio.testing.wait_all_tasks_blocked()
         candil.exit_nowait(pid, "boom")
@@ -262,7 +262,7 @@ async def test_a_handler_that_swallows_its_cancellation_is_the_last_one() -> Non
             await trio.sleep_forever()
 
     async with candil.open_node(log=False):
-        pid, _ = await candil.start_monitor(Diary, log)
+        pid, _ = await candil.start_monitor(Recorder, log)
         candil.cast(pid, swallow)
         candil.send(pid, "queued")
         await trio.testing.wait_all_tasks_blocked()

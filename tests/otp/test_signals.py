@@ -160,7 +160,7 @@ async def test_a_cancelled_exit_has_sent_its_signal() -> None:
             await candil.exit(pid, "boom")
 
         assert scope.cancelled_caught
-        assert {} == record.exit_waiters
+        assert not record.exit_waiters
         assert Exit("boom") == record.exit_requested
         done.set()
         assert Exit("boom") == await end_of(pid)

@@ -11,7 +11,7 @@ import trio.testing
 
 import candil
 from tests.otp.bodies import BOOM, raise_
-from tests.otp.diary import Bare, Diary, Trapper, every_callback
+from tests.otp.recorders import Bare, Recorder, Trapper, every_callback
 
 
 @every_callback
@@ -25,9 +25,9 @@ from tests.otp.diary import Bare, Diary, Trapper, every_callback
     ],
     ids=repr,
 )
-@pytest.mark.parametrize("kind", [Diary, Trapper])
+@pytest.mark.parametrize("kind", [Recorder, Trapper])
 async def test_terminate_runs_when_the_server_stops_by_itself(
-    kind: type[Diary], arguments: Any, reason: candil.ExitReason, act: Any
+    kind: type[Recorder], arguments: Any, reason: candil.ExitReason, act: Any
 ) -> None:
     """
     Whichever callback stops it, trapping or not; what is queued is not handled, and a stop without
@@ -42,8 +42,8 @@ async def test_terminate_runs_when_the_server_stops_by_itself(
     assert log == [("terminate", reason)]
 
 
-@pytest.mark.parametrize("kind", [Diary, Trapper])
-async def test_terminate_runs_when_the_server_is_stopped_from_outside(kind: type[Diary]) -> None:
+@pytest.mark.parametrize("kind", [Recorder, Trapper])
+async def test_terminate_runs_when_the_server_is_stopped_from_outside(kind: type[Recorder]) -> None:
     """Trapping or not."""
     log: list[Any] = []
     async with candil.open_node(log=False):
@@ -121,7 +121,7 @@ async def test_the_caller_of_a_call_that_stops_gets_its_reply_after_terminate(
     """OTP's {stop, Reason, Reply, State}: terminate, even if it raises, the reply, the end."""
     log: list[Any] = []
 
-    class Slow(Diary):
+    class Slow(Recorder):
         async def terminate(self, reason: candil.ExitReason) -> None:
             await trio.testing.wait_all_tasks_blocked()
             log.append(reason)
@@ -133,7 +133,7 @@ async def test_the_caller_of_a_call_that_stops_gets_its_reply_after_terminate(
         await trio.testing.wait_all_tasks_blocked()
         if way == "mailbox":
             candil.send(pid, "in the way")
-        ask = {"async": Diary.act, "callback": candil.call}.get(way, Diary.act_at_once)
+        ask = {"async": Recorder.act, "callback": candil.call}.get(way, Recorder.act_at_once)
         log.append(await ask(pid, lambda: candil.stop(BOOM) or "answer"))
         reason = candil.Exit("other") if fails else BOOM
         assert await candil.receive(candil.Down) == candil.Down(ref, pid, reason)

@@ -21,12 +21,12 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, final
 
 import attrs
-from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
+from trio.lowlevel import checkpoint, current_task, in_trio_run, wait_task_rescheduled
 
 from candil._otp.processes.call_deadlines import arm_deadline_timer, check_timeout, expire_after
 from candil._otp.processes.process import Process, post
 from candil._otp.processes.requests import Request
-from candil._otp.processes.runtime import current_process, resolve
+from candil._otp.processes.runtime import current_process, outside_of_trio, resolve
 from candil._otp.values.errors import CallingSelf, CallTimeout, NoProc
 from candil._otp.values.exit_errors import ServerExited
 from candil._otp.values.exit_reasons import Crashed, ExitReason
@@ -187,7 +187,13 @@ class Deferred(Later[T]):
 
         Args:
             value: What the caller gets.
+
+        Raises:
+            RuntimeError: This thread is not the one that trio runs in. Nothing has changed; use
+                ``trio.from_thread.run_sync(deferred.reply, value)``.
         """
+        if not in_trio_run():  # first: calls that are attached meanwhile would never be answered
+            raise outside_of_trio()
         if self._replied:
             return
         self._replied = True
@@ -298,7 +304,10 @@ async def perform(
             except BaseException as error:  # noqa: ASYNC103, BLE001  # the server's crash, not the caller's
                 crashed = Call(target, request, args, kwargs, timeout)
                 server.crash(crashed, error)
-                return await _wait(process, crashed)  # noqa: ASYNC102, ASYNC104  # shielded, or the wait of a live caller
+                waiting = _wait(process, crashed)
+                # The handler's frame, which the error keeps, leads to this one.
+                del process, server, handlers, crashed, function
+                return await waiting  # noqa: ASYNC102, ASYNC104  # shielded, or the wait of a live caller
             runtime.inline_calls += 1
             runtime.inline_seconds += perf_counter() - started
             if type(value) not in NO_ANSWERS and process.idle:

@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable
 from time import perf_counter
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, NoReturn, cast, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 import attrs
 import trio
@@ -77,6 +77,16 @@ class ServerLoop:
         self.casts = cls.__candil_casts__
         self.sync_handlers = cls.__candil_sync_handlers__
 
+    async def wait_for_work(self) -> None:
+        """Be idle until there is a message, or an exit signal."""
+        process = self.process
+        task = current_task()
+        self.context = task.context
+        if not process.mailbox and self.actions is None and process.exit_requested is None:
+            process.idle = True
+            process.parked = task
+            await wait_task_rescheduled(process.abort_park)
+
     async def run(self) -> None:
         """Handle messages until the end; leaves the reason in ``process.own_reason``."""
         reason: ExitReason
@@ -90,7 +100,11 @@ class ServerLoop:
                 self.process.node.interrupt(interrupt)
                 await self._end(Crashed(interrupt))  # noqa: ASYNC102  # it cleans up as after any crash
                 raise
-            reason = self._own_reason(error)
+            if self.process.exit_requested is not None or not self._is_own(error):
+                raise
+            reason = reason_of(error)
+        else:
+            return  # an exit signal came, whose reason counts
         await self._end(reason)
 
     def request(self, actions: Actions) -> None:
@@ -127,7 +141,7 @@ class ServerLoop:
         else:
             call.reply(value)
 
-    async def _loop(self) -> NoReturn:  # noqa: C901, PLR0912, PLR0915  # each await costs every message
+    async def _loop(self) -> None:  # noqa: C901, PLR0912, PLR0915  # each await costs every message
         process = self.process
         task = process.task
         mailbox = process.mailbox
@@ -145,7 +159,7 @@ class ServerLoop:
                 if nurseries:
                     refuse_open_nursery(process)
                 if process.exit_requested is not None:
-                    await checkpoint()
+                    return
                 if self.actions is not None:
                     await self._apply_actions()
                     calls, instance = self.calls, self.instance
@@ -166,9 +180,8 @@ class ServerLoop:
                 turns += 1
                 if turns % LOOK_EVERY == 0:
                     until = await self._checkpoint_if_due(turns, until)
-                    if (
-                        process.exit_requested is not None or not mailbox
-                    ):  # changed while others ran
+                    # Both may have changed while others ran.
+                    if process.exit_requested is not None or not mailbox:  # type: ignore[redundant-expr]
                         turns -= 1
                         continue
                 message = mailbox.popleft()
@@ -191,7 +204,7 @@ class ServerLoop:
                 if (
                     self.actions is None  # type: ignore[redundant-expr]  # the handler sets it
                     and type(value) not in NO_ANSWERS
-                    and process.exit_requested is None
+                    and process.exit_requested is None  # type: ignore[redundant-expr]  # as above
                     and not call.servers
                 ):
                     call.put(value)
@@ -200,6 +213,8 @@ class ServerLoop:
                 process.current_request = None
         except BaseException:
             self.attach_current()
+            # The frame of a plain handler, which the error keeps, leads to this one.
+            del self, process, task, mailbox, instance
             raise
 
     async def _checkpoint_if_due(self, turns: int, until: float) -> float:
@@ -354,18 +369,11 @@ class ServerLoop:
     def _is_parents_exit(self, message: object) -> bool:
         return type(message) is ExitSignal and message.pid is self.parent
 
-    def _own_reason(self, error: BaseException) -> ExitReason:
-        """
-        Give the reason for which the server ends by itself, when a handler raised *error*; raises
-        it again if it is not the server's own end: a signal's, the node's, or Ctrl-C.
-
-        A ``Cancelled`` that is none of these was stored by a handler.
-        """
-        if self.process.exit_requested is not None or not self._is_own(error):
-            raise error
-        return reason_of(error)
-
     def _is_own(self, error: BaseException) -> bool:
+        """
+        Tell whether *error* is the server's own end, and not the node's or the interpreter's. A
+        ``Cancelled`` that is neither was stored by a handler.
+        """
         if isinstance(error, Exception):
             return True
         if isinstance(error, trio.Cancelled | BaseExceptionGroup):

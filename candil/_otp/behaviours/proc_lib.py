@@ -149,7 +149,8 @@ class Starting(Request[bool]):
         if self.in_order and self.process.exit_requested is None:
             self._unlink()
             self.process.exit_requested = SHUTDOWN
-            self.process.scope.cancel()
+            if self.process.scope is not None:
+                self.process.scope.cancel()
         else:
             self._give_up()
 
@@ -245,10 +246,11 @@ def _start_in_place(
     process.node.runtime.inline_calls += 1
     if reason is None:
         _hint_at_terminate(process, cls)
-        context.run(process.node.run, process, loop.run)
+        context.run(process.node.run_server, process, loop.run, loop.wait_for_work)
         return
     _unlink_parent(process, parent)
     finish(process, reason)
+    process.server = None
     raise starting.exited_error(reason)
 
 

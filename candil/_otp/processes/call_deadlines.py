@@ -112,7 +112,7 @@ def _waiting_for(process: Process) -> list[Request[Any]]:
     """Give those who wait with a deadline, the earliest first."""
     found: list[Request[Any]] = [
         message
-        for message in chain(process.mailbox, process.pending, [process.current_request])
+        for message in chain(process.mailbox, process.pending or (), [process.current_request])
         if isinstance(message, Request) and not message.done and message.deadline < math.inf
     ]
     return sorted(found, key=lambda request: request.deadline)

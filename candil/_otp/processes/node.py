@@ -31,7 +31,7 @@ from candil._otp.values.exit_errors import ProcessTerminated
 from candil._otp.values.exit_reasons import KILLED, SHUTDOWN, ExitReason, Normal, Shutdown, cause_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
 LINGER_SECONDS = 0.4
 ABANDON_SECONDS = 0.5
@@ -83,7 +83,7 @@ class Node:
         """Make the record of a process; nothing runs yet."""
         pid = self.runtime.new_pid(self.name, label)
         made_by = None if parent is None else parent.pid
-        process = Process(pid, self, self.runtime, made_by, trio.CancelScope())
+        process = Process(pid, self, self.runtime, made_by)
         pid.process = process
         return process
 
@@ -107,6 +107,14 @@ class Node:
     def run(self, process: Process, body: Body, *args: object) -> None:
         """Let a process run, from the next checkpoint on."""
         self.nursery.start_soon(run_process, process, body, args, name=process.pid.label)
+
+    def run_server(
+        self, process: Process, body: Body, wait_for_work: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Let a server that is up run, from the next checkpoint on."""
+        self.nursery.start_soon(
+            run_process, process, body, (), wait_for_work, name=process.pid.label
+        )
 
     def process_ended(self, process: Process, reason: ExitReason) -> None:
         """
@@ -267,6 +275,7 @@ async def open_node(*, name: str = "local", log: bool = True) -> AsyncGenerator[
             outer_process = current_process.get()
             current_process.set(block)
             try:
+                assert block.scope is not None
                 with block.scope:
                     yield node
             except BaseException as error:  # noqa: ASYNC103, BLE001  # raised again below, outside the nursery, as itself
@@ -313,6 +322,7 @@ def _logged(runtime: Runtime, *, wanted: bool) -> Generator[None]:
 def _adopt_block(node: Node) -> Process:
     block = node.new_process("block", None)
     block.task = trio.lowlevel.current_task()
+    block.scope = trio.CancelScope()
     return block
 
 

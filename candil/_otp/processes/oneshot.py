@@ -5,7 +5,9 @@ Where a task waits to be handed one thing: the direct hand-off under calls, star
    cancellation clears it too.
 2. What is handed to ``reschedule`` only needs an ``unwrap`` method: trio calls it in the task that
    wakes. So the slot itself is handed over, and no ``outcome`` object is made per call.
-   ``tests/otp/test_parking.py`` fails if a trio stops doing so.
+   ``tests/otp/test_oneshot.py`` fails if a trio stops doing so.
+3. In a thread that trio does not run in, a hand-off raises and changes nothing: the task still
+   waits, and a later value still reaches it.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from __future__ import annotations
 from typing import Any, Generic, TypeVar, final
 
 from trio.lowlevel import Abort, Task, checkpoint, current_task, reschedule, wait_task_rescheduled
+
+from candil._otp.processes.runtime import outside_of_trio
 
 T = TypeVar("T")
 
@@ -47,24 +51,30 @@ class OneShot(Generic[T]):
     def put(self, value: T) -> None:
         """Hand over *value*, if nothing came before."""
         if not self.done:
-            self.done = True
-            self.value = value
             task = self.task
             if task is not None:  # not through a method: every answer of every call comes this way
-                self.task = None
                 this: Any = self
-                reschedule(task, this)
+                try:
+                    reschedule(task, this)  # first: in a foreign thread it raises
+                except RuntimeError:
+                    raise outside_of_trio() from None
+                self.task = None
+            self.done = True
+            self.value = value
 
     def fail(self, error: BaseException) -> None:
         """Raise *error* in the waiting task, if nothing came before."""
         if not self.done:
-            self.done = True
-            self.error = error
             task = self.task
             if task is not None:
-                self.task = None
                 this: Any = self
-                reschedule(task, this)
+                try:
+                    reschedule(task, this)  # first: in a foreign thread it raises
+                except RuntimeError:
+                    raise outside_of_trio() from None
+                self.task = None
+            self.done = True
+            self.error = error
 
     async def wait(self) -> T:
         """

@@ -41,6 +41,8 @@ class Request(OneShot[T], Generic[T]):
         """Have whoever waits told when *process* ends without an answer."""
         if not self.done:
             self.servers = (*self.servers, process)
+            if process.pending is None:
+                process.pending = {}
             process.pending[self] = None
 
     def reply(self, value: T) -> None:
@@ -50,6 +52,10 @@ class Request(OneShot[T], Generic[T]):
 
         Args:
             value: What the caller gets.
+
+        Raises:
+            RuntimeError: This thread is not the one that trio runs in. Nothing has changed; use
+                ``trio.from_thread.run_sync(caller.reply, value)``.
         """
         self.put(value)
         self._detach()
@@ -61,6 +67,7 @@ class Request(OneShot[T], Generic[T]):
 
     def server_exited(self, reason: ExitReason) -> None:
         """Tell whoever waits that the answer will never come."""
+        self.servers = ()
         if not self.done:
             self.fail(self.exited_error(reason))
 
@@ -78,4 +85,5 @@ class Request(OneShot[T], Generic[T]):
     def _detach(self) -> None:
         servers, self.servers = self.servers, ()
         for debtor in servers:
-            debtor.pending.pop(self, None)
+            if debtor.pending is not None:
+                debtor.pending.pop(self, None)

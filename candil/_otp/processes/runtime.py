@@ -10,8 +10,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, final
 
@@ -117,36 +116,3 @@ def resolve(target: object) -> Process | None:
     if target is None:  # what whereis gives for a name that nobody holds
         return None
     return get_runtime().names.get(name_key(target))
-
-
-def emit(event: object) -> None:
-    """
-    Put *event* into the stream of the current run.
-
-    Args:
-        event: Any object; those of the runtime are listed with ``subscribe``.
-    """
-    get_runtime().emit(event)
-
-
-@contextmanager
-def subscribe(subscriber: Subscriber) -> Generator[None]:
-    """
-    Have *subscriber* called with every event of the current run, while the block lasts.
-
-    It is called in the loop at the moment the event happens, so it sees a death before any link or
-    monitor does. It must be quick; what it raises is logged and dropped.
-
-    Args:
-        subscriber: Called with one event: ``ProcessStarted``, ``ProcessExited``,
-            ``ProcessLingers``, ``LoopBlocked``, ``MailboxHigh``, ``Hint``, ``ChildStarted``,
-            ``ChildStopped``, ``SupervisorReport``, or whatever ``emit`` was given.
-    """
-    runtime = get_runtime()
-    runtime.subscribers = (*runtime.subscribers, subscriber)
-    try:
-        yield
-    finally:
-        remaining = list(runtime.subscribers)
-        remaining.remove(subscriber)
-        runtime.subscribers = tuple(remaining)

@@ -209,11 +209,14 @@ async def exit(target: Server[Any] | None, reason: object) -> None:  # OTP's nam
         await trio.lowlevel.checkpoint()
         return
     ended = _slot_for_this_task()
-    process.exit_waiters[ended] = None
+    waiters = process.exit_waiters
+    if waiters is None:
+        waiters = process.exit_waiters = {}
+    waiters[ended] = None
     try:
         await _wait_unless_wanted(ended)
     finally:
-        process.exit_waiters.pop(ended, None)
+        waiters.pop(ended, None)
     supervisor = None if process.parent is None else process.parent.process
     if ended.done and supervisor is not None and supervisor.server is not None:
         await _wait_unless_wanted(_when_idle(supervisor))

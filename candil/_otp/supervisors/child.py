@@ -50,8 +50,8 @@ class Child:
     """
     What a supervisor knows of one child.
 
-    ``pid`` is ``None`` while it is stopped. A child that is being restarted has ``restarting`` set,
-    no pid, and in ``failure`` why its last start failed.
+    ``pid`` is ``None`` while it is stopped. A child that is being restarted has ``restarting`` set
+    and no pid.
     """
 
     spec: ChildSpec[Any]
@@ -62,10 +62,9 @@ class Child:
     started_at: float = -math.inf
     timer: Timer | None = None
     last_pid: Pid[Any] | None = None
-    failure: ExitReason = SHUTDOWN
 
     def cancel_timer(self) -> None:
-        """Call off a start that was put off."""
+        """Cancel a start that is delayed."""
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
@@ -88,18 +87,25 @@ class Child:
 @attrs.define(eq=False)
 class RetryRestart:
     """
-    A supervisor's message to itself: start this child again. With a *timer* when it was put off;
-    that crash was counted already.
+    A supervisor's message to itself: start this child again.
+
+    Attributes:
+        child: Which.
+
+        failure: Why its last start failed; ``None`` after a delay, when that has been counted.
+
+        timer: What posted this, after a delay.
     """
 
     child: Child
+    failure: ExitReason | None = None
     timer: Timer | None = None
 
     @property
-    def cancelled_starts(self) -> bool:
-        """Whether the child was stopped or started since, or is put off anew."""
-        put_off = self.timer is not None
-        return not self.child.restarting or (put_off and self.timer is not self.child.timer)
+    def cancelled(self) -> bool:
+        """Whether the child was stopped or started since, or is delayed anew."""
+        delayed = self.timer is not None
+        return not self.child.restarting or (delayed and self.timer is not self.child.timer)
 
 
 async def start_child_process(own: Process, child: Child) -> Pid[Any] | None:

@@ -13,9 +13,6 @@ they are started and stopped (``children.py``).
 
 from __future__ import annotations
 
-import math
-import random
-from collections import deque
 from typing import TYPE_CHECKING, Any, final
 
 import attrs
@@ -36,10 +33,10 @@ from candil._otp.supervisors.errors import (
     ChildNotFound,
     ChildRestarting,
     ChildRunning,
-    RestartIntensityExceeded,
     SimpleOneForOneError,
     SpecError,
 )
+from candil._otp.supervisors.restarts import Restarts, delay_of, is_restarted
 from candil._otp.supervisors.strategy import RestartWindow, restart_group
 from candil._otp.supervisors.supervisor_spec import SupervisorSpec, as_child_spec, children_mistakes
 from candil._otp.values.errors import CandilError, short_repr
@@ -50,7 +47,6 @@ from candil._otp.values.exit_reasons import (
     Exit,
     ExitReason,
     Shutdown,
-    cause_of,
     is_abnormal,
 )
 from candil._otp.values.messages import ExitSignal
@@ -59,8 +55,6 @@ from candil._otp.values.pids import Pid, is_pid
 
 if TYPE_CHECKING:
     from candil._otp.values.names import ServerName
-
-HISTORY = 10
 
 
 @final
@@ -89,7 +83,7 @@ class Supervisor(GenServer):
     def __init__(self, spec: SupervisorSpec) -> None:
         self.spec = spec
         self.window = RestartWindow(spec.max_restarts, spec.max_seconds)
-        self.history: deque[tuple[object, ExitReason]] = deque(maxlen=HISTORY)
+        self.restarts = Restarts(self.window)
         self.own = own_process("Supervisor")
         self.children = Children(self.own, spec)
 
@@ -137,12 +131,12 @@ class Supervisor(GenServer):
             kind = type(message).__name__
             hint = f"a supervisor got a {kind} message, which is not for it: it was dropped"
             self.own.runtime.emit(Hint(self.own.pid, hint))
-        elif not message.cancelled_starts:
+        elif not message.cancelled:
             message.child.cancel_timer()
-            if message.timer is not None:
+            if message.failure is None:
                 await self._restart_now(message.child)
             else:
-                await self._restart(message.child, message.child.failure)
+                await self._restart(message.child, message.failure)
 
     async def terminate(self, _reason: ExitReason) -> None:
         """Stop all children: in reverse start order, or all at once if they are of one template."""
@@ -172,8 +166,7 @@ class Supervisor(GenServer):
     # --- a child has ended
 
     async def _child_exited(self, child: Child, reason: ExitReason) -> None:
-        restart = child.spec.restart
-        if restart == "permanent" or (restart == "transient" and is_abnormal(reason)):
+        if is_restarted(child.spec, reason):
             self.children.report("child_terminated", reason, child)
             await self._restart(child, reason)
             return
@@ -203,11 +196,10 @@ class Supervisor(GenServer):
     async def _restart(self, child: Child, reason: ExitReason) -> None:
         """Count a restart, and do it, put it off, or give up."""
         now = trio.current_time()
-        self.history.append((child.spec.id, reason))
-        if not self.window.add(now):
+        if not self.restarts.count(child.spec.id, reason, now):
             self._give_up(child, reason)
             return
-        delay = self._delay(child, now)
+        delay = delay_of(child, now)
         if delay > 0:
             await self._delay_restart(child, delay)
         else:
@@ -216,29 +208,8 @@ class Supervisor(GenServer):
     def _give_up(self, child: Child, reason: ExitReason) -> None:
         self.children.report("shutdown", Exit("reached_max_restart_intensity"), child)
         self.children.forget(child)
-        error = RestartIntensityExceeded(
-            self.children.supervisor,
-            child.spec.id,
-            reason,
-            restarts=self.window.count,
-            max_restarts=self.spec.max_restarts,
-            max_seconds=self.spec.max_seconds,
-            child_restart=child.spec.restart,
-            history=self.history,
-        )
-        error.__cause__ = cause_of(reason)
+        error = self.restarts.error(self.children.supervisor, child, reason)
         stop_self(Shutdown(cause=error))
-
-    def _delay(self, child: Child, now: float) -> float:
-        backoff = child.spec.backoff
-        if backoff is None:
-            return 0.0
-        if now - child.started_at >= backoff.reset_after:
-            child.crashes = 0
-        child.started_at = math.inf  # while its starts fail it is not stable, however long ago
-        delay = backoff.delay(child.crashes, random.random())  # noqa: S311  # jitter, not a secret
-        child.crashes += 1
-        return delay
 
     async def _delay_restart(self, child: Child, delay: float) -> None:
         """Stop those that go with it now, and start them all later; meanwhile go on answering."""
@@ -276,8 +247,7 @@ class Supervisor(GenServer):
 
     def _retry_restart(self, child: Child, error: StartError) -> None:
         self.children.mark_restarting(child)
-        child.failure = error.reason
-        post(self.own, RetryRestart(child))
+        post(self.own, RetryRestart(child, error.reason))
 
     def _group_of(self, child: Child) -> list[Child]:
         if self.spec.strategy in ("one_for_one", "simple_one_for_one"):

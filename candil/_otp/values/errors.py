@@ -15,6 +15,7 @@ What candil raises.
      ├─ LeakedCancellation                      a process let another scope's Cancelled out
      ├─ NurseryLeftOpen                         a callback returned from within one (.label)
      ├─ BadReturnValue · UndefinedCallback      a callback broke its contract
+     ├─ ExceptionSummary (.kind .text)          stands for an exception that is not kept
      └─ those of ``errors.py``
     ProcessExit (.reason)                       not an error: OTP's exit/1
 """
@@ -335,6 +336,27 @@ class UndefinedCallback(CandilError):
             f"the {kind} {message!r}",
             f"Decorate a method of that name with @candil.{self.callback}, or define {define}",
         )
+
+
+@final
+class ExceptionSummary(CandilError):
+    """
+    What is kept of an exception: text. The exception itself would keep its frames, and their
+    locals.
+
+    Attributes:
+        kind: The name of its class.
+
+        text: One line: that name, and what the exception said.
+    """
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(kind, text)
+        self.kind = kind
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @final

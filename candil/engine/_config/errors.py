@@ -11,6 +11,8 @@ What goes wrong with engines, as exceptions that say what to do next.
      |  + ModelNotAFile
      |  + NotAGguf          (.detail)
      |  + ModelTruncated    (.detail)
+     + LogFileUnwritable    (.path .detail)
+     + InterpreterNotFound  (.detail)
      + AlreadyRunning       (.alias)
      + AliasTaken           (.alias .holder)
      + NotRunning           (.alias)
@@ -123,6 +125,32 @@ class ModelTruncated(ModelError):
             path,
             f"the model {path} is incomplete: {detail}. Download it again; a broken-off "
             "download or a full disk leaves such a file.",
+        )
+
+
+@final
+class LogFileUnwritable(EngineError):
+    """The engine's log file ``.path`` cannot be written."""
+
+    def __init__(self, path: Path, detail: str) -> None:
+        self.path = path
+        self.detail = detail
+        super().__init__(
+            f"the log file {path} cannot be written: {detail}. Correct log_path, or let this user "
+            "write there."
+        )
+
+
+@final
+class InterpreterNotFound(EngineError):
+    """No Python was found that can run the guard, a small script between candil and an engine."""
+
+    def __init__(self, detail: str) -> None:
+        self.detail = detail
+        super().__init__(
+            f"no Python interpreter can run the guard of an engine: {detail}. A frozen or embedded "
+            "program is no interpreter, so candil looks for another one: name a Python 3.11 or "
+            "later in the environment variable CANDIL_PYTHON, or install python3 in PATH."
         )
 
 

@@ -19,11 +19,12 @@ from candil.engine._config.command import argv, environment
 from candil.engine._guard.os_process import OsProcess
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from candil.engine._config.engine import Engine
     from candil.engine._config.exit_status import ExitStatus
     from candil.engine._config.model import Model
     from candil.engine._server.restart_state import RestartState
-    from candil.engine._system.log_file import LogFile
 
 
 @final
@@ -52,11 +53,13 @@ class EngineProcess:
 
         argv: The command line.
 
+        log_path: The file for what it writes.
+
         overdue: Whether it was killed because it was not ready in time.
     """
 
     def __init__(
-        self, engine: Engine, model: Model, restart_state: RestartState, log: LogFile | None
+        self, engine: Engine, model: Model, restart_state: RestartState, log_path: Path | None
     ) -> None:
         self.nonce = os.urandom(8).hex()
         self.argv = argv(
@@ -67,7 +70,8 @@ class EngineProcess:
             without=restart_state.unsupported_flags,
         )
         self.overdue = False
-        self._os_process = OsProcess(self.argv, env=environment(os.environ), log=log)
+        self._os_process = OsProcess(self.argv, env=environment(os.environ), log_path=log_path)
+        self.log_path = log_path
         self._restart_state = restart_state
         self._has_owner = False
         self._reaped = trio.Event()
@@ -75,7 +79,7 @@ class EngineProcess:
     @property
     def state(self) -> ProcessState:
         """The state now. The kernel is asked: it knows of an exit before the guard reports it."""
-        if self._reaped.is_set() or self._os_process.is_gone:
+        if self._reaped.is_set() or self._os_process.is_reaped:
             return ProcessState.REAPED
         if self._os_process.pid is None:
             return ProcessState.NEW
@@ -84,7 +88,7 @@ class EngineProcess:
     @property
     def pid(self) -> int | None:
         """Its process id while there is a process."""
-        if self._reaped.is_set() or self._os_process.is_gone:
+        if self._reaped.is_set() or self._os_process.is_reaped:
             return None
         return self._os_process.pid
 
@@ -111,6 +115,15 @@ class EngineProcess:
         async with self._restart_state.process_lock:
             return await self._restart_state.guard.run(self._os_process)
 
+    @property
+    def unchecked_log(self) -> Path | None:
+        """Its log file, if no start has been able to write it yet."""
+        return None if self._restart_state.log_is_checked else self.log_path
+
+    def note_log_checked(self) -> None:
+        """Note that the log file can be written."""
+        self._restart_state.log_is_checked = True
+
     def take(self) -> None:
         """Note that a task owns the process; it calls `note_reaped` whatever happens."""
         self._has_owner = True
@@ -121,7 +134,7 @@ class EngineProcess:
 
     async def wait_started(self) -> None:
         """Wait until it has a process id. Cancellation: safe."""
-        await self._os_process.begun.wait()
+        await self._os_process.started.wait()
 
     async def wait_reaped(self) -> None:
         """Wait until nothing of it is left. One that no task has taken has nothing."""
@@ -130,7 +143,7 @@ class EngineProcess:
 
     def next_output(self) -> trio.Event:
         """Return an event that is set when the program writes again."""
-        event = self._os_process.spoke = trio.Event()
+        event = self._os_process.output_seen = trio.Event()
         return event
 
     def kill(self) -> None:

@@ -27,6 +27,7 @@ from candil.engine._config.errors import (
     NotRunning,
     ReadyTimeout,
 )
+from candil.engine._config.log_path import absolute_log_path
 from candil.engine._config.states import EngineState
 from candil.engine._config.timing import Timing
 from candil.engine._server.registry import entries, entry_of
@@ -76,7 +77,7 @@ async def start(
 
         timing: How long things may take.
 
-        log_path: A file for everything the engine writes; it rotates at 10 MiB.
+        log_path: A file for everything the engine writes, ``~`` expanded; it rotates at 10 MiB.
 
     Returns:
         The pid of its `EngineServer`; after a restart the alias finds the next one.
@@ -85,6 +86,8 @@ async def start(
         BinaryNotFound: There is no ``llama-server``.
 
         ModelError: The model is missing, cut short, or no model: nothing was started.
+
+        LogFileUnwritable: The log file cannot be written: nothing was started.
 
         AlreadyRunning: The alias has an engine.
 
@@ -103,14 +106,15 @@ async def start(
         Either nothing was started, or the engine runs as if `start` had returned.
     """
     check_types(engine, model, timing)
+    log = absolute_log_path(log_path)
     restart_state = RestartState(model.alias, PortLease(engine.host, engine.port))
     entry = entry_of(model.alias)
     try:
-        await run_preflight(engine, model)
+        await run_preflight(engine, model, log)
         async with entry.start_lock:
             await _make_room(entry)
             restart_state.lease.acquire()
-            spec = spec_of(engine, model, restart_state, timing or Timing(), log_path, {})
+            spec = spec_of(engine, model, restart_state, timing or Timing(), log, {})
             await _start_below(spec, entry, restart_state)
     except OSError as error:
         raise EngineStartError(model.alias, f"{error.strerror or error}.") from error

@@ -232,7 +232,7 @@ class EngineEntry:
         """
         state = None if self.restart_state is None else self.restart_state()
         if state is not None and self.server is server:
-            await state.guard.dismiss()
+            await state.guard.close()
             if self.server is server:
                 state.lease.release()
 

@@ -14,7 +14,7 @@ import attrs
 import trio
 
 from candil.engine._config.errors import PortUnavailable
-from candil.engine._guard.reusable_guard import GuardPost
+from candil.engine._guard.reusable_guard import ReusableGuard
 from candil.engine._system.ports import PortLease  # noqa: TC001 - attrs may read it
 
 MOST_FAILED_STARTS: Final = 3
@@ -40,6 +40,9 @@ class RestartState:
 
         guard: The guard that waits between two starts.
 
+        log_is_checked: Whether the log file could be written at a start. A failure after that costs
+            log lines, never the engine.
+
         process_lock: Held as long as a process of this engine lives. The next process waits for
             it: two at once would compete for the port and for the memory.
     """
@@ -49,7 +52,8 @@ class RestartState:
     unsupported_flags: set[str] = attrs.field(factory=set[str])
     failed_starts: int = 0
     port_changes: int = 0
-    guard: GuardPost = attrs.field(factory=GuardPost)
+    guard: ReusableGuard = attrs.field(factory=ReusableGuard)
+    log_is_checked: bool = False
     process_lock: trio.Lock = attrs.field(factory=trio.Lock)
 
     def note_ready(self) -> None:

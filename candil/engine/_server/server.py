@@ -36,11 +36,12 @@ from candil.engine._server.registry import entry_of
 from candil.engine._server.workers import EngineEnded, PreflightFailed, Probed, SpawnFailed
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from candil.engine._config.engine import Engine
     from candil.engine._config.model import Model
     from candil.engine._config.timing import Timing
     from candil.engine._server.restart_state import RestartState
-    from candil.engine._system.log_file import LogFile
 
 FAMILY: Final = "candil.engine"
 
@@ -77,7 +78,7 @@ class EngineServer(candil.GenServer):
         engine: Engine,
         model: Model,
         timing: Timing,
-        log: LogFile | None,
+        log_path: Path | None,
         restart_state: RestartState,
     ) -> None:
         self.engine = engine
@@ -86,7 +87,7 @@ class EngineServer(candil.GenServer):
         self.error: EngineError | None = None
         self._restart_state = restart_state
         self._timing = timing
-        self._log = log
+        self._log_path = log_path
         self._entry = entry_of(model.alias)
         self._process: EngineProcess | None = None
         self._runner: candil.Pid[Any] | None = None
@@ -211,7 +212,7 @@ class EngineServer(candil.GenServer):
             await self._end_process(self._process, serving=serving)
         if not candil.is_abnormal(reason):
             self._note_error(None)
-            await self._restart_state.guard.dismiss()
+            await self._restart_state.guard.close()
             self._restart_state.lease.release()
         if not self._has_crashed:
             self._tell(self.state, None)
@@ -255,7 +256,7 @@ class EngineServer(candil.GenServer):
 
     def _start(self) -> None:
         process = self._process = EngineProcess(
-            self.engine, self.model, self._restart_state, self._log
+            self.engine, self.model, self._restart_state, self._log_path
         )
         me = candil.self()
         self._runner = candil.spawn_link(workers.run_engine, me, process, self.engine, self.model)
@@ -347,7 +348,7 @@ class EngineServer(candil.GenServer):
     def _fail(self, error: EngineError) -> None:
         """Stay, in state failed: the next start would fail in the same way."""
         self._stop_monitoring()
-        self._restart_state.guard.dismiss_nowait()
+        self._restart_state.guard.close_nowait()
         self._restart_state.lease.release()
         self._note_error(error)
         self._enter(EngineState.FAILED)

@@ -16,17 +16,17 @@ import candil
 from candil.engine._config import engine as engine_module, model as model_module
 from candil.engine._config.engine import Engine
 from candil.engine._config.errors import ConfigError
+from candil.engine._config.log_path import absolute_log_path
 from candil.engine._config.model import Model
-from candil.engine._config.paths import absolute
 from candil.engine._config.timing import Timing
 from candil.engine._server.restart_state import RestartState
 from candil.engine._server.server import EngineServer
-from candil.engine._system.log_file import LogFile
 from candil.engine._system.ports import PortLease
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Hashable
+    from pathlib import Path
 
 SUPERVISOR: Final = candil.Name[candil.Supervisor]("candil.engine.supervisor")
 
@@ -71,7 +71,7 @@ def child_spec(
 
         timing: How long things may take.
 
-        log_path: A file for everything the engine writes; it rotates at 10 MiB.
+        log_path: A file for everything the engine writes, ``~`` expanded; it rotates at 10 MiB.
 
         options: For `candil.child_spec`: ``id``, ``restart``, ``shutdown``, ``backoff`` ...
 
@@ -85,7 +85,9 @@ def child_spec(
     """
     check_types(engine, model, timing)
     restart_state = RestartState(model.alias, PortLease(engine.host, engine.port))
-    return spec_of(engine, model, restart_state, timing or Timing(), log_path, options)
+    return spec_of(
+        engine, model, restart_state, timing or Timing(), absolute_log_path(log_path), options
+    )
 
 
 def engines_spec(
@@ -161,7 +163,7 @@ def spec_of(
     model: Model,
     restart_state: RestartState,
     timing: Timing,
-    log_path: str | os.PathLike[str] | None,
+    log_path: Path | None,
     options: ChildOptions,
 ) -> candil.ChildSpec[EngineServer]:
     """Describe the engine of *restart_state*."""
@@ -170,11 +172,10 @@ def spec_of(
         "restart": "transient",
         "shutdown": timing.drain_timeout + timing.grace_period + _SHUTDOWN_MARGIN,
     }
-    log = None if log_path is None else LogFile(absolute(log_path))
     given = defaults | options
     # A restart must find the same files after the program has changed its folder.
     engine, model = engine_module.with_absolute_path(engine), model_module.with_absolute_path(model)
-    spec = candil.child_spec(EngineServer, engine, model, timing, log, restart_state, **given)
+    spec = candil.child_spec(EngineServer, engine, model, timing, log_path, restart_state, **given)
     return attrs.evolve(spec, metadata=restart_state)
 
 

@@ -17,9 +17,13 @@ import candil
 from candil.engine._config.engine import Engine, binary_exists, missing_binary
 from candil.engine._config.errors import EngineError
 from candil.engine._config.model import Model, check_file, file_path
+from candil.engine._config.os_errors import as_shortage, is_shortage
 from candil.engine._http.probe import Probe, ProbeResult
+from candil.engine._system.log_file import check_log_file
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from candil.engine._config.exit_status import ExitStatus
     from candil.engine._config.timing import Timing
     from candil.engine._server.engine_process import EngineProcess
@@ -67,7 +71,7 @@ class Probed:
     result: ProbeResult
 
 
-def preflight(engine: Engine, model: Model) -> None:
+def preflight(engine: Engine, model: Model, log_path: Path | None) -> None:
     """
     Refuse what cannot start. Blocks on the disk: call it from a worker thread.
 
@@ -76,14 +80,18 @@ def preflight(engine: Engine, model: Model) -> None:
 
         ModelError: The file is missing, cut short, or no model.
 
+        LogFileUnwritable: The log file cannot be written.
+
         OSError: Not the file's fault: there are too many open ones, or the like.
     """
     if not binary_exists(engine):
         raise missing_binary(engine)
     check_file(file_path(model))
+    if log_path is not None:
+        check_log_file(log_path)
 
 
-async def run_preflight(engine: Engine, model: Model) -> None:
+async def run_preflight(engine: Engine, model: Model, log_path: Path | None) -> None:
     """
     Run `preflight` in a thread of its own.
 
@@ -91,7 +99,9 @@ async def run_preflight(engine: Engine, model: Model) -> None:
     that hangs, on a dead network disk, takes no place from another engine's.
     """
     limiter = trio.CapacityLimiter(1)
-    await trio.to_thread.run_sync(preflight, engine, model, abandon_on_cancel=True, limiter=limiter)
+    await trio.to_thread.run_sync(
+        preflight, engine, model, log_path, abandon_on_cancel=True, limiter=limiter
+    )
 
 
 async def run_engine(
@@ -104,12 +114,15 @@ async def run_engine(
     """
     process.take()
     try:
-        await run_preflight(engine, model)
+        await run_preflight(engine, model, process.unchecked_log)
+        process.note_log_checked()
         status = await process.run()
     except EngineError as error:
         candil.cast(server, PreflightFailed(process, error))
-    except OSError as error:
-        candil.cast(server, SpawnFailed(process, error))
+    except (OSError, MemoryError, RuntimeError) as error:
+        if not (isinstance(error, OSError) or is_shortage(error)):
+            raise
+        candil.cast(server, SpawnFailed(process, as_shortage(error)))
     else:
         candil.cast(server, EngineEnded(process, status, process.tail))
     finally:
