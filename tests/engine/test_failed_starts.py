@@ -418,3 +418,67 @@ async def test_an_engine_comes_back_while_all_worker_threads_wait_for_it(
                 await engine.start(llama, tiny)
         finally:
             back.set()
+
+
+@pytest.mark.parametrize("where", ["argument", "variable", "all"])
+async def test_what_is_too_long_for_the_system_is_named_and_not_tried_again(
+    llama: engine.Engine,
+    tiny: engine.Model,
+    marked: str,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+) -> None:
+    """Whether it is the guard or the program that cannot be started with it."""
+    words: tuple[str, ...] = ()
+    if where == "argument":
+        words, named = ("--grammar", "g" * 200_000), "the argument 'gggg"
+    elif where == "variable":
+        monkeypatch.setenv("HUGE", "x" * 200_000)
+        named = "the environment variable HUGE has 200,005 bytes"
+    else:
+        named = "together"
+        for number in range(80):
+            monkeypatch.setenv(f"LONG{number}", "x" * 100_000)
+    with told() as seen:
+        async with opened():
+            await engine.start(attrs.evolve(llama, start_args=words), tiny)
+            with pytest.raises(engine.EngineStartError, match=named):
+                await engine.wait_ready("tiny", 60)
+    assert put_off(seen) == []
+
+
+async def test_a_program_that_dies_of_an_illegal_instruction_fails_once(
+    tmp_path: Path, tiny: engine.Model, marked: str
+) -> None:
+    """The sentence names the CPU, and says which build to take."""
+    llama = imitate(tmp_path, "echo loading; kill -ILL $$")
+    async with opened():
+        first = await engine.start(llama, tiny)
+        with pytest.raises(engine.EngineStartError, match="needs a CPU with more instructions"):
+            await engine.wait_ready("tiny", 60)
+        assert candil.whereis("tiny") == first
+
+
+async def test_a_flag_of_candils_own_that_the_user_gives_too_is_the_users_to_correct(
+    tmp_path: Path, tiny: engine.Model, marked: str
+) -> None:
+    """Left out by candil it is refused again: there is no loop."""
+    llama = imitate(tmp_path, 'echo "error: invalid argument: --metrics" >&2; exit 1')
+    async with opened():
+        await engine.start(attrs.evolve(llama, start_args=("--metrics",)), tiny)
+        with pytest.raises(engine.EngineStartError, match="--metrics"):
+            await engine.wait_ready("tiny", 60)
+
+
+async def test_memory_that_does_not_suffice_is_told_from_a_damaged_file(
+    llama_server_dir: Path, tmp_path: Path, real_model: Path, marked: str
+) -> None:
+    """By the real program under a limit, whose debugger may say much below the telling line."""
+    llama = imitate(
+        tmp_path, f'ulimit -v 6000000; exec {llama_server_dir}/llama-server "$@" -c 8000000'
+    )
+    model = engine.Model(alias="large", model_dir=real_model.parent, filename=real_model.name)
+    async with opened():
+        await engine.start(llama, model)
+        with pytest.raises(engine.EngineStartError, match=r"not enough memory.*context_size"):
+            await engine.wait_ready("large", 100)

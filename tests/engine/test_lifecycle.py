@@ -1,6 +1,9 @@
 """Engines that are started, asked after and stopped: the real llama-server."""
 
+import asyncio
 import functools
+import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -384,3 +387,37 @@ async def test_an_engine_that_says_nothing_or_too_much_becomes_ready_by_the_cloc
     async with opened():
         await engine.start(llama, tiny)
         await engine.wait_ready("tiny", 60)
+
+
+@pytest.mark.parametrize("name", ["start", "stop", "healthy", "base_url", "wait_ready"])
+def test_outside_of_trio_it_says_how_to_run(
+    name: str, llama: engine.Engine, tiny: engine.Model
+) -> None:
+    """As `open_supervisor` does: from asyncio, and from no loop at all."""
+    args = (llama, tiny) if name == "start" else ("tiny",)
+    with pytest.raises(RuntimeError, match=r"trio\.run.*not with asyncio\.run"):
+        asyncio.run(getattr(engine, name)(*args))
+    with pytest.raises(RuntimeError, match=r"trio\.run.*not with asyncio\.run"):
+        getattr(engine, name)(*args).send(None)
+
+
+async def test_the_log_tells_how_an_engine_is_and_nothing_of_probes(
+    llama: engine.Engine, tiny: engine.Model, marked: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One INFO line for each state; none of an HTTP client."""
+    caplog.set_level(logging.INFO)
+    quick = engine.Timing(probe_interval=0.01)
+    with trio.fail_after(250):
+        async with candil.open_supervisor([engine.child_spec(llama, tiny, timing=quick)]):
+            url = await engine.wait_ready("tiny", 60)
+            os_pid = await engine.EngineServer.os_pid("tiny")
+            await trio.sleep(0.3)  # some thirty probes
+            await engine.stop("tiny")
+
+    lines = [record.getMessage() for record in caplog.records if "'tiny'" in record.getMessage()]
+    ready = re.compile(rf"engine 'tiny' is ready at {url} \(pid {os_pid}\) after \d+\.\d s")
+    assert [line for line in lines if ready.fullmatch(line)]
+    assert f"engine 'tiny' is stopping (pid {os_pid})" in lines
+    assert lines[-1] == "engine 'tiny' has ended"
+    assert len(lines) < 8
+    assert {record.name for record in caplog.records} == {"candil"}

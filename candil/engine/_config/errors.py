@@ -28,6 +28,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, final
 
 from candil._otp.values.errors import CandilError
+from candil.engine._config.output import telling_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
     from candil._otp.values.pids import Pid
     from candil.engine._config.exit_status import ExitStatus
-
-_SHOWN_LINES = 3
 
 
 class EngineError(CandilError):
@@ -294,8 +293,8 @@ class ReadyTimeout(EngineError, TimeoutError):
 
 
 def _quoted(lines: Sequence[str]) -> str:
-    telling = [line for line in lines if line.strip()]
+    telling = telling_lines(lines)
     if not telling:
         return ""
-    shown = "".join(f"\n  | {line}" for line in telling[-_SHOWN_LINES:])
+    shown = "".join(f"\n  | {line}" for line in telling)
     return f"\nIts last lines were:{shown}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, final
 
 import trio
 
-from candil.engine._config.command import argv, environment
+from candil.engine._config.command import argv, environment, too_long
 from candil.engine._guard.os_process import OsProcess
 
 if TYPE_CHECKING:
@@ -140,6 +140,10 @@ class EngineProcess:
         """Wait until nothing of it is left. One that no task has taken has nothing."""
         if self._has_owner:
             await self._reaped.wait()
+
+    def too_long(self) -> str:
+        """Return which argument or variable is too long for the system."""
+        return too_long(self.argv, self._os_process.env)
 
     def next_output(self) -> trio.Event:
         """Return an event that is set when the program writes again."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 import candil
+from candil._otp.processes.runtime import get_runtime
 from candil.engine._config.errors import (
     AliasTaken,
     AlreadyRunning,
@@ -28,6 +29,7 @@ from candil.engine._config.errors import (
     ReadyTimeout,
 )
 from candil.engine._config.log_path import absolute_log_path
+from candil.engine._config.os_errors import described
 from candil.engine._config.states import EngineState
 from candil.engine._config.timing import Timing
 from candil.engine._server.registry import entries, entry_of
@@ -105,6 +107,7 @@ async def start(
     Cancellation:
         Either nothing was started, or the engine runs as if `start` had returned.
     """
+    get_runtime()  # outside of trio it says how to run
     check_types(engine, model, timing)
     log = absolute_log_path(log_path)
     restart_state = RestartState(model.alias, PortLease(engine.host, engine.port))
@@ -117,7 +120,7 @@ async def start(
             spec = spec_of(engine, model, restart_state, timing or Timing(), log, {})
             await _start_below(spec, entry, restart_state)
     except OSError as error:
-        raise EngineStartError(model.alias, f"{error.strerror or error}.") from error
+        raise EngineStartError(model.alias, f"{described(error)}.") from error
     pid = await entry.wait_server(_RESTART_GAP)
     if pid is None:
         raise NotRunning(model.alias)
@@ -160,6 +163,7 @@ async def stop(alias: str) -> None:
     Cancellation:
         An engine that has begun to stop goes on stopping.
     """
+    get_runtime()
     entry = entry_of(alias)
     found = entry.has_server
     while entry.stopping is not None:  # another call stops it: this one waits for the same end
@@ -211,6 +215,7 @@ async def healthy(alias: str) -> bool:
         ``False`` for an engine that does not run, still loads, or is sick; it never raises because
         of one.
     """
+    get_runtime()
     await trio.lowlevel.checkpoint()
     return entry_of(alias).is_ready
 
@@ -223,6 +228,7 @@ async def base_url(alias: str) -> str | None:
         The address, the same over restarts, also while the model still loads, and between a crash
         and the restart; ``None`` when the engine is not running.
     """
+    get_runtime()
     await trio.lowlevel.checkpoint()
     entry = entry_of(alias)
     if entry.has_server:
@@ -262,6 +268,7 @@ async def wait_ready(alias: str, timeout: float = 600.0) -> str:  # noqa: ASYNC1
     Cancellation:
         Safe; the engine goes on loading.
     """
+    get_runtime()
     entry = entry_of(alias)
     until = trio.current_time() + timeout
     while True:

@@ -15,10 +15,9 @@ import math
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, final
 
-import attrs
+import trio
 
 import candil
-from candil._otp.processes.node import current_node
 from candil.engine._config.addresses import url
 from candil.engine._config.errors import (
     EngineError,
@@ -26,14 +25,22 @@ from candil.engine._config.errors import (
     EngineStartError,
     PortUnavailable,
 )
+from candil.engine._config.os_errors import is_shortage
 from candil.engine._config.states import EngineState, EngineStateChanged
-from candil.engine._http.drain import begin_of_end, drain
 from candil.engine._http.probe import ProbeResult
 from candil.engine._server import workers
 from candil.engine._server.engine_process import EngineProcess, ProcessState
-from candil.engine._server.failure import Cause, Failure, classify
+from candil.engine._server.failed_start import failure_of, spawn_error, start_error
+from candil.engine._server.failure import Cause
+from candil.engine._server.messages import (
+    EngineEnded,
+    Overdue,
+    PreflightFailed,
+    Probed,
+    SpawnFailed,
+    TryAgain,
+)
 from candil.engine._server.registry import entry_of
-from candil.engine._server.workers import EngineEnded, PreflightFailed, Probed, SpawnFailed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,20 +55,6 @@ FAMILY: Final = "candil.engine"
 # Between two starts that failed. The first one after an engine was ready comes at once.
 _SHORTEST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 30.0
-
-
-@final
-@attrs.frozen
-class _Overdue:
-    """Sent to itself: the process should have been ready by now."""
-
-    process: EngineProcess
-
-
-@final
-@attrs.frozen
-class _TryAgain:
-    """Sent to itself: the pause before the next start is over."""
 
 
 @final
@@ -93,6 +86,7 @@ class EngineServer(candil.GenServer):
         self._runner: candil.Pid[Any] | None = None
         self._monitor: candil.Pid[Any] | None = None
         self._timer: candil.TimerRef | None = None
+        self._started_at = trio.current_time()
         self._misses = 0
         self._os_failures = 0
         self._has_crashed = False
@@ -175,11 +169,8 @@ class EngineServer(candil.GenServer):
             case PreflightFailed(error=error):
                 self._fail(error)
             case SpawnFailed(error=error):
-                self._put_off(error)
-            case EngineEnded(status=status) if self.state in {
-                EngineState.READY,
-                EngineState.UNHEALTHY,
-            }:
+                self._not_spawned(error)
+            case EngineEnded(status=status) if self._is_serving():
                 self._crash(EngineExited(self.model.alias, status, message.log_tail))
             case EngineEnded():
                 self._start_failed(message)
@@ -189,9 +180,9 @@ class EngineServer(candil.GenServer):
     def handle_info(self, message: object) -> None:
         """Hear of the end of a linked process, and of a start that takes too long."""
         match message:
-            case _Overdue(process=process) if process is self._process and self._is_starting():
+            case Overdue(process=process) if process is self._process and self._is_starting():
                 self._end_overdue(process)
-            case _TryAgain() if self._is_starting():
+            case TryAgain() if self._is_starting():
                 self._try_to_start()
             case candil.ExitSignal(reason=reason) if self._dies_of(message):
                 candil.stop(reason)
@@ -203,32 +194,20 @@ class EngineServer(candil.GenServer):
 
     async def terminate(self, reason: candil.ExitReason) -> None:
         """Let running answers finish, then end the engine, and return when nothing is left."""
-        serving = self.state in {EngineState.READY, EngineState.UNHEALTHY}
+        serving = self._is_serving()
         if self.state is not EngineState.FAILED and not self._has_crashed:
             self._enter(EngineState.STOPPING)
         self._entry.note_ending()
         self._stop_monitoring()
         if self._process is not None:
-            await self._end_process(self._process, serving=serving)
+            address = self._url() if serving else None
+            await workers.end_engine(self._process, self._runner, address, self._timing)
         if not candil.is_abnormal(reason):
             self._note_error(None)
             await self._restart_state.guard.close()
             self._restart_state.lease.release()
         if not self._has_crashed:
             self._tell(self.state, None)
-
-    async def _end_process(self, process: EngineProcess, *, serving: bool) -> None:
-        if process.pid is not None:
-            # An engine that still answers ignores SIGTERM: it gets no grace.
-            idle = not serving or await self._drain(process)
-            await process.stop(self._timing.grace_period if idle else 0)
-        if self._runner is not None:
-            candil.exit_nowait(self._runner, candil.Shutdown())
-        await process.wait_reaped()
-
-    async def _drain(self, process: EngineProcess) -> bool:
-        until = begin_of_end(current_node()) + self._timing.drain_timeout
-        return await drain(self._url(), process.argv, until, lambda: process.pid is not None)
 
     # --- starting
 
@@ -238,20 +217,27 @@ class EngineServer(candil.GenServer):
         except PortUnavailable as error:
             self._fail(error)
         except OSError as error:
-            self._put_off(error)
+            self._not_spawned(error)
 
-    def _put_off(self, shortage: OSError) -> None:
+    def _not_spawned(self, error: OSError) -> None:
+        """Wait for the end of a shortage; any other error of the system would come again."""
+        if is_shortage(error):
+            self._put_off(error.strerror or str(error))
+            return
+        self._fail(spawn_error(self.model.alias, error, self._process))
+
+    def _put_off(self, shortage: str) -> None:
         """Try again later, as often as need be: a supervisor would give up within the second."""
         self._stop_monitoring()
         self._os_failures += 1
         pause = self._pause(self._os_failures)
-        sentence = f"{shortage.strerror or shortage}. It is tried again in {pause:g} s"
+        sentence = f"{shortage}. It is tried again in {pause:g} s"
         self._note_error(EngineStartError(self.model.alias, sentence))
         self._tell(self.state, EngineState.STARTING)
 
     def _pause(self, times: int) -> float:
         seconds: float = min(_SHORTEST_PAUSE * 2.0 ** min(times - 1, 20), _LONGEST_PAUSE)
-        self._timer = candil.send_after(candil.self(), _TryAgain(), seconds)
+        self._timer = candil.send_after(candil.self(), TryAgain(), seconds)
         return seconds
 
     def _start(self) -> None:
@@ -268,7 +254,7 @@ class EngineServer(candil.GenServer):
     def _limit(self, process: EngineProcess) -> None:
         seconds = self._timing.startup_timeout
         if seconds < math.inf:
-            self._timer = candil.send_after(candil.self(), _Overdue(process), seconds)
+            self._timer = candil.send_after(candil.self(), Overdue(process), seconds)
 
     def _end_overdue(self, process: EngineProcess) -> None:
         if process.state is ProcessState.NEW:  # its time runs from when it has a process
@@ -279,42 +265,27 @@ class EngineServer(candil.GenServer):
 
     def _start_failed(self, ended: EngineEnded) -> None:
         """Decide what a start that ended before it was ready means."""
-        failure = self._reason_of(ended)
+        failure = failure_of(ended, self._timing, self._restart_state.lease)
+        state = self._restart_state
         match failure.cause:
-            case Cause.OWN_FLAG if failure.flag is not None:
-                self._restart_state.unsupported_flags.add(failure.flag)
+            case Cause.OWN_FLAG if failure.flag not in {None, *state.unsupported_flags}:
+                state.unsupported_flags.add(str(failure.flag))
                 self._start_again()
                 return
-            case Cause.PORT if self._restart_state.try_another_port():
+            case Cause.PORT if state.try_another_port():
                 self._start_again()
+                return
+            case Cause.SHORTAGE:
+                self._put_off(failure.line or failure.sentence)
                 return
             case _:
                 pass
-        error = EngineStartError(
-            self.model.alias,
-            failure.sentence,
-            argv=ended.process.argv,
-            returncode=ended.status.returncode,
-            log_tail=ended.log_tail,
-        )
-        if failure.permanent or self._restart_state.give_up_starting():
+        error = start_error(self.model.alias, ended, failure)
+        # A flag of candil's own that is refused twice is the user's as well.
+        if failure.permanent or failure.cause is Cause.OWN_FLAG or state.give_up_starting():
             self._fail(error)
         else:
             self._crash(error)
-
-    def _reason_of(self, ended: EngineEnded) -> Failure:
-        if ended.process.overdue:
-            sentence = (
-                f"it was not ready within {self._timing.startup_timeout:g} s and was killed; "
-                "give it more with Timing(startup_timeout=...)"
-            )
-            return Failure(Cause.UNKNOWN, sentence)
-        failure = classify(ended.status, ended.log_tail)
-        if failure.cause is Cause.UNKNOWN and self._restart_state.lease.is_stolen():
-            # The program's logger loses its last lines when it exits at once.
-            sentence = "another program listens on the reserved port"
-            return Failure(Cause.PORT, sentence)
-        return failure
 
     def _start_again(self) -> None:
         self._stop_monitoring()
@@ -371,7 +342,17 @@ class EngineServer(candil.GenServer):
             self._tell(old, state)
 
     def _tell(self, old: EngineState | None, new: EngineState | None) -> None:
-        candil.emit(EngineStateChanged(self.model.alias, old, new, self._os_pid(), self.error))
+        is_ready = new is EngineState.READY
+        event = EngineStateChanged(
+            self.model.alias,
+            old,
+            new,
+            self._os_pid(),
+            self.error,
+            base_url=self._entry.address if is_ready else None,
+            seconds=trio.current_time() - self._started_at if is_ready else None,
+        )
+        candil.emit(event)
 
     def _answer(self, answer: str | EngineError) -> None:
         waiting, self._waiting = self._waiting, []
@@ -394,6 +375,9 @@ class EngineServer(candil.GenServer):
 
     def _is_starting(self) -> bool:
         return self.state in {EngineState.STARTING, EngineState.LOADING}
+
+    def _is_serving(self) -> bool:
+        return self.state in {EngineState.READY, EngineState.UNHEALTHY}
 
     def _url(self) -> str:
         return url(self.engine.host, self._restart_state.lease.acquire())

@@ -8,23 +8,24 @@ the disk is slow, the model loads or the engine hangs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final
 
-import attrs
 import trio
 
 import candil
+from candil._otp.processes.node import current_node
 from candil.engine._config.engine import Engine, binary_exists, missing_binary
 from candil.engine._config.errors import EngineError
 from candil.engine._config.model import Model, check_file, file_path
 from candil.engine._config.os_errors import as_shortage, is_shortage
+from candil.engine._http.drain import begin_of_end, drain
 from candil.engine._http.probe import Probe, ProbeResult
+from candil.engine._server.messages import EngineEnded, PreflightFailed, Probed, SpawnFailed
 from candil.engine._system.log_file import check_log_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from candil.engine._config.exit_status import ExitStatus
     from candil.engine._config.timing import Timing
     from candil.engine._server.engine_process import EngineProcess
 
@@ -32,43 +33,6 @@ _FIRST_PAUSE: Final = 0.005
 _PAUSES_GROW: Final = 1.25
 _LONGEST_PAUSE: Final = 0.1
 _MOST_PROMPTED: Final = 200  # an engine that writes more is probed by the clock alone
-
-
-@final
-@attrs.frozen
-class PreflightFailed:
-    """Cast: the preflight found that the start cannot work."""
-
-    process: EngineProcess
-    error: EngineError
-
-
-@final
-@attrs.frozen
-class SpawnFailed:
-    """Cast: the system has no process, file or memory left to start it with."""
-
-    process: EngineProcess
-    error: OSError
-
-
-@final
-@attrs.frozen
-class EngineEnded:
-    """Cast: nothing of the process is left."""
-
-    process: EngineProcess
-    status: ExitStatus
-    log_tail: tuple[str, ...]
-
-
-@final
-@attrs.frozen
-class Probed:
-    """Cast: what a probe of the engine's port showed."""
-
-    process: EngineProcess
-    result: ProbeResult
 
 
 def preflight(engine: Engine, model: Model, log_path: Path | None) -> None:
@@ -166,3 +130,32 @@ async def _until_ready(server: candil.Pid[Any], process: EngineProcess, probe: P
             prompted += 1
             continue
         pause = min(pause * _PAUSES_GROW, _LONGEST_PAUSE)
+
+
+async def end_engine(
+    process: EngineProcess, runner: candil.Pid[Any] | None, base_url: str | None, timing: Timing
+) -> None:
+    """
+    Let running answers finish, then end *process* and the *runner* that owns it.
+
+    Args:
+        process: The process; nothing of it is left when this returns.
+
+        runner: The process of `run_engine`.
+
+        base_url: Where it serves; ``None`` if it serves nobody yet.
+
+        timing: How long the answers and the process may take.
+    """
+    if process.pid is not None:
+        # An engine that still answers ignores SIGTERM: it gets no grace.
+        idle = base_url is None or await _is_drained(process, base_url, timing)
+        await process.stop(timing.grace_period if idle else 0)
+    if runner is not None:
+        candil.exit_nowait(runner, candil.Shutdown())
+    await process.wait_reaped()
+
+
+async def _is_drained(process: EngineProcess, base_url: str, timing: Timing) -> bool:
+    until = begin_of_end(current_node()) + timing.drain_timeout
+    return await drain(base_url, process.argv, until, lambda: process.pid is not None)
