@@ -43,6 +43,7 @@ from candil._otp.behaviours.gen_server import (
     GenServer as GenServer,
     continue_with as continue_with,
     set_timeout as set_timeout,
+    stop_self as stop_self,
 )
 from candil._otp.behaviours.handlers import handle_call as handle_call, handle_cast as handle_cast
 from candil._otp.behaviours.proc_lib import IGNORE as IGNORE
@@ -75,7 +76,6 @@ from candil._otp.processes.registration import (
 from candil._otp.processes.signals import (
     demonitor as demonitor,
     exit as exit,
-    exit_nowait as exit_nowait,
     link as link,
     monitor as monitor,
     trap_exit as trap_exit,
@@ -87,13 +87,20 @@ from candil._otp.processes.spawn import (
     spawn_link as spawn_link,
     spawn_monitor as spawn_monitor,
 )
+from candil._otp.processes.wait_for import wait_for as wait_for
 from candil._otp.supervisors.backoff import Backoff as Backoff
 from candil._otp.supervisors.child_spec import (
     ChildSpec as ChildSpec,
-    StartFunction as StartFunction,
     child_spec as child_spec,
 )
-from candil._otp.supervisors.children import ChildCounts as ChildCounts, ChildInfo as ChildInfo
+from candil._otp.supervisors.child_start import (
+    StartedChild as StartedChild,
+    StartFunction as StartFunction,
+)
+from candil._otp.supervisors.child_table import (
+    ChildCounts as ChildCounts,
+    ChildInfo as ChildInfo,
+)
 from candil._otp.supervisors.client import (
     count_children as count_children,
     delete_child as delete_child,
@@ -133,6 +140,7 @@ from candil._otp.values.errors import (
     ReceiveTimeout as ReceiveTimeout,
     RegistrationError as RegistrationError,
     UndefinedCallback as UndefinedCallback,
+    WaitTimeout as WaitTimeout,
 )
 from candil._otp.values.events import (
     ChildStarted as ChildStarted,
@@ -233,6 +241,7 @@ __all__ = [
     "StartFunction",
     "StartIgnored",
     "StartTimeout",
+    "StartedChild",
     "Supervisor",
     "SupervisorError",
     "SupervisorReport",
@@ -241,6 +250,7 @@ __all__ = [
     "TimerRef",
     "UndefinedCallback",
     "Via",
+    "WaitTimeout",
     "as_exit_reason",
     "call",
     "cancel_timer",
@@ -255,7 +265,6 @@ __all__ = [
     "describe_reason",
     "emit",
     "exit",
-    "exit_nowait",
     "get_childspec",
     "handle_call",
     "handle_cast",
@@ -285,6 +294,7 @@ __all__ = [
     "start_link",
     "start_monitor",
     "stop",
+    "stop_self",
     "subscribe",
     "supervisor_spec",
     "sys",
@@ -292,6 +302,7 @@ __all__ = [
     "trap_exit",
     "unlink",
     "unregister",
+    "wait_for",
     "whereis",
     "which_children",
 ]

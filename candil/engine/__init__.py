@@ -22,6 +22,8 @@ from candil.engine._config.errors import (
     EngineExited as EngineExited,
     EngineStartError as EngineStartError,
     EngineUnkillable as EngineUnkillable,
+    GuardUnavailable as GuardUnavailable,
+    LogFileUnwritable as LogFileUnwritable,
     ModelError as ModelError,
     ModelMissing as ModelMissing,
     ModelNotAFile as ModelNotAFile,
@@ -32,6 +34,7 @@ from candil.engine._config.errors import (
     ReadyTimeout as ReadyTimeout,
 )
 from candil.engine._config.exit_status import ExitStatus as ExitStatus
+from candil.engine._config.log_path import LogFileFailed as LogFileFailed
 from candil.engine._config.model import Model as Model, file_path as file_path
 from candil.engine._config.states import (
     EngineState as EngineState,
@@ -67,6 +70,9 @@ __all__ = [
     "EngineStateChanged",
     "EngineUnkillable",
     "ExitStatus",
+    "GuardUnavailable",
+    "LogFileFailed",
+    "LogFileUnwritable",
     "Model",
     "ModelError",
     "ModelMissing",

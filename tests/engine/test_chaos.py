@@ -122,7 +122,7 @@ class Chaos:
         if pid is not None and info is not None:
             targets = [pid, *(other for other in info.links if other != info.parent)]
             reason = self.dice.choice(["kill", "boom", candil.Shutdown(), candil.Normal()])
-            candil.exit_nowait(self.dice.choice(targets), reason)
+            candil.exit(self.dice.choice(targets), reason)
 
     async def by_hand(self, alias: str) -> None:
         """Do what its supervisor is there for."""

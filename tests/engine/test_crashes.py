@@ -104,7 +104,7 @@ async def test_a_server_that_is_killed_leaves_no_engine_behind(
             old = candil.whereis("tiny")
             assert old is not None
             assert before is not None
-            await candil.exit(old, reason)
+            candil.exit(old, reason)
             await until(lambda old=old: candil.whereis("tiny") not in {None, old})
 
             assert await engine.wait_ready("tiny", 60) == url
@@ -124,7 +124,7 @@ async def test_a_keeper_or_watcher_that_is_killed_takes_its_server_along(
             info = candil.process_info(old)
             assert info is not None
             helper = [pid for pid in info.links if pid != info.parent][index]
-            await candil.exit(helper, "kill")
+            candil.exit(helper, "kill")
             await until(lambda old=old: candil.whereis("tiny") not in {None, old})
 
             assert await engine.wait_ready("tiny", 60)
@@ -163,7 +163,7 @@ async def test_a_stop_at_the_moment_of_a_restart_does_not_wait_for_what_never_be
     spec = engine.child_spec(llama, tiny, timing=engine.Timing(drain_timeout=60))
     async with opened(spec):
         await trio.sleep(0.01)
-        candil.exit_nowait("tiny", "kill")
+        candil.exit("tiny", "kill")
         for _ in range(steps):
             await trio.lowlevel.checkpoint()
         left = trio.current_time()
@@ -187,9 +187,9 @@ async def test_an_engine_that_cannot_stay_up_gives_up_alone(
         server = candil.whereis("tiny")
         assert server is not None
         for _ in range(3):
-            candil.exit_nowait(server, "boom")
+            candil.exit(server, "boom")
             server = await successor_of(server)
-        candil.exit_nowait(server, "boom")  # one more than it may
+        candil.exit(server, "boom")  # one more than it may
         await until_async(has_no_child_but_other)
 
         assert candil.whereis("tiny") is None

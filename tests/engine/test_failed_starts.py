@@ -342,7 +342,7 @@ async def test_waiters_learn_what_the_end_of_a_server_means_to_them(
             nursery.start_soon(wait)
             nursery.start_soon(wait)
             await trio.testing.wait_all_tasks_blocked(0.01)
-            candil.exit_nowait(server, "kill")
+            candil.exit(server, "kill")
             await successor_of(server)
             await trio.testing.wait_all_tasks_blocked(0.01)
             assert answers == []
@@ -390,8 +390,10 @@ async def test_a_home_that_cannot_be_found_is_an_error_of_one_engine(
 async def test_an_engine_is_restarted_after_the_working_directory_has_changed(
     llama: engine.Engine, tiny_model: Path, marked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its paths were made absolute when its spec was built."""
+    """Its paths were made absolute when its spec was built; its arguments mean the same files."""
     monkeypatch.chdir(tiny_model.parent)
+    (tiny_model.parent / "template.jinja").write_text("{{ messages[0]['content'] }}")
+    llama = attrs.evolve(llama, start_args=("--chat-template-file", "template.jinja"))
     model = engine.Model(alias="tiny", model_dir=".", filename=tiny_model.name, context_size=512)
     async with opened(engine.child_spec(llama, model)):
         await engine.wait_ready("tiny", 60)

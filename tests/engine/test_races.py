@@ -50,7 +50,7 @@ async def test_a_helper_that_is_ended_by_anybody_takes_its_server_along(
             info = candil.process_info(old)
             assert info is not None
             helper = [pid for pid in info.links if pid != info.parent][index]
-            candil.exit_nowait(helper, reason)
+            candil.exit(helper, reason)
             await until(lambda old=old: candil.whereis("tiny") not in {None, old})
 
             assert await answer(await engine.wait_ready("tiny", 60))

@@ -158,7 +158,7 @@ async def test_an_engine_is_known_whatever_its_child_spec_was_changed_to(
         url = await engine.wait_ready("tiny", 60)
         server = candil.whereis(candil.Via[EngineServer]("candil.engine", "tiny"))
         assert server is not None
-        candil.exit_nowait(server, "kill")
+        candil.exit(server, "kill")
         await until(lambda: not census.living(marked))
         assert await engine.base_url("tiny") == url
         await engine.stop("tiny")

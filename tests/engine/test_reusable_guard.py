@@ -216,7 +216,7 @@ async def kill_when_begun(process: OsProcess, hosts: list[candil.Pid[Any]]) -> N
     """Kill the host of the only guard once *process* runs."""
     await process.started.wait()
     (host,) = hosts
-    candil.exit_nowait(host, "kill")
+    candil.exit(host, "kill")
 
 
 async def test_a_host_that_is_told_to_end_waits_for_the_program(mark: str) -> None:

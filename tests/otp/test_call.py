@@ -12,6 +12,7 @@ import trio.testing
 
 import candil
 from candil import sys
+from tests.otp.bodies import exit_and_settle
 from tests.otp.scripted import (
     ADDRESSES,
     WAYS,
@@ -84,7 +85,7 @@ async def test_a_call_to_a_process_that_was_told_to_end_raises_noproc() -> None:
     """From the signal on nobody is there, although the cleanup may go on for a while."""
     async with candil.open_node(log=False):
         ask = await bench()
-        candil.exit_nowait(ask.pid, "boom")
+        candil.exit(ask.pid, "boom")
         with pytest.raises(candil.NoProc):
             await ScriptedServer.echo(ask.pid)
 
@@ -116,7 +117,7 @@ async def test_a_call_by_name_finds_the_replacement_of_a_dead_server() -> None:
     """A name stands for whoever holds it now."""
     async with candil.open_node(log=False):
         first = await candil.start(ScriptedServer, name="bench")
-        await candil.exit(first, "boom")
+        await exit_and_settle(first, "boom")
         second = await candil.start(ScriptedServer, name="bench")
         assert await candil.call("bench", "act", lambda _: candil.self()) is second
 
@@ -210,7 +211,7 @@ async def test_a_cast_never_fails() -> None:
     """To nobody, to the dead, to one who is just ending: it returns at once, with nothing."""
     async with candil.open_node(log=False):
         ask = await bench()
-        candil.exit_nowait(ask.pid, "boom")
+        candil.exit(ask.pid, "boom")
         candil.cast(ask.pid, "anything")
         await trio.testing.wait_all_tasks_blocked()
         for target in (ask.pid, *ADDRESSES):

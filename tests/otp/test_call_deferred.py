@@ -150,7 +150,9 @@ async def test_a_handler_may_stop_and_answer_later_or_never(way: str) -> None:
     async with candil.open_node(log=False):
         ask = await bench(way)
         with pytest.raises(candil.ServerExited) as caught:
-            await candil.call(ask.pid, "act", lambda _: candil.stop(BOOM) or candil.Deferred[Any]())
+            await candil.call(
+                ask.pid, "act", lambda _: candil.stop_self(BOOM) or candil.Deferred[Any]()
+            )
         assert caught.value.reason == BOOM
 
 

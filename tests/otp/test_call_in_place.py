@@ -215,7 +215,7 @@ async def test_a_server_that_dies_while_a_caller_gives_way_is_not_waited_for() -
             replaced = trio.Event()
 
             async def replace(pid: candil.Pid[Any] = first, done: trio.Event = replaced) -> None:
-                candil.exit_nowait(pid, "kill")
+                candil.exit(pid, "kill")
                 while candil.process_info(pid) is not None:
                     await trio.lowlevel.checkpoint()
                 await candil.start(ScriptedServer, name="bench")
@@ -275,7 +275,7 @@ class Script(candil.GenServer):
             case "exit":
                 raise candil.ProcessExit(number)
             case "stop":
-                candil.stop(candil.Exit(number))
+                candil.stop_self(candil.Exit(number))
             case "continue":
                 candil.continue_with(number)
             case "timeout":
@@ -290,7 +290,7 @@ class Script(candil.GenServer):
             case "resolve" if self.deferred is not None:
                 self.deferred.reply(number)
             case "signal":
-                candil.exit_nowait(candil.self(), number)
+                candil.exit(candil.self(), number)
             case _:
                 pass
         return number

@@ -193,7 +193,7 @@ async def test_a_task_of_the_servers_own_may_speak_for_it(
         async def background() -> None:
             candil.continue_with("from the background")
             await trio.sleep(1)
-            candil.stop(BOOM)
+            candil.stop_self(BOOM)
 
         await Recorder.act_at_once(pid, lambda: nursery.start_soon(background))
         assert (await candil.receive(candil.Down)).reason == BOOM
@@ -202,8 +202,8 @@ async def test_a_task_of_the_servers_own_may_speak_for_it(
 
 speaks_for_a_server = pytest.mark.parametrize(
     "act",
-    [candil.stop, lambda: candil.continue_with("x"), lambda: candil.set_timeout(1)],
-    ids=["stop", "continue_with", "set_timeout"],
+    [candil.stop_self, lambda: candil.continue_with("x"), lambda: candil.set_timeout(1)],
+    ids=["stop_self", "continue_with", "set_timeout"],
 )
 
 

@@ -121,10 +121,10 @@ async def test_a_stop_wins_over_continues() -> None:
 
     def both() -> None:
         candil.continue_with("never")
-        candil.stop(BOOM)
+        candil.stop_self(BOOM)
 
     def one_after_the_other() -> None:
-        candil.continue_with(lambda: candil.stop(BOOM))
+        candil.continue_with(lambda: candil.stop_self(BOOM))
         candil.continue_with("never")
 
     async with candil.open_node(log=False):
@@ -147,5 +147,5 @@ async def test_a_chain_of_continues_without_end_lets_others_run() -> None:
         candil.send(pid, again)
         for _ in range(5):
             await trio.lowlevel.checkpoint()
-        candil.exit_nowait(pid, "boom")
+        candil.exit(pid, "boom")
         assert (await candil.receive(candil.Down)).reason == BOOM

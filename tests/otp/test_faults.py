@@ -412,7 +412,7 @@ async def test_s16_a_cancelled_of_the_process_itself_is_no_leak() -> None:
         candil.trap_exit(True)
         pid = candil.spawn_link(wait_for_ever)
         await wait_all_tasks_blocked()
-        candil.exit_nowait(pid, "kill")
+        candil.exit(pid, "kill")
 
         assert ExitSignal(pid, Killed()) == await candil.receive()
 
@@ -464,7 +464,7 @@ async def test_s17_a_swallowed_cancelled_is_reported_within_half_a_second_with_i
             pid = candil.spawn(swallows)
             server = await candil.start(FaultyServer)
             await wait_all_tasks_blocked()
-            candil.exit_nowait(pid, reason)
+            candil.exit(pid, reason)
             with trio.fail_after(20):
                 while not reports:
                     assert "pong" == await candil.call(server, "ping")

@@ -11,7 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 import candil
 from candil import Crashed, Exit, Killed, Normal
 from candil._otp.processes.requests import Request
-from tests.otp.bodies import crash, wait_for_ever
+from tests.otp.bodies import crash, exit_and_settle, wait_for_ever
 
 
 async def test_a_call_that_waits_in_a_mailbox_learns_of_the_death() -> None:
@@ -23,7 +23,7 @@ async def test_a_call_that_waits_in_a_mailbox_learns_of_the_death() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_expect_exited, pid, Exit("boom"))
             await wait_all_tasks_blocked()
-            candil.exit_nowait(pid, "boom")
+            candil.exit(pid, "boom")
 
 
 @pytest.mark.parametrize("signal", ["boom", "kill", None])
@@ -44,7 +44,7 @@ async def test_a_call_that_was_received_and_forgotten_learns_of_the_death(
             nursery.start_soon(_expect_exited, pid, reasons[signal])
             await wait_all_tasks_blocked()
             if signal is not None:
-                candil.exit_nowait(pid, signal)
+                candil.exit(pid, signal)
 
 
 async def _expect_exited(pid: candil.Pid[Any], reason: candil.ExitReason) -> None:
@@ -186,6 +186,6 @@ async def test_a_request_that_was_answered_learns_nothing_of_its_debtors_end() -
         request = Request[int]()
         request.attach(pid.process)
         request.put(7)
-        await candil.exit(pid, "boom")
+        await exit_and_settle(pid, "boom")
 
         assert 7 == await request.wait()

@@ -227,7 +227,7 @@ async def test_a_server_is_ended_while_its_timeout_is_pending(
     async with candil.open_node(log=False):
         pid, _ = await candil.start_monitor(Recorder, log, lambda: candil.set_timeout(3))
         await trio.sleep(1)
-        candil.exit_nowait(pid, "boom")
+        candil.exit(pid, "boom")
         assert (await candil.receive(candil.Down)).reason == BOOM
         await trio.sleep(10)
     assert log == []

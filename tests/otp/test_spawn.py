@@ -172,7 +172,7 @@ async def test_is_alive_from_spawn_until_it_is_told_to_end() -> None:
         pid = candil.spawn(wait_for_ever)
         assert candil.is_alive(pid)
         await wait_all_tasks_blocked()
-        candil.exit_nowait(pid, "boom")
+        candil.exit(pid, "boom")
 
         assert not candil.is_alive(pid)
         await end_of(pid)
@@ -223,7 +223,7 @@ async def test_the_status_of_a_process_is_running_waiting_or_exiting() -> None:
         assert "running" == candil.process_info(candil.self()).status
         await wait_all_tasks_blocked()
         assert "running" == candil.process_info(pid).status
-        candil.exit_nowait(pid, "boom")
+        candil.exit(pid, "boom")
         assert "exiting" == candil.process_info(pid).status
         done.set()
 

@@ -155,7 +155,7 @@ async def test_no_frame_of_a_failed_start_is_kept(strategy):
     async with candil.open_supervisor(specs, strategy=strategy, max_restarts=99, log=False) as sup:
         for number in range(2):
             failing += [ZeroDivisionError(1), ZeroDivisionError(2)]
-            candil.exit_nowait((await candil.which_children(sup))[number].child, "kill")
+            candil.exit((await candil.which_children(sup))[number].child, "kill")
             await settle()
 
         assert (await candil.count_children(sup)).active == 2
@@ -176,7 +176,7 @@ async def test_no_frame_of_a_delayed_restart_is_kept(autojump_clock):
     async with candil.open_supervisor([spec], max_restarts=99, log=False) as sup:
         (info,) = await candil.which_children(sup)
         failing += [ZeroDivisionError(1), ZeroDivisionError(2)]
-        candil.exit_nowait(info.child, "kill")
+        candil.exit(info.child, "kill")
         await trio.sleep(2)
         (info,) = await candil.which_children(sup)
 
@@ -199,6 +199,140 @@ async def test_no_frame_of_a_failed_request_is_kept():
         await settle()
 
         assert found.alive == 0
+
+
+# --- arguments ------------------------------------------------------------------------------------
+
+
+class Brief(candil.GenServer):
+    """Looks at its argument and lets go of it, as does everything that is started here."""
+
+    def __init__(self, big, *, also=None):
+        """Keep nothing."""
+
+
+class AsyncBrief(Brief):
+    """The same, as a task that its starter waits for."""
+
+    async def init(self):
+        await trio.lowlevel.checkpoint()
+
+
+async def starts(big, *, also=None):
+    """Start a server in the supervisor."""
+    return await candil.start_link(Brief, None)
+
+
+TARGETS = [Brief, AsyncBrief, candil.StartFunction(starts)]
+
+
+def named(target):
+    """Return what a parameter is called."""
+    return getattr(target, "__name__", "StartFunction")
+
+
+def of_big(target, found, **options):
+    """Return the spec of a child with two big arguments."""
+    return candil.child_spec(target, found.make(), also=found.make(), id="a", **options)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=named)
+@pytest.mark.parametrize(
+    ("restart", "kept"), [("temporary", 0), ("transient", 2), ("permanent", 2)]
+)
+async def test_a_running_temporary_child_has_no_arguments(target, restart, kept):
+    """It is never started again. The others keep theirs until they are forgotten."""
+    found = Locals()
+    async with candil.open_supervisor([], log=False) as sup:
+        pid = await candil.start_child(sup, of_big(target, found, restart=restart))
+        await settle()
+        assert candil.is_alive(pid)
+        assert found.alive == kept
+
+        await candil.terminate_child(sup, "a")
+        if kept:
+            await candil.delete_child(sup, "a")
+        await settle()
+        assert found.alive == 0
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=named)
+@pytest.mark.parametrize(
+    ("restart", "kept"), [("temporary", 0), ("transient", 1), ("permanent", 1)]
+)
+async def test_a_running_temporary_child_of_a_template_has_no_arguments(target, restart, kept):
+    """The others keep theirs while they may be restarted."""
+    found = Locals()
+    spec = candil.child_spec(target, restart=restart)
+    async with candil.open_supervisor([spec], strategy="simple_one_for_one", log=False) as sup:
+        pid = await candil.start_child(sup, [found.make()])
+        await settle()
+        assert candil.is_alive(pid)
+        assert found.alive == kept
+
+        await candil.terminate_child(sup, pid)
+        await settle()
+        assert found.alive == 0
+
+
+async def test_a_temporary_child_of_a_list_has_no_arguments():
+    """Nor does its supervisor keep the spec that it was made of."""
+    found = Locals()
+
+    def tree():
+        child = of_big(AsyncBrief, found, restart="temporary")
+        return candil.supervisor_spec([child], id="inner")
+
+    async with candil.open_supervisor([], log=False) as sup:
+        inner = candil.child_spec(tree(), restart="temporary")
+        pid = await candil.start_child(sup, inner)
+        del inner
+        await settle()
+
+        assert (await candil.count_children(pid)).active == 1
+        assert (await candil.get_childspec(pid, "a")).args == ()
+        assert found.alive == 2  # the spec of the inner supervisor is the target of its child
+        await candil.terminate_child(sup, "inner")
+        await settle()
+        assert found.alive == 0
+
+
+async def test_a_failed_start_keeps_no_arguments():
+    """A temporary child that did not start is forgotten."""
+    found = Locals()
+
+    class Failing(Brief):
+        def init(self):
+            candil.stop("no")
+
+    async with candil.open_supervisor([], log=False) as sup:
+        with pytest.raises(candil.StartError):
+            await candil.start_child(sup, of_big(Failing, found, restart="temporary"))
+        await settle()
+
+        assert found.alive == 0
+
+
+async def test_a_code_change_gives_a_running_temporary_child_no_arguments():
+    """They would be for a start that never comes; a stopped child takes its new ones."""
+    found = Locals()
+
+    def tree():
+        return candil.supervisor_spec(
+            [
+                of_big(Brief, found, restart="temporary"),
+                candil.child_spec(Brief, found.make(), id="b"),
+            ]
+        )
+
+    async with candil.open_supervisor(tree(), log=False) as sup:
+        await candil.sys.suspend(sup)
+        await candil.sys.change_code(sup, None, tree())
+        await candil.sys.resume(sup)
+        await settle()
+
+        assert (await candil.get_childspec(sup, "a")).kwargs == {}
+        assert len((await candil.get_childspec(sup, "b")).args) == 1
 
 
 # --- the history ----------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import trio
 
 import candil
 
-from .bodies import do_nothing
+from .bodies import do_nothing, exit_and_settle
 from .workers import Boom, Journal, Worker, end, end_all, kill, pid_of, settle, worker, workers
 
 
@@ -316,13 +316,13 @@ async def test_a_transient_child_whose_restart_ends_normally_is_told_of_no_trans
         def init(self):
             type(self).starts += 1
             if self.starts > 1:
-                candil.stop()
+                candil.stop_self()
 
     with pytest.raises(candil.RestartIntensityExceeded) as raised:
         async with candil.open_supervisor(
             [candil.child_spec(Stops, name="stops", restart="transient")], log=False
         ):
-            await candil.exit("stops", "boom")
+            await exit_and_settle("stops", "boom")
             await trio.sleep_forever()
 
     assert raised.value.child_restart == "transient"

@@ -36,7 +36,7 @@ async def test_terminate_runs_when_the_server_stops_by_itself(
     log: list[Any] = []
     async with candil.open_node(log=False):
         pid, _ = await candil.start_monitor(kind, log)
-        act(pid, lambda: candil.stop(*arguments))
+        act(pid, lambda: candil.stop_self(*arguments))
         candil.send(pid, "queued")
         assert (await candil.receive(candil.Down)).reason == reason
     assert log == [("terminate", reason)]
@@ -89,7 +89,7 @@ async def test_what_terminate_raises_replaces_the_reason(
             if way == "from outside":
                 await candil.stop(pid)
             else:
-                end = candil.stop if way == "stop" else lambda: raise_(KeyError("y"))
+                end = candil.stop_self if way == "stop" else lambda: raise_(KeyError("y"))
                 await Clumsy.act(pid, end)
         expected = candil.Crashed(error) if reason is None else reason
         assert (await candil.receive(candil.Down)).reason == expected
@@ -134,7 +134,7 @@ async def test_the_caller_of_a_call_that_stops_gets_its_reply_after_terminate(
         if way == "mailbox":
             candil.send(pid, "in the way")
         ask = {"async": Recorder.act, "callback": candil.call}.get(way, Recorder.act_at_once)
-        log.append(await ask(pid, lambda: candil.stop(BOOM) or "answer"))
+        log.append(await ask(pid, lambda: candil.stop_self(BOOM) or "answer"))
         reason = candil.Exit("other") if fails else BOOM
         assert await candil.receive(candil.Down) == candil.Down(ref, pid, reason)
     assert log == [BOOM, "answer"]
@@ -154,11 +154,11 @@ async def test_a_server_killed_during_terminate_takes_its_reply_with_it(
 
         async def kill() -> None:
             await trio.sleep(1)
-            candil.exit_nowait(pid, "kill")
+            candil.exit(pid, "kill")
 
         nursery.start_soon(kill)
         with pytest.raises(candil.ServerExited) as caught:
-            await Slow.act(pid, lambda: candil.stop() or "goodbye")
+            await Slow.act(pid, lambda: candil.stop_self() or "goodbye")
         assert caught.value.reason == candil.Killed()
 
 
@@ -172,8 +172,8 @@ async def test_terminate_may_wait_and_a_kill_ends_it() -> None:
     async with candil.open_node(log=False):
         pid, _ = await candil.start_monitor(Endless)
         with contextlib.suppress(candil.CallTimeout):
-            await Endless.act.within(0)(pid, candil.stop)
+            await Endless.act.within(0)(pid, candil.stop_self)
         await trio.testing.wait_all_tasks_blocked()
         assert candil.is_alive(pid)
-        candil.exit_nowait(pid, "kill")
+        candil.exit(pid, "kill")
         assert (await candil.receive(candil.Down)).reason == candil.Killed()

@@ -34,7 +34,7 @@ from candil._otp.behaviours.unhandled import (
 )
 from candil._otp.processes.nurseries import open_nurseries, refuse_open_nursery
 from candil._otp.processes.process import Process, park, unpark
-from candil._otp.processes.task import fail_requests, keyboard_interrupt_in, notify_idle, reason_of
+from candil._otp.processes.task import fail_requests, keyboard_interrupt_in, reason_of
 from candil._otp.values.errors import ProcessExit
 from candil._otp.values.exit_reasons import Crashed, ExitReason
 from candil._otp.values.messages import ExitSignal, Timeout
@@ -64,6 +64,7 @@ class ServerLoop:
     )
     context: contextvars.Context = attrs.field(init=False)
     actions: Actions | None = None
+    initialised: bool = False
     suspended: bool = False
     handled: int = 0
     _timeout: float | None = None
@@ -167,8 +168,6 @@ class ServerLoop:
                 if not mailbox:
                     self.handled += turns - counted
                     turns = counted = 0
-                    if process.idle_waiters is not None:
-                        notify_idle(process)
                     if self._timeout is not None:
                         await self._wait_with_timeout(self._timeout)
                         continue
@@ -351,8 +350,6 @@ class ServerLoop:
             )
             if urgent is None:
                 seen = len(mailbox)
-                if self.process.idle_waiters is not None:
-                    notify_idle(self.process)
                 await park(self.process)
                 continue
             seen = urgent

@@ -6,10 +6,11 @@ The events of a run: starts and ends of processes, reports, and what programs ad
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from candil._otp.processes.runtime import get_runtime
+from candil._otp.values.arguments import check_plain_function
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -27,8 +28,7 @@ def emit(event: object) -> None:
     get_runtime().emit(event)
 
 
-@contextmanager
-def subscribe(subscriber: Subscriber) -> Generator[None]:
+def subscribe(subscriber: Subscriber) -> AbstractContextManager[None]:
     """
     Have *subscriber* called with every event of the current run, while the block lasts.
 
@@ -39,7 +39,16 @@ def subscribe(subscriber: Subscriber) -> Generator[None]:
         subscriber: Called with one event: ``ProcessStarted``, ``ProcessExited``,
             ``ProcessLingers``, ``LoopBlocked``, ``MailboxHigh``, ``Hint``, ``ChildStarted``,
             ``ChildStopped``, ``SupervisorReport``, or whatever ``emit`` was given.
+
+    Raises:
+        TypeError: *subscriber* is no function, or an async one.
     """
+    check_plain_function("subscribe takes a plain function of one event", subscriber)
+    return _subscription(subscriber)
+
+
+@contextmanager
+def _subscription(subscriber: Subscriber) -> Generator[None]:
     runtime = get_runtime()
     runtime.subscribers = (*runtime.subscribers, subscriber)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_origin, overload
 
 import trio
 
@@ -13,7 +13,8 @@ from candil._otp.processes.process import Process, park, post, unpark
 from candil._otp.processes.requests import Request
 from candil._otp.processes.runtime import resolve
 from candil._otp.processes.spawn import own_process
-from candil._otp.values.errors import NoProc, ReceiveTimeout
+from candil._otp.values.arguments import check_plain_function
+from candil._otp.values.errors import NoProc, ReceiveTimeout, short_repr
 from candil._otp.values.pids import Pid
 
 if TYPE_CHECKING:
@@ -119,6 +120,9 @@ async def receive(match: Matcher = None, *, timeout: float = math.inf) -> Any:  
 
 
 _NOTHING = object()
+_TAKES = (
+    "receive takes a class, a tuple of classes, a plain function from message to bool, or nothing"
+)
 
 
 def _attach_if_request(process: Process, message: object) -> None:
@@ -136,12 +140,10 @@ def _matcher(match: Matcher) -> Callable[[Any], bool]:
         kinds = cast("Any", match)
         if all(isinstance(kind, type) for kind in kinds):
             return lambda message: isinstance(message, kinds)
-    elif callable(match):
+    elif get_origin(match) is None:  # list[int] can be called, and would make a list
+        check_plain_function(_TAKES, match)
         return match
-    raise TypeError(
-        "receive takes a class, a tuple of classes, a function from message to bool, or nothing; "
-        f"got {match!r}"
-    )
+    raise TypeError(f"{_TAKES}; got {short_repr(match)}")
 
 
 def _find(mailbox: deque[object], matches: Callable[[Any], bool], seen: int) -> tuple[object, int]:

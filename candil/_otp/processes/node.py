@@ -26,6 +26,7 @@ from candil._otp.processes.runtime import Runtime, current_process, get_runtime,
 from candil._otp.processes.task import Body, finish, run_process
 from candil._otp.processes.timers import Timers
 from candil._otp.processes.watchdog import open_watchdog
+from candil._otp.values.arguments import check_flag, check_text
 from candil._otp.values.events import ProcessLingers, ProcessStarted
 from candil._otp.values.exit_errors import ProcessTerminated
 from candil._otp.values.exit_reasons import KILLED, SHUTDOWN, ExitReason, Normal, Shutdown, cause_of
@@ -257,12 +258,16 @@ async def open_node(*, name: str = "local", log: bool = True) -> AsyncGenerator[
     Raises:
         ProcessTerminated: An exit signal ended the block's own process, by a link or by ``exit``.
 
+        TypeError: *name* is no string, or *log* neither ``True`` nor ``False``.
+
         KeyboardInterrupt: It was raised in one of the processes; all have been stopped in order.
 
     Cancellation:
         The body is cancelled at once; the processes are stopped in order, shielded, and only then
         does the cancellation go on.
     """
+    check_text("the name of open_node", name)
+    check_flag("log of open_node", log)
     runtime = get_runtime()
     failure: BaseException | None = None
     with _logged(runtime, wanted=log), open_watchdog(runtime), trio.CancelScope() as shield:

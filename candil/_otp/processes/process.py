@@ -25,16 +25,17 @@ from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_resch
 from candil._otp.processes.oneshot import RESUMED, OneShot
 from candil._otp.processes.runtime import outside_of_trio
 from candil._otp.values.events import MailboxHigh
-from candil._otp.values.exit_reasons import KILL, KILLED, ExitReason, Normal
+from candil._otp.values.exit_reasons import KILLED, ExitReason, Normal, is_kill
 from candil._otp.values.messages import ExitSignal
 
 if TYPE_CHECKING:
     from candil._otp.processes.call_deadlines import DeadlineTimer
+    from candil._otp.processes.message_timers import TimerRef
     from candil._otp.processes.node import Node
     from candil._otp.processes.requests import Request
     from candil._otp.processes.runtime import Runtime
     from candil._otp.processes.timers import Timer
-    from candil._otp.values.names import Server, Via
+    from candil._otp.values.names import Server, ServerName
     from candil._otp.values.pids import Pid, Ref
 
 HIGH_WATER = 1024
@@ -47,14 +48,6 @@ def _new_mailbox() -> deque[object]:
 
 def _new_links() -> dict[Process, None]:
     return {}
-
-
-def _new_names() -> list[object]:
-    return []
-
-
-def _new_via() -> list[Via[Any]]:
-    return []
 
 
 @final
@@ -80,20 +73,19 @@ class Process:
     )
     exit_reason: ExitReason | None = None
     links: dict[Process, None] = attrs.field(factory=_new_links)
-    # Most processes never need the next four, so each is made at its first use.
+    # Most processes never need the next five, so each is made at its first use.
     monitors: dict[Ref, Process] | None = None
     monitored_by: dict[Ref, tuple[Process, Server[Any]]] | None = None
     pending: dict[Request[Any], None] | None = None
     exit_waiters: dict[OneShot[bool], None] | None = None
-    names: list[object] = attrs.field(factory=_new_names)
+    names: dict[object, ServerName[Any]] | None = None  # by their keys in the run's table
     registered: str | None = None
-    via: list[Via[Any]] = attrs.field(factory=_new_via)
-    idle_waiters: list[OneShot[bool]] | None = None
     current_request: Request[Any] | None = None  # what the server has taken and not settled yet
     deadline_timer: DeadlineTimer | None = (
         None  # for those who wait for it until then, see call_deadlines.py
     )
     next_deadline: float = math.inf
+    message_timers: set[TimerRef] | None = None  # which end with the process
     high_water: int = HIGH_WATER
     server: Any = None
 
@@ -160,7 +152,7 @@ def unpark(process: Process) -> None:
 
 def send_exit(process: Process, sender: Pid[Any] | None, reason: ExitReason) -> None:
     """Do what OTP's ``exit/2`` does to the receiver."""
-    if reason == KILL:
+    if is_kill(reason):
         kill(process, sender)
     elif not process.alive:
         return

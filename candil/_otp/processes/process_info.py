@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, final
 import attrs
 
 from candil._otp.processes.runtime import resolve
+from candil._otp.values.names import Via
 
 if TYPE_CHECKING:
     from candil._otp.processes.process import Process
-    from candil._otp.values.names import Server, Via
+    from candil._otp.values.names import Server
     from candil._otp.values.pids import Pid
 
 
@@ -82,7 +83,7 @@ def process_info(target: Server[Any] | None) -> ProcessInfo | None:
     return ProcessInfo(
         pid=process.pid,
         registered_name=process.registered,
-        via=tuple(process.via),
+        via=tuple(name for name in (process.names or {}).values() if isinstance(name, Via)),
         parent=process.parent,
         links=tuple(linked.pid for linked in process.links),
         monitors=tuple(target.pid for target in (process.monitors or {}).values()),

@@ -24,6 +24,7 @@ from candil._otp.values.pids import Pid, Ref
 
 if TYPE_CHECKING:
     from candil._otp.processes.node import Node
+    from candil._otp.processes.oneshot import OneShot
     from candil._otp.processes.process import Process
     from candil._otp.processes.watchdog import Watchdog
 
@@ -43,6 +44,9 @@ class Runtime:
 
     incarnation: int
     names: dict[object, Process] = attrs.field(factory=dict[object, "Process"])
+    name_waiters: dict[object, dict[OneShot[bool], None]] = attrs.field(
+        factory=dict[object, "dict[OneShot[bool], None]"]
+    )
     nodes: dict[Node, None] = attrs.field(factory=dict["Node", None])
     subscribers: tuple[Subscriber, ...] = ()
     log: EventLog | None = None
@@ -59,6 +63,11 @@ class Runtime:
 
     def new_pid(self, node: str, label: str) -> Pid[object]:
         return Pid(node, self.incarnation, next(self._serial), label)
+
+    def name_registered(self, key: object) -> None:
+        """Wake those that wait for a process under *key*."""
+        for waiter in self.name_waiters.pop(key, ()):
+            waiter.put(True)
 
     def new_ref(self) -> Ref:
         return Ref(next(self._serial))

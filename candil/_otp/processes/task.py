@@ -29,6 +29,7 @@ from candil._otp.values.exit_reasons import (
     Shutdown,
     as_exit_reason,
     is_abnormal,
+    is_bare_shutdown,
 )
 from candil._otp.values.messages import Down, ExitSignal
 from candil._otp.values.reports import without_own_frames
@@ -140,7 +141,7 @@ def reason_of(error: BaseException | None) -> ExitReason:
     lone = _without_groups(error)
     if isinstance(lone, ProcessExit):
         return as_exit_reason(lone.reason)
-    if isinstance(lone, ServerExited) and lone.reason == SHUTDOWN:
+    if isinstance(lone, ServerExited) and is_bare_shutdown(lone.reason):
         # OTP: {shutdown, {gen_server, call, [Server, Request]}}, an orderly end.
         return Shutdown(("call", lone.target, lone.request), cause=lone)
     error.__traceback__ = without_own_frames(error)
@@ -164,7 +165,7 @@ def finish(process: Process, reason: ExitReason) -> None:
     process.idle = False
     pid = process.pid
     pid.process = None
-    for name in process.names:
+    for name in process.names or ():
         process.runtime.names.pop(name, None)
     process.node.processes.pop(process, None)
     runtime = process.runtime
@@ -173,14 +174,20 @@ def finish(process: Process, reason: ExitReason) -> None:
     if process.deadline_timer is not None:
         process.deadline_timer.cancel()
         process.deadline_timer = None
+    _end_message_timers(process)
     fail_requests(process, reason)
     process.current_request = None
     _signal_links(process, reason)
     _notify_monitors(process, reason)
     for slot in process.exit_waiters or ():
         slot.put(True)
-    notify_idle(process)
     process.node.process_ended(process, reason)
+
+
+def _end_message_timers(process: Process) -> None:
+    timers, process.message_timers = process.message_timers, None
+    for timer in timers or ():
+        timer.end()
 
 
 def fail_requests(process: Process, reason: ExitReason) -> None:
@@ -211,13 +218,3 @@ def _notify_monitors(process: Process, reason: ExitReason) -> None:
     for ref, target in (monitors or {}).items():
         if target.monitored_by is not None:
             target.monitored_by.pop(ref, None)
-
-
-def notify_idle(process: Process) -> None:
-    """
-    Tell those who wait for it that the process has dealt with all that was in its mailbox, or has
-    ended.
-    """
-    idle_waiters, process.idle_waiters = process.idle_waiters, None
-    for slot in idle_waiters or ():
-        slot.put(True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from candil.engine._config.addresses import numeric_host
 from candil.engine._config.engine import Engine, binary_path
 from candil.engine._config.flags import OPTIONAL
+from candil.engine._config.frozen import environment_outside
 from candil.engine._config.model import Model, file_path
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
     two of them share a port, ``LLAMA_API_KEY`` lock its clients out. ``GGML_*`` stays: it says
     which devices the machine has and how to use them, which is the user's own business.
     """
-    return {name: value for name, value in inherited.items() if not name.startswith("LLAMA_")}
+    outside = environment_outside(inherited)
+    return {name: value for name, value in outside.items() if not name.startswith("LLAMA_")}
 
 
 def too_long(words: Sequence[str], env: Mapping[str, str]) -> str:

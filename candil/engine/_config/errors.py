@@ -12,7 +12,7 @@ What goes wrong with engines, as exceptions that say what to do next.
      |  + NotAGguf          (.detail)
      |  + ModelTruncated    (.detail)
      + LogFileUnwritable    (.path .detail)
-     + InterpreterNotFound  (.detail)
+     + GuardUnavailable     (.detail)
      + AlreadyRunning       (.alias)
      + AliasTaken           (.alias .holder)
      + NotRunning           (.alias)
@@ -141,16 +141,16 @@ class LogFileUnwritable(EngineError):
 
 
 @final
-class InterpreterNotFound(EngineError):
-    """No Python was found that can run the guard, a small script between candil and an engine."""
+class GuardUnavailable(EngineError):
+    """
+    The guard, a script that stands between candil and each engine, cannot be run.
+
+    As in a frozen or embedded Python, which is no interpreter, where no other one is found.
+    """
 
     def __init__(self, detail: str) -> None:
         self.detail = detail
-        super().__init__(
-            f"no Python interpreter can run the guard of an engine: {detail}. A frozen or embedded "
-            "program is no interpreter, so candil looks for another one: name a Python 3.11 or "
-            "later in the environment variable CANDIL_PYTHON, or install python3 in PATH."
-        )
+        super().__init__(f"the guard of an engine cannot be run: {detail}.")
 
 
 @final

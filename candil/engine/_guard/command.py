@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from candil.engine._config.errors import GuardUnavailable
+from candil.engine._guard.interpreter import find_interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -24,7 +26,15 @@ _ENDING: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
 def start_guard(name: str, env: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], int, int, int]:
-    """Start a guard; return it and our ends of its pipes: control, events, output."""
+    """
+    Start a guard; return it and our ends of its pipes: control, events, output.
+
+    Raises:
+        GuardUnavailable: There is no interpreter for it.
+
+        OSError: There are too many processes, or too many open files.
+    """
+    command = command_line()
     ours: list[int] = []
     theirs: list[int] = []
     try:
@@ -34,7 +44,7 @@ def start_guard(name: str, env: Mapping[str, str]) -> tuple[subprocess.Popen[byt
             theirs.append(ends[other])
             os.set_blocking(ends[mine], False)
         with _signals_blocked():
-            process = _execute(name, env, *theirs)
+            process = _execute(command, name, env, *theirs)
     except BaseException:
         for fd in ours:
             os.close(fd)
@@ -46,10 +56,29 @@ def start_guard(name: str, env: Mapping[str, str]) -> tuple[subprocess.Popen[byt
     return process, control, events, output
 
 
+def command_line() -> list[str]:
+    """
+    Return what starts the guard, without its arguments.
+
+    Raises:
+        GuardUnavailable: There is no interpreter for it, or it is not there itself.
+    """
+    if not PROGRAM.is_file():
+        raise GuardUnavailable(
+            f"its script is not at {PROGRAM}. Put the files of that folder into the program; with "
+            "PyInstaller candil does so itself, for others they are data files"
+        )
+    return [find_interpreter(), "-I", "-S", str(PROGRAM)]
+
+
 def _execute(
-    name: str, env: Mapping[str, str], control: int, events: int, output: int
+    command: list[str],
+    name: str,
+    env: Mapping[str, str],
+    control: int,
+    events: int,
+    output: int,
 ) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-I", "-S", str(PROGRAM)]
     return subprocess.Popen(  # noqa: S603 - our own file, and no shell
         [*command, str(control), str(events), str(os.getpid()), name],
         stdin=subprocess.DEVNULL,

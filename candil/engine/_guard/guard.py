@@ -18,6 +18,7 @@ the order of the lines.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -251,6 +252,16 @@ class Guard:
         run.status = ExitStatus(None, exec_error=error.strerror)
         run.shortage = error if is_shortage(error) else None
 
+    def _early_end(self) -> OSError:
+        """
+        Return why a new guard ended before it could report anything.
+
+        This interpreter has run before, and so it lacked memory: it could not load its libraries,
+        or the kernel killed it. A guard that has served is replaced instead.
+        """
+        ended = ExitStatus(self._process.returncode).describe()
+        return OSError(errno.EAGAIN, f"the guard ended before it started the engine: {ended}")
+
     def _end_run(self) -> None:
         run, self.current = self.current, None
         if run is not None:
@@ -271,8 +282,8 @@ class Guard:
             await self._ensure_dead(run)
             with trio.move_on_after(_LAST_OUTPUT_SECONDS):
                 await self._drained.wait()
-            if run.pid is None and self._failure is not None:
-                self._note_failed_start(run, self._failure)
+            if run.pid is None and run.status is None and self.runs == 1:
+                self._note_failed_start(run, self._failure or self._early_end())
             self._end_run()
         self._reaped.set()
 
@@ -304,6 +315,8 @@ async def open_guard(
         changed: Called when a run has ended, and when the guard has.
 
     Raises:
+        GuardUnavailable: There is no interpreter for it.
+
         OSError: No process could be started: too many, or too many open files.
 
         EngineUnkillable: Guard or program outlived SIGKILL.

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 import trio
 
 import candil
+from candil.engine._config.errors import EngineError, GuardUnavailable
 from candil.engine._guard.guard import Guard, open_guard
 
 if TYPE_CHECKING:
@@ -56,7 +57,10 @@ class ReusableGuard:
             How the process ended, when nothing of it is left.
 
         Raises:
-            OSError: No guard could be started.
+            OSError: No guard could be started, or the guard could not start the process: there
+                are too many processes, too many open files, or too little memory.
+
+            GuardUnavailable: There is no interpreter for a guard.
 
             EngineUnkillable: The process group outlived SIGKILL.
 
@@ -75,7 +79,7 @@ class ReusableGuard:
         """End the guard as soon as it has no engine, without waiting for that."""
         self._guard = None  # the owner learns of it later; until then no engine may take the guard
         if self._owner is not None:
-            candil.exit_nowait(self._owner, candil.Shutdown())
+            candil.exit(self._owner, candil.Shutdown())
 
     async def close(self) -> None:
         """
@@ -101,7 +105,7 @@ class ReusableGuard:
         try:
             answer = await candil.receive(
                 lambda message: (
-                    isinstance(message, Guard | OSError)
+                    isinstance(message, Guard | OSError | EngineError)
                     or (isinstance(message, candil.Down) and message.ref == ref)
                 )
             )
@@ -109,7 +113,7 @@ class ReusableGuard:
             candil.demonitor(ref, flush=True)
         if isinstance(answer, Guard):
             return answer
-        if isinstance(answer, OSError):
+        if isinstance(answer, OSError | EngineError):
             raise answer
         raise RuntimeError(f"the process that owns the guard has ended: {answer.reason}")
 
@@ -123,7 +127,7 @@ class ReusableGuard:
                 self._guard = guard
                 candil.send(user, guard)
                 await _serve(guard)
-        except OSError as error:
+        except (OSError, GuardUnavailable) as error:
             candil.send(user, error)
         finally:
             self._guard = None

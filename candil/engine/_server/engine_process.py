@@ -70,7 +70,12 @@ class EngineProcess:
             without=restart_state.unsupported_flags,
         )
         self.overdue = False
-        self._os_process = OsProcess(self.argv, env=environment(os.environ), log_path=log_path)
+        self._os_process = OsProcess(
+            self.argv,
+            env=environment(os.environ),
+            log_path=log_path,
+            folder=restart_state.working_directory,
+        )
         self.log_path = log_path
         self._restart_state = restart_state
         self._has_owner = False

@@ -89,6 +89,8 @@ async def start(
 
         ModelError: The model is missing, cut short, or no model: nothing was started.
 
+        GuardUnavailable: There is no Python for the guard: nothing was started.
+
         LogFileUnwritable: The log file cannot be written: nothing was started.
 
         AlreadyRunning: The alias has an engine.

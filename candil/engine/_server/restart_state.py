@@ -8,12 +8,14 @@ other child. Each incarnation of the server gets the same one.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final, final
 
 import attrs
 import trio
 
 from candil.engine._config.errors import PortUnavailable
+from candil.engine._guard.guarded_run import present_folder
 from candil.engine._guard.reusable_guard import ReusableGuard
 from candil.engine._system.ports import PortLease  # noqa: TC001 - attrs may read it
 
@@ -43,6 +45,8 @@ class RestartState:
         log_is_checked: Whether the log file could be written at a start. A failure after that costs
             log lines, never the engine.
 
+        folder: The working directory when the spec was built.
+
         process_lock: Held as long as a process of this engine lives. The next process waits for
             it: two at once would compete for the port and for the memory.
     """
@@ -54,7 +58,17 @@ class RestartState:
     port_changes: int = 0
     guard: ReusableGuard = attrs.field(factory=ReusableGuard)
     log_is_checked: bool = False
+    folder: str = attrs.field(factory=present_folder)
     process_lock: trio.Lock = attrs.field(factory=trio.Lock)
+
+    @property
+    def working_directory(self) -> str:
+        """
+        Where the program runs: its arguments may name files there, at each start the same.
+
+        The present folder, if that of the spec has been removed.
+        """
+        return self.folder if Path(self.folder).is_dir() else present_folder()
 
     def note_ready(self) -> None:
         """Forget the failures: this start has worked."""

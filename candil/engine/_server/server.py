@@ -185,10 +185,10 @@ class EngineServer(candil.GenServer):
             case TryAgain() if self._is_starting():
                 self._try_to_start()
             case candil.ExitSignal(reason=reason) if self._dies_of(message):
-                candil.stop(reason)
+                candil.stop_self(reason)
             case candil.ExitSignal(pid=pid, reason=candil.Shutdown() as reason):
                 if pid not in {self._runner, self._monitor}:
-                    candil.stop(reason)
+                    candil.stop_self(reason)
             case _:
                 pass
 
@@ -330,7 +330,7 @@ class EngineServer(candil.GenServer):
         self._note_error(error)
         self._has_crashed = True
         self._tell(self.state, None)
-        candil.stop(candil.Crashed(error))
+        candil.stop_self(candil.Crashed(error))
 
     def _note_error(self, error: EngineError | None) -> None:
         self.error = self._entry.last_error = error
@@ -363,7 +363,7 @@ class EngineServer(candil.GenServer):
         self._cancel_timer()
         if self._monitor is not None:
             candil.unlink(self._monitor)
-            candil.exit_nowait(self._monitor, candil.Shutdown())
+            candil.exit(self._monitor, candil.Shutdown())
             self._monitor = None
 
     def _cancel_timer(self) -> None:

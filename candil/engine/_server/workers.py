@@ -18,6 +18,7 @@ from candil.engine._config.engine import Engine, binary_exists, missing_binary
 from candil.engine._config.errors import EngineError
 from candil.engine._config.model import Model, check_file, file_path
 from candil.engine._config.os_errors import as_shortage, is_shortage
+from candil.engine._guard.command import command_line
 from candil.engine._http.drain import begin_of_end, drain
 from candil.engine._http.probe import Probe, ProbeResult
 from candil.engine._server.messages import EngineEnded, PreflightFailed, Probed, SpawnFailed
@@ -44,6 +45,8 @@ def preflight(engine: Engine, model: Model, log_path: Path | None) -> None:
 
         ModelError: The file is missing, cut short, or no model.
 
+        GuardUnavailable: There is no Python for the guard.
+
         LogFileUnwritable: The log file cannot be written.
 
         OSError: Not the file's fault: there are too many open ones, or the like.
@@ -51,6 +54,7 @@ def preflight(engine: Engine, model: Model, log_path: Path | None) -> None:
     if not binary_exists(engine):
         raise missing_binary(engine)
     check_file(file_path(model))
+    command_line()
     if log_path is not None:
         check_log_file(log_path)
 
@@ -152,7 +156,7 @@ async def end_engine(
         idle = base_url is None or await _is_drained(process, base_url, timing)
         await process.stop(timing.grace_period if idle else 0)
     if runner is not None:
-        candil.exit_nowait(runner, candil.Shutdown())
+        candil.exit(runner, candil.Shutdown())
     await process.wait_reaped()
 
 

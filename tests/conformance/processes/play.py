@@ -49,7 +49,7 @@ class Player:
         for step in program["timeline"]:
             await self.play_step(step)
         for id in self.recorder.living():
-            candil.exit_nowait(self.recorder.pid(id), "kill")
+            candil.exit(self.recorder.pid(id), "kill")
         await wait_all_tasks_blocked()
 
     async def play_step(self, step: Line) -> None:

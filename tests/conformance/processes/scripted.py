@@ -161,7 +161,7 @@ class ScriptedProcess:
 
     def do_signal(self, id: str, reason: object) -> None:
         """``exit/2``."""
-        candil.exit_nowait(self.recorder.pid(id), reason_of(reason))
+        candil.exit(self.recorder.pid(id), reason_of(reason))
 
     def do_register(self, name: str, id: str) -> object:
         """Itself or another."""

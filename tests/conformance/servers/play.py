@@ -73,7 +73,7 @@ class Client:
             case ["send", _, target, script]:
                 self.send(recorder.target(target), script)
             case ["signal", _, reason]:
-                candil.exit_nowait(recorder.target("server"), reason_of(reason))
+                candil.exit(recorder.target("server"), reason_of(reason))
             case ["stop", _, target, reason, timeout]:
                 await self.stop(recorder.target(target), reason_of(reason), seconds(timeout))
             case ["sys", _, what, *argument]:

@@ -73,7 +73,7 @@ class Scripted(candil.GenServer):
             case ["continue", argument]:
                 candil.continue_with(argument)
             case ["stop", reason]:
-                candil.stop(reason_of(reason))
+                candil.stop_self(reason_of(reason))
             case ["raise", reason]:
                 raise Raised(term_of(reason))
             case ["exit", reason]:
@@ -99,7 +99,7 @@ class Scripted(candil.GenServer):
             case ["trap", traps]:
                 candil.trap_exit(traps)
             case ["exit_self", reason]:
-                candil.exit_nowait(candil.self(), reason_of(reason))
+                candil.exit(candil.self(), reason_of(reason))
             case ["monitor", role] if candil.is_alive(recorder.target(role)):
                 candil.monitor(recorder.target(role))
             case ["link", role] if candil.is_alive(recorder.target(role)):
@@ -109,7 +109,7 @@ class Scripted(candil.GenServer):
             case ["unlink", role]:
                 candil.unlink(recorder.target(role))
             case ["signal", role, reason]:
-                candil.exit_nowait(recorder.target(role), reason_of(reason))
+                candil.exit(recorder.target(role), reason_of(reason))
             case ["tell", role, word]:
                 candil.send(recorder.target(role), ("word", word))
             case ["unregister"]:

@@ -2,13 +2,11 @@
 The script of the guard, run by its path.
 
 Its modules import one another as the package ``program``, whose folder is made known here: candil's
-own package would bring trio along. No line of it may need a module before the ``try``: a system
-without memory or files fails in an import, and that is reported as well.
+own package would bring trio along. The imports stand in the ``try``, because a system without
+memory or files fails in one of them, and that is reported as well.
 """
 
 import sys
-
-TYPE_CHECKING = False  # the module typing takes longer to import than all that is used here
 
 if __name__ == "__main__":
     code = 1
@@ -16,10 +14,10 @@ if __name__ == "__main__":
         import os
 
         sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        if TYPE_CHECKING:
-            from candil.engine._guard.program.loop import main
-        else:
-            from program.loop import main
+        __package__ = "program"
+
+        from .loop import main
+
         main(sys.argv[1:])
         code = 0
     except (OSError, MemoryError, ImportError) as problem:
