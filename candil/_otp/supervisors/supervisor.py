@@ -272,6 +272,15 @@ class Supervisor(GenServer):
         """Return a child's spec, by id or pid."""
         return self.children.spec_of(child_id)
 
+    @handle_call
+    def do_get_flags(self) -> SupervisorSpec:
+        """Return the flags as they are now, in a spec without children."""
+        return SupervisorSpec(
+            children=(),
+            max_restarts=self.window.max_restarts,
+            max_seconds=self.window.max_seconds,
+        )
+
 
 @server_of.register(SupervisorSpec)
 def _server_of(spec: SupervisorSpec) -> tuple[type[Any], tuple[Any, ...], ServerName[Any] | None]:

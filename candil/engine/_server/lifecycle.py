@@ -136,7 +136,7 @@ async def _start_below(
     alias = entry.alias
     try:
         supervisor = await _engines_supervisor()
-        limits = (await candil.sys.get_state(supervisor, timeout=math.inf)).spec
+        limits = await candil.Supervisor.do_get_flags.within(math.inf)(supervisor)
         await candil.start_child(supervisor, with_supervisor(spec, limits))
     except candil.StartError as error:
         restart_state.lease.release()
