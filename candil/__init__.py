@@ -144,6 +144,7 @@ from candil._otp.values.errors import (
 )
 from candil._otp.values.events import (
     ChildStarted as ChildStarted,
+    ChildStopped as ChildStopped,
     Hint as Hint,
     LoopBlocked as LoopBlocked,
     MailboxHigh as MailboxHigh,
@@ -199,6 +200,7 @@ __all__ = [
     "ChildRunning",
     "ChildSpec",
     "ChildStarted",
+    "ChildStopped",
     "Crashed",
     "Deferred",
     "Down",

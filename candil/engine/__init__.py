@@ -2,7 +2,7 @@
 llama-server as supervised children.
 
 Describe a program with `Engine` and a model with `Model`; put `child_spec` into a tree, or `start`
-it on demand. `await_ready`, `healthy`, `base_url` and `stop` take the model's alias.
+it on demand. `wait_ready`, `healthy`, `base_url` and `stop` take the model's alias.
 """
 
 from types import FunctionType as _FunctionType
@@ -42,11 +42,11 @@ from candil.engine._config.states import (
 )
 from candil.engine._config.timing import Timing as Timing
 from candil.engine._server.lifecycle import (
-    await_ready as await_ready,
     base_url as base_url,
     healthy as healthy,
     start as start,
     stop as stop,
+    wait_ready as wait_ready,
 )
 from candil.engine._server.server import EngineServer as EngineServer
 from candil.engine._server.specs import (
@@ -83,7 +83,6 @@ __all__ = [
     "PortUnavailable",
     "ReadyTimeout",
     "Timing",
-    "await_ready",
     "base_url",
     "binary_dir",
     "binary_exists",
@@ -94,6 +93,7 @@ __all__ = [
     "healthy",
     "start",
     "stop",
+    "wait_ready",
 ]
 
 

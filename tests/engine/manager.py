@@ -24,7 +24,7 @@ from candil import engine
 
 async def announce() -> None:
     """Say when the engine is ready."""
-    url = await engine.await_ready("model")
+    url = await engine.wait_ready("model")
     print("ready", await engine.EngineServer.os_pid("model"), url, flush=True)
     await trio.sleep_forever()
 
@@ -50,7 +50,7 @@ async def block(spec: candil.SupervisorSpec, *, fork: bool) -> None:
     """Have the tree until somebody kills us."""
     async with candil.open_supervisor(spec):
         if fork:
-            await engine.await_ready("model")
+            await engine.wait_ready("model")
             if os.fork() == 0:
                 time.sleep(60)  # noqa: ASYNC251 - no longer a trio program
                 os._exit(0)

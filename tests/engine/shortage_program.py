@@ -93,7 +93,7 @@ async def main(where: str, folder: Path, model: Path) -> None:
                 await candil.start_child(root, spec)
                 await until(lambda: len(delayed(seen)) > 1)
                 print({str(event.error) for event in delayed(seen)}, file=sys.stderr)
-            await engine.await_ready("tiny", 60)
+            await engine.wait_ready("tiny", 60)
     print("ok")
 
 

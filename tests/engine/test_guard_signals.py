@@ -48,7 +48,7 @@ async def test_an_engine_serves_others_while_its_program_is_busy(
     async with opened(
         engine.child_spec(llama, tiny, log_path=log), candil.child_spec(Blocker, name="blocker")
     ):
-        url = await engine.await_ready("tiny", 60)
+        url = await engine.wait_ready("tiny", 60)
         command = [sys.executable, "-c", CLIENT, f"{url}/v1/completions", str(REQUESTS)]
         client = subprocess.Popen(command)  # noqa: ASYNC220 - it is meant to block
 

@@ -86,7 +86,7 @@ async def test_without_another_python_a_frozen_program_is_refused(
     alone(monkeypatch, tmp_path)
     async with opened(engine.child_spec(llama, tiny)):
         with pytest.raises(engine.GuardUnavailable, match="CANDIL_PYTHON"):
-            await engine.await_ready("tiny", 60)
+            await engine.wait_ready("tiny", 60)
     async with opened():
         with pytest.raises(engine.GuardUnavailable, match="PATH"):
             await engine.start(llama, tiny)

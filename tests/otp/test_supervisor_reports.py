@@ -1,5 +1,6 @@
 """What a supervisor says about its children."""
 
+import attrs
 import pytest
 import trio
 
@@ -183,6 +184,34 @@ async def test_starts_are_told_as_events_too():
         candil.ChildStarted("root", "a", first),
         candil.ChildStarted("root", "a", second),
     ]
+
+
+async def test_stops_are_told_as_events_too():
+    """Of a child that was stopped, and of one whose restart is cancelled while it is delayed."""
+    stops = []
+
+    def note(event):
+        if isinstance(event, candil.ChildStopped):
+            stops.append(event)
+
+    later = candil.Backoff(initial=600, maximum=600, jitter=0)
+    specs = [worker("a", Journal()), attrs.evolve(worker("b", Journal()), backoff=later)]
+    async with candil.open_supervisor(specs, name="root", log=False) as sup:
+        with candil.subscribe(note):
+            await candil.terminate_child(sup, "a")
+            await kill(sup, "b")
+            assert stops == [candil.ChildStopped("root", "a")]
+            await candil.terminate_child(sup, "b")
+
+    assert stops == [candil.ChildStopped("root", "a"), candil.ChildStopped("root", "b")]
+
+
+async def test_a_spec_keeps_what_tells_others_of_its_kind():
+    """The supervisor gives it back; it does not make two specs differ."""
+    kind = object()
+    spec = attrs.evolve(worker("a", Journal()), metadata=kind)
+    async with candil.open_supervisor([spec], log=False) as sup:
+        assert (await candil.get_childspec(sup, "a")).metadata is kind
 
 
 async def test_siblings_that_are_found_dead_tell_why(reports, note):

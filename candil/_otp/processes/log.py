@@ -70,23 +70,26 @@ class EventLog:
                 return
         elif not isinstance(event, _REPORTED) and not _is_reportable(event):
             return
+        level = _level(event)
+        if level == "info" and not _is_logged(level):  # it would take the place of a crash
+            return
         gives_up = isinstance(event, SupervisorReport) and event.context == "shutdown"
         if self._limiter.take(time.monotonic()) or gives_up:
-            self._write(event)
+            self._write(event, level)
 
     def close(self) -> None:
         """Tell how many reports were not written, if that has not been told."""
         if self._limiter.dropped:
             self._report_dropped()
 
-    def _write(self, event: object) -> None:
+    def _write(self, event: object, level: str) -> None:
         from candil._otp.values.reports import describe_event  # noqa: PLC0415  # only when there is something to say
 
         self._report_dropped()
         text = describe_event(event) or ""
         if type(event) is SupervisorReport:  # the child's own end was told in full just before
             text = text.partition("\n")[0]
-        _log("info" if isinstance(event, Hint) else "error", "%s", text)
+        _log(level, "%s", text)
 
     def _report_dropped(self) -> None:
         dropped, self._limiter.dropped = self._limiter.dropped, 0
@@ -105,6 +108,17 @@ def _log(level: str, text: str, *args: object) -> None:
 
     with suppress(Exception, SystemExit):
         getattr(logging.getLogger("candil"), level)(text, *args)
+
+
+def _level(event: object) -> str:
+    """Return the level of the line: an event of another package may name its own."""
+    return "info" if isinstance(event, Hint) else getattr(event, "__candil_level__", "error")
+
+
+def _is_logged(level: str) -> bool:
+    import logging  # noqa: PLC0415  # as above
+
+    return logging.getLogger("candil").isEnabledFor(getattr(logging, level.upper()))
 
 
 def _is_reportable(event: object) -> bool:

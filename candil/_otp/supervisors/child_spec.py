@@ -80,6 +80,9 @@ class ChildSpec(Generic[S_co]):
         backoff: By how much its restarts are delayed.
 
         start: How *target* comes up, found when the spec is built.
+
+        metadata: Anything that tells others what kind of child this is. The supervisor keeps it
+            and does not read it; ``get_childspec`` gives it back.
     """
 
     id: Hashable
@@ -92,6 +95,7 @@ class ChildSpec(Generic[S_co]):
     significant: bool = False
     type: ChildType = "worker"
     backoff: Backoff | None = None
+    metadata: object = attrs.field(default=None, eq=False)
     start: Start = attrs.field(init=False, eq=False)
 
     def __attrs_post_init__(self) -> None:

@@ -21,7 +21,7 @@ from candil._otp.processes.process import Process, join, kill, send_exit, unlink
 from candil._otp.supervisors.child import Child, is_expected, stop_child_process
 from candil._otp.supervisors.child_start import Started, StartedChild
 from candil._otp.values.errors import NoProc
-from candil._otp.values.events import ChildStarted, SupervisorReport
+from candil._otp.values.events import ChildStarted, ChildStopped, SupervisorReport
 from candil._otp.values.exit_reasons import SHUTDOWN, ExitReason
 from candil._otp.values.messages import ExitSignal
 
@@ -84,6 +84,13 @@ class ChildProcesses:
 
     # --- stopping
 
+    def forget(self, child: Child) -> None:
+        """Note that the child has no process and that no restart of it is due."""
+        self.table.forget(child)
+        runtime = self.own.runtime
+        if runtime.subscribers:
+            runtime.emit(ChildStopped(self.supervisor, child.spec.id))
+
     async def stop(self, child: Child) -> None:
         """Stop one child as its spec says, and forget its process."""
         await self.stop_all([child])
@@ -102,7 +109,7 @@ class ChildProcesses:
                         dead = self._exits()
                     reason = dead.get(pid, NoProc())
                 self._report_stop(reason, child)
-            self.table.forget(child)
+            self.forget(child)
 
     async def stop_every_child(self) -> None:
         """Stop all children, in the way of their table."""

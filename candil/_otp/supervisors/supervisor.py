@@ -156,7 +156,7 @@ class Supervisor(GenServer):
             return
         if is_abnormal(reason):
             self.processes.report("child_terminated", reason, child)
-        self.children.forget(child)
+        self.processes.forget(child)
         if child.spec.significant and self._shuts_down_with(child):
             stop_self(SHUTDOWN)
 
@@ -191,7 +191,7 @@ class Supervisor(GenServer):
 
     def _give_up(self, child: Child, reason: ExitReason) -> None:
         self.processes.report("shutdown", Exit("reached_max_restart_intensity"), child)
-        self.children.forget(child)
+        self.processes.forget(child)
         error = self.restarts.error(self.processes.supervisor, child, reason)
         stop_self(Shutdown(cause=error))
 
@@ -271,6 +271,15 @@ class Supervisor(GenServer):
     async def do_get_childspec(self, child_id: object) -> ChildSpec[Any]:
         """Return a child's spec, by id or pid."""
         return self.children.spec_of(child_id)
+
+    @handle_call
+    def do_get_flags(self) -> SupervisorSpec:
+        """Return the flags as they are now, in a spec without children."""
+        return SupervisorSpec(
+            children=(),
+            max_restarts=self.window.max_restarts,
+            max_seconds=self.window.max_seconds,
+        )
 
 
 @server_of.register(SupervisorSpec)

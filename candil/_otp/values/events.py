@@ -151,6 +151,24 @@ class ChildStarted:
 
 @final
 @attrs.frozen
+class ChildStopped:
+    """
+    A supervisor has no process of a child any more and no restart of it is due: the child ended for
+    good, was stopped, or its restart was cancelled. Where it was stopped together with a sibling
+    that is restarted, a ``ChildStarted`` follows.
+
+    Attributes:
+        supervisor: Name or pid of the supervisor.
+
+        child_id: The child.
+    """
+
+    supervisor: object
+    child_id: object
+
+
+@final
+@attrs.frozen
 class SupervisorReport:
     """
     Something went wrong under a supervisor. OTP's supervisor report, with its four keys.

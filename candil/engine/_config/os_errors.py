@@ -36,3 +36,9 @@ def as_shortage(error: BaseException) -> OSError:
     if isinstance(error, MemoryError):
         return OSError(errno.ENOMEM, "Cannot allocate memory")
     return OSError(errno.EAGAIN, "No more threads can be started")
+
+
+def described(error: OSError) -> str:
+    """Return what the system says, with the file that it says it of."""
+    said = error.strerror or str(error)
+    return said if error.filename is None else f"{said}: {error.filename!r}"

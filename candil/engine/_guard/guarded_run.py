@@ -29,6 +29,7 @@ class Run:
         argv: The program, as a path, and its arguments.
         env: Its environment.
         sink: A function that gets what it writes, as far as candil keeps up.
+        folder: Its working directory; ``""``: the guard's own.
         log_path: The file that gets all of it; ``None``: none.
         log_failed: A function that gets the reason when that file cannot be written.
         pid: Its process id, which is its group's too; ``None`` until it runs.
@@ -41,6 +42,7 @@ class Run:
     argv: Sequence[str]
     env: Mapping[str, str]
     sink: Callable[[bytes], None]
+    folder: str
     log_path: Path | None = None
     log_failed: Callable[[OSError], None] = lambda _error: None
     pid: int | None = None
@@ -58,12 +60,13 @@ class Run:
         """Return it as the guard reads it (`program.commands.Launch`)."""
         variables = (f"{name}={value}" for name, value in self.env.items())
         log_path = "" if self.log_path is None else str(self.log_path)
-        fields = (_folder(), log_path, str(len(self.argv)), *self.argv, *variables)
+        fields = (self.folder, log_path, str(len(self.argv)), *self.argv, *variables)
         launch = b"\0".join(os.fsencode(field) for field in fields)
         return b"L%d\n%b" % (len(launch), launch)
 
 
-def _folder() -> str:
+def present_folder() -> str:
+    """Return the working directory of this program; ``""`` if it has been removed."""
     try:
         return os.getcwd()  # noqa: PTH109 - a field as the others
     except OSError:

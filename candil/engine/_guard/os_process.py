@@ -17,7 +17,7 @@ from candil.engine._config.errors import EngineUnkillable
 from candil.engine._config.exit_status import ExitStatus
 from candil.engine._config.log_path import LogFileFailed
 from candil.engine._guard.guard import GUARD_SECONDS, KERNEL_SECONDS, Guard, open_guard
-from candil.engine._guard.guarded_run import Run
+from candil.engine._guard.guarded_run import Run, present_folder
 from candil.engine._system.log_tail import LogTail
 from candil.engine._system.processes import is_dying
 
@@ -53,6 +53,7 @@ class OsProcess:
         env: Mapping[str, str],
         tail: LogTail | None = None,
         log_path: Path | None = None,
+        folder: str | None = None,
     ) -> None:
         self.argv = tuple(argv)
         self.tail = LogTail() if tail is None else tail
@@ -60,6 +61,7 @@ class OsProcess:
         self.output_seen = trio.Event()
         self.env = dict(env)
         self._log_path = log_path
+        self._folder = folder
         self._run: Run | None = None
         self._guard: Guard | None = None
 
@@ -86,6 +88,7 @@ class OsProcess:
                 self.argv,
                 self.env,
                 self._take_output,
+                present_folder() if self._folder is None else self._folder,
                 self._log_path,
                 self._report_log_failure,
                 started=self.started,
