@@ -4,6 +4,9 @@
 # time a target wants it and again whenever pyproject.toml changes. Nothing outside this folder is
 # touched.
 
+# Tests start many programs of Python. Without its compiled files each of them compiles all of candil.
+unexport PYTHONDONTWRITEBYTECODE
+
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -43,7 +46,7 @@ endef
 # Extra arguments for pytest: `make test ARGS='-k restart -x'`.
 ARGS ?=
 # One worker for each core, eight at most: each of them may run a llama-server. Small portions, in
-# order, because the long tests come first. `make test WORKERS=0` runs all tests in one process.
+# order, because the slow tests come first. `make test WORKERS=0` runs all tests in one process.
 WORKERS ?= auto
 PARALLEL := -n $(WORKERS) --maxprocesses=8 --maxschedchunk=4
 

@@ -23,7 +23,7 @@ def pytest_report_header() -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    Run the long tests first, so that no worker is left alone with one of them at the end.
+    Run the slow tests first, so that no worker is left alone with one of them at the end.
 
     Raises:
         pytest.UsageError: A test's id contains an address. Two workers would name it differently.
@@ -34,11 +34,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 f"{item.nodeid} is another test in every process: give its parameters ids, for"
                 " example with tests.otp.ids.without_address"
             )
-    items.sort(key=_rank)
-
-
-def _rank(item: pytest.Item) -> int:
-    """Return 0 for what runs for seconds, 1 for other slow tests, 2 for the rest."""
-    if item.get_closest_marker("long"):
-        return 0
-    return 1 if item.get_closest_marker("slow") else 2
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -89,8 +89,8 @@ class Watchdog:
 
 
 def _frame_of(thread_id: int) -> FrameType | None:
-    # Not in a local variable: the frame of this function is among them, and a cycle of the two would
-    # keep the locals of every frame until the collector comes.
+    # Not in a local variable: the frame of this function is among them, and a cycle of the two
+    # would keep the locals of every frame until the collector comes.
     return sys._current_frames().get(thread_id)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # documented, and the only way
 
 
