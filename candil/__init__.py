@@ -30,9 +30,8 @@ from candil._otp.behaviours.calls import (
     NO_REPLY as NO_REPLY,
     Call as Call,
     Deferred as Deferred,
-    call as call,
-    cast as cast,
 )
+from candil._otp.behaviours.clients import call as call, cast as cast
 from candil._otp.behaviours.errors import (
     AlreadyStarted as AlreadyStarted,
     StartError as StartError,
@@ -131,6 +130,7 @@ from candil._otp.values.errors import (
     ReceiveTimeout as ReceiveTimeout,
     RegistrationError as RegistrationError,
     UndefinedCallback as UndefinedCallback,
+    WrongServer as WrongServer,
 )
 from candil._otp.values.events import (
     ChildStarted as ChildStarted,
@@ -236,6 +236,7 @@ __all__ = [
     "TimerRef",
     "UndefinedCallback",
     "Via",
+    "WrongServer",
     "as_exit_reason",
     "call",
     "cancel_timer",

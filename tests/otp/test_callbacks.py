@@ -235,12 +235,15 @@ async def test_a_server_without_callbacks_starts_and_stops() -> None:
         assert await candil.receive(candil.Down) == candil.Down(ref, pid, candil.Shutdown())
 
 
+WHAT = ("no", "name")
+
+
 @pytest.mark.parametrize(
     ("callback", "act"),
     [
-        ("handle_call", lambda pid: candil.call(pid, "what")),
-        ("handle_cast", lambda pid: candil.cast(pid, "what")),
-        ("handle_continue", lambda pid: Bare.act(pid, lambda: candil.continue_with("what"))),
+        ("handle_call", lambda pid: candil.call(pid, WHAT)),
+        ("handle_cast", lambda pid: candil.cast(pid, WHAT)),
+        ("handle_continue", lambda pid: Bare.act(pid, lambda: candil.continue_with(WHAT))),
     ],
 )
 async def test_a_message_for_a_callback_that_is_not_there_crashes_the_server(
@@ -257,7 +260,7 @@ async def test_a_message_for_a_callback_that_is_not_there_crashes_the_server(
         assert down.ref is ref
         error = down.reason.exception
         assert isinstance(error, candil.UndefinedCallback)
-        assert (error.server, error.callback, error.message) == ("Bare", callback, "what")
+        assert (error.server, error.callback, error.message) == ("Bare", callback, WHAT)
         assert re.search(rf"[Dd]efine {callback}\(", str(error))
 
 

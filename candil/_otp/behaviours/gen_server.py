@@ -69,7 +69,7 @@ class GenServer:
         cls.__candil_casts__ = handlers_of(cls, CastHandler)
         cls.__candil_sync_handlers__ = {
             name: function
-            for name, (function, is_async) in cls.__candil_calls__.items()
+            for name, (function, is_async, _) in cls.__candil_calls__.items()
             if not is_async
         }
 

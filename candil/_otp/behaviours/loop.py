@@ -56,6 +56,7 @@ class ServerLoop:
 
     process: Process
     parent: Pid[Any]  # whose exit signal it obeys even when it traps them
+    cls: Any  # of the instance, also before there is one
     instance: Any = None
     calls: Functions = attrs.field(factory=Functions)
     casts: Functions = attrs.field(factory=Functions)
@@ -71,7 +72,7 @@ class ServerLoop:
 
     def serve(self, instance: Any) -> None:
         """Take the user's instance, whose constructor has run."""
-        cls = cast("Any", type(instance))
+        cls = self.cls = cast("Any", type(instance))
         self.instance = instance
         self.calls = cls.__candil_calls__
         self.casts = cls.__candil_casts__
@@ -242,7 +243,7 @@ class ServerLoop:
             return await completed(handler[0](self.instance, *call.args, **call.kwargs))
         callback = getattr(self.instance, "handle_call", None)
         if callback is None:
-            raise undefined_callback(self.instance, "handle_call", call.request)
+            raise undefined_callback(self.cls, "handle_call", call.request)
         return await completed(callback(call.request, call))
 
     async def _handle_cast(self, cast: Cast) -> None:
@@ -250,7 +251,7 @@ class ServerLoop:
         handler = self.casts.get(message) if isinstance(message, str) else None
         if handler is None:
             if cast.args or cast.kwargs:  # which only a handler of that name could take
-                raise undefined_callback(self.instance, "handle_cast", message)
+                raise undefined_callback(self.cls, "handle_cast", message)
             await self._callback("handle_cast", message)
             return
         result = handler[0](self.instance, *cast.args, **cast.kwargs)
@@ -280,7 +281,7 @@ class ServerLoop:
     async def _callback(self, name: str, message: object) -> None:
         callback = getattr(self.instance, name, None)
         if callback is None:
-            raise undefined_callback(self.instance, name, message)
+            raise undefined_callback(self.cls, name, message)
         result = await completed(callback(message))
         if result is not None:
             raise bad_return_value(name, result, awaited=True)

@@ -192,7 +192,7 @@ async def start_process(  # one start, seen from inside
         check_name(name)
     process = node.new_process(cls.__name__, current_process.get())
     node.add(process)
-    process.server = ServerLoop(process, (parent or unlinked_parent or process).pid)
+    process.server = ServerLoop(process, (parent or unlinked_parent or process).pid, cls)
     if name is not None:
         claim_name(process, name)
     if parent is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from candil._otp.behaviours.calls import perform
+from candil._otp.behaviours.call_fast import perform
 from candil._otp.supervisors.supervisor import Refusal, Supervisor
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ S = TypeVar("S")
 
 
 async def _ask(supervisor: Server[Supervisor] | None, request: str, *args: object) -> Any:
-    answer = await perform(supervisor, request, args, {}, math.inf)
+    answer = await perform(supervisor, request, args, {}, math.inf, Supervisor)
     if isinstance(answer, Refusal):
         raise answer.error
     return answer
