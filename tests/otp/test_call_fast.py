@@ -86,7 +86,6 @@ async def test_shallow_callers_of_all_depths_run_handlers_in_place() -> None:
 
 async def test_a_task_that_is_no_plain_coroutine_has_no_room() -> None:
     """Its own frame is not found, so nothing is known of its depth."""
-
     async with candil.open_node(log=False):
         assert await _has_room()
         task = trio.lowlevel.current_task()
@@ -200,7 +199,7 @@ async def test_a_call_made_by_hand_is_in_every_slot_what_the_constructor_makes(
             await trio.testing.wait_all_tasks_blocked()
         fast, plain = process.mailbox
         made, expected = _fields(fast), _fields(plain)
-        assert made.keys() == expected.keys() >= {"args", "deadline", "done", "servers", "task"}
+        assert made.keys() == expected.keys() >= {"args", "deadline", "done", "holders", "task"}
         assert made.pop("task") is not expected.pop("task")
         assert set(OneShot.__slots__) - {"task"} <= made.keys()
         assert made == expected

@@ -13,6 +13,7 @@ import trio.testing
 
 import candil
 from candil import sys
+from candil._otp.behaviours.arity import MAX_SHAPES, Arity
 from candil._otp.behaviours.handlers import CallHandler, CastHandler
 from tests.otp.counter import Counter
 
@@ -179,6 +180,14 @@ async def test_wrong_arguments_say_what_is_wrong_before_anything_is_sent(
     with pytest.raises(TypeError) as caught:
         call()
     assert str(caught.value) == f"the handler {handler} does not take these arguments: {mistake}"
+
+
+def test_no_end_of_keywords_is_remembered() -> None:
+    """Which arguments fit is remembered, but a handler with ``**`` takes any number of names."""
+    arity = Arity(vars(Shapes)["stars"].function)
+    for number in range(2 * MAX_SHAPES):
+        arity.check("stars", (), {f"name_{number}": 1})
+    assert len(arity.shapes) == MAX_SHAPES
 
 
 def test_a_timeout_among_the_arguments_is_told_its_place() -> None:

@@ -347,7 +347,10 @@ async def test_a_plain_process_takes_any_call() -> None:
 
     async def answer() -> None:
         call = await candil.receive(candil.Call)
-        call.reply(call.request)
+        call.reply((call.request, candil.process_info(candil.self()).message_queue_len))
 
     async with candil.open_node(log=False):
-        assert await Frontier.reset(candil.spawn(answer)) == "reset"
+        pid = candil.spawn(answer)
+        candil.cast(pid, "anything", 1)
+        Frontier.note(pid, 2)
+        assert await Frontier.reset(pid) == ("reset", 2)

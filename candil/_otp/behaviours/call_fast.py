@@ -148,7 +148,7 @@ async def perform(  # noqa: C901  # see above
     message.args = args
     message.kwargs = kwargs
     message.timeout = timeout
-    message.servers = ()
+    message.holders = ()
     message.deadline = deadline = process.node.timers.now() + timeout
     if deadline < process.next_deadline:  # as expire_after does
         arm_deadline_timer(process, deadline)

@@ -110,7 +110,7 @@ class Call(Request[Any]):
         self.kwargs = kwargs
         self.timeout = timeout
         self.deadline = math.inf
-        self.servers = ()
+        self.holders = ()
 
     @property
     def pid(self) -> Pid[Any] | None:

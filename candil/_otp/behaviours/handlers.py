@@ -63,6 +63,16 @@ def _check_function(function: object) -> None:
     raise TypeError(f"a handler is a plain def or async def method, with self; got {what}")
 
 
+def _with_owner(known: Any, owner: type[Any]) -> Any:
+    """Return the classes of a handler that stands on *owner* too."""
+    if known is object or getattr(owner, "_is_protocol", False):
+        return object  # any server that has the handler is of a protocol
+    if known is None:
+        return owner
+    owners = known if isinstance(known, tuple) else (known,)
+    return known if owner in owners else (*owners, owner)
+
+
 class Handler(ABC):
     """
     What the decorators leave in the class body.
@@ -99,13 +109,7 @@ class Handler(ABC):
         if self.owner is None and (self.__name__ != name or not self.qualname):
             self.__name__ = name
             self.qualname = f"{owner.__qualname__}.{name}"
-        if getattr(owner, "_is_protocol", False):  # any server that has the handler is of it
-            self.owner = object
-        elif self.owner is None:
-            self.owner = owner
-        elif self.owner is not object:
-            known = self.owner if isinstance(self.owner, tuple) else (self.owner,)
-            self.owner = self.owner if owner in known else (*known, owner)
+        self.owner = _with_owner(self.owner, owner)
         self.client = None
 
     @abstractmethod

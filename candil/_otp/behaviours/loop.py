@@ -66,9 +66,14 @@ class ServerLoop:
     context: contextvars.Context = attrs.field(init=False)
     actions: Actions | None = None
     suspended: bool = False
-    handled: int = 0
+    _system_calls: int = 0  # among the messages that it took
     _timeout: float | None = None
     _final_reply: tuple[Call, object] | None = None
+
+    @property
+    def handled(self) -> int:
+        """How many messages it has taken, without requests of ``candil.sys``."""
+        return self.process.taken - self._system_calls
 
     def serve(self, instance: Any) -> None:
         """Take the user's instance, whose constructor has run."""
@@ -138,7 +143,7 @@ class ServerLoop:
         call: Any
         request: Any
         value: Any
-        turns = counted = 0
+        turns = 0
         until = math.inf
         nurseries = open_nurseries(current_task())
         try:
@@ -152,8 +157,7 @@ class ServerLoop:
                     calls, instance = self.calls, self.instance
                     continue
                 if not mailbox:
-                    self.handled += turns - counted
-                    turns = counted = 0
+                    turns = 0
                     if process.idle_waiters is not None:
                         notify_idle(process)
                     if self._timeout is not None:
@@ -173,9 +177,8 @@ class ServerLoop:
                         turns -= 1
                         continue
                 message = mailbox.popleft()
+                process.taken += 1
                 if type(message) is not Call:
-                    self.handled += turns - counted  # it may be asked for this very number
-                    counted = turns
                     await self._handle_message(message)
                     calls, instance = self.calls, self.instance
                     continue
@@ -193,7 +196,7 @@ class ServerLoop:
                     self.actions is None  # type: ignore[redundant-expr]  # the handler sets it
                     and type(value) not in NO_ANSWERS
                     and process.exit_requested is None
-                    and not call.servers
+                    and not call.holders
                 ):
                     call.put(value)
                 else:
@@ -262,7 +265,7 @@ class ServerLoop:
 
     async def _handle_other(self, message: object) -> None:
         if isinstance(message, SystemCall):
-            self.handled -= 1  # no message of the server's own
+            self._system_calls += 1
             await self._answer_system(message)
             if self.suspended and self.actions is None:
                 await self._stay_suspended()
@@ -344,6 +347,8 @@ class ServerLoop:
             seen = urgent
             message = mailbox[urgent]
             del mailbox[urgent]
+            self.process.removals += 1
+            taken = self.process.removals
             if not isinstance(message, SystemCall):
                 await self._handle_other(message)
             else:

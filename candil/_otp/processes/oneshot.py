@@ -97,6 +97,7 @@ class OneShot(Generic[T]):
             finally:
                 del error  # else the traceback and this frame keep each other alive
         value: Any = self.value
+        self.value = None  # it may be large, and whoever keeps this has no use for it
         return value  # type: ignore[no-any-return]
 
     def abort(self, _raise_cancel: object) -> Abort:

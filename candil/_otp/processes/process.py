@@ -53,6 +53,7 @@ class Process:
     task: Task | None = None
     mailbox: deque[object] = attrs.field(factory=deque[object])
     parked: Task | None = None
+    taken: int = 0  # messages that its server took from the front
     removals: int = 0  # grows with each message taken by choice: who counts the seen looks anew
     idle: bool = False  # a server's, between two messages: a plain-def handler may run at once
     trap_exit: bool = False
@@ -88,6 +89,10 @@ class Process:
     def alive(self) -> bool:
         """Whether it runs and was not told to end."""
         return self.exit_reason is None and self.exit_requested is None
+
+    def drop(self, request: Request[Any]) -> None:
+        """Owe no answer to a request that is done."""
+        self.pending.pop(request, None)
 
     def abort_park(self, _raise_cancel: object) -> Abort:
         """Let a cancellation end ``park``."""
