@@ -134,13 +134,16 @@ from candil._otp.values.errors import (
 )
 from candil._otp.values.events import (
     ChildStarted as ChildStarted,
+    CrashReport as CrashReport,
     Hint as Hint,
     LoopBlocked as LoopBlocked,
     MailboxHigh as MailboxHigh,
     ProcessExited as ProcessExited,
     ProcessLingers as ProcessLingers,
     ProcessStarted as ProcessStarted,
+    Reportable as Reportable,
     SupervisorReport as SupervisorReport,
+    UnhandledMessage as UnhandledMessage,
 )
 from candil._otp.values.exit_errors import (
     ProcessTerminated as ProcessTerminated,
@@ -189,6 +192,7 @@ __all__ = [
     "ChildRunning",
     "ChildSpec",
     "ChildStarted",
+    "CrashReport",
     "Crashed",
     "Deferred",
     "Down",
@@ -217,6 +221,7 @@ __all__ = [
     "ReceiveTimeout",
     "Ref",
     "RegistrationError",
+    "Reportable",
     "RestartIntensityExceeded",
     "Server",
     "ServerExited",
@@ -235,6 +240,7 @@ __all__ = [
     "Timeout",
     "TimerRef",
     "UndefinedCallback",
+    "UnhandledMessage",
     "Via",
     "WrongServer",
     "as_exit_reason",

@@ -107,7 +107,6 @@ def test_everyday_events_have_no_text() -> None:
     for event in (
         candil.ProcessStarted(PID, None),
         candil.ProcessExited(PID, Normal()),
-        candil.ChildStarted("root", "a", PID),
         object(),
     ):
         assert candil.describe_event(event) is None

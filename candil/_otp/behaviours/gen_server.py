@@ -48,6 +48,10 @@ class GenServer:
       when it traps exits and its parent tells it to end. Not when it is killed, and not when a
       signal ends one that does not trap.
     - ``code_change(old_version, extra)``: see ``sys.change_code``.
+    - ``format_status(status)``: what a crash report shows, where state or message hold a secret;
+      plain. It gets ``{"state": self, "message": ...}`` and returns such a dictionary. The message
+      is a tuple: ``("call", name, args, kwargs)``, the same for a cast, ``("info", message)`` or
+      ``("continue", argument)``.
 
     In any of them ``candil.stop(reason)`` ends the server after it, and ``candil.self()`` is its
     pid.

@@ -25,10 +25,11 @@ from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
 
 from candil._otp.behaviours.actions import Actions, SystemCall
 from candil._otp.behaviours.calls import NO_ANSWERS, NO_REPLY, Call, Cast, Deferred
+from candil._otp.behaviours.crash_report import Client, Message, crash_report, message_of
 from candil._otp.behaviours.handlers import Functions, completed
 from candil._otp.behaviours.unhandled import (
     bad_return_value,
-    hint_at_missing_handle_info,
+    report_unhandled,
     unawaited_reply,
     undefined_callback,
 )
@@ -36,7 +37,7 @@ from candil._otp.processes.nurseries import open_nurseries, refuse_open_nursery
 from candil._otp.processes.process import Process, park, unpark
 from candil._otp.processes.task import fail_requests, keyboard_interrupt_in, notify_idle, reason_of
 from candil._otp.values.errors import ProcessExit
-from candil._otp.values.exit_reasons import Crashed, ExitReason
+from candil._otp.values.exit_reasons import Crashed, ExitReason, is_abnormal
 from candil._otp.values.messages import ExitSignal, Timeout
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class ServerLoop:
     suspended: bool = False
     _system_calls: int = 0  # among the messages that it took
     _timeout: float | None = None
+    _last: tuple[Message | None, Client | None] = (None, None)  # of a crash: message, and client
     _final_reply: tuple[Call, object] | None = None
 
     @property
@@ -97,6 +99,8 @@ class ServerLoop:
                 await self._end(Crashed(interrupt))  # noqa: ASYNC102  # it cleans up as after any crash
                 raise
             reason = self._own_reason(error)
+            if is_abnormal(reason) and self.process.runtime.reports:
+                self.process.crash = crash_report(self.instance, *self._last)
         await self._end(reason)
 
     def request(self, actions: Actions) -> None:
@@ -111,6 +115,8 @@ class ServerLoop:
     def crash(self, call: Call, error: BaseException) -> None:
         """Crash as the handler of *call* did, which its caller ran in place."""
         call.attach(self.process)
+        if self.process.runtime.reports:
+            self._last = (message_of(call), Client.running())
         self.request(Actions(crash=error))
 
     def attach_current(self) -> None:
@@ -139,7 +145,7 @@ class ServerLoop:
         mailbox = process.mailbox
         calls = self.calls
         instance = self.instance
-        message: Any
+        message: Any = None
         call: Any
         request: Any
         value: Any
@@ -203,8 +209,16 @@ class ServerLoop:
                     self.finish_call(call, value)
                 process.current_request = None
         except BaseException:
+            if message is not None and self._last[0] is None:
+                self._note_last(message)
             self.attach_current()
             raise
+
+    def _note_last(self, message: object) -> None:
+        """Keep for the report what was being handled."""
+        if self.process.runtime.reports:
+            client = Client.of_call(message) if isinstance(message, Call) else None
+            self._last = (message_of(message), client)
 
     async def _checkpoint_if_due(self, turns: int, until: float) -> float:
         """Let other tasks run when the mailbox has kept this one busy for long enough."""
@@ -231,7 +245,9 @@ class ServerLoop:
             timer.cancel()
         if expired and not self.process.mailbox:
             self._timeout = None
+            self._last = (message_of(Timeout()), None)
             await self._handle_info(Timeout())
+            self._last = (None, None)
 
     async def _handle_message(self, message: object) -> None:
         """Handle what is no call."""
@@ -279,7 +295,7 @@ class ServerLoop:
         if hasattr(self.instance, "handle_info"):
             await self._callback("handle_info", message)
         else:
-            hint_at_missing_handle_info(self.process, self.instance, message)
+            report_unhandled(self.process, self.instance, message)
 
     async def _callback(self, name: str, message: object) -> None:
         callback = getattr(self.instance, name, None)
@@ -309,7 +325,9 @@ class ServerLoop:
                 if actions.continues:  # those behind it wait, in case it stops
                     self.actions = Actions(continues=actions.continues)
                 self._timeout = None
+                self._last = (("continue", argument), None)
                 await self._callback("handle_continue", argument)
+                self._last = (None, None)
             if perf_counter() > until:
                 await checkpoint()
                 until = perf_counter() + LOOP_SECONDS

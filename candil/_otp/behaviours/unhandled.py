@@ -12,8 +12,9 @@ import difflib
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from candil._otp.behaviours.crash_report import describe_message, shown_status
 from candil._otp.values.errors import BadReturnValue, UndefinedCallback, WrongServer
-from candil._otp.values.events import Hint
+from candil._otp.values.events import UnhandledMessage
 
 if TYPE_CHECKING:
     from candil._otp.behaviours.handlers import Functions
@@ -116,14 +117,9 @@ def unawaited_reply(calls: Functions, request: object, value: object) -> BadRetu
     return bad_return_value(str(request), value, awaited=handler[1])
 
 
-def hint_at_missing_handle_info(process: Process, instance: object, message: object) -> None:
-    """Tell once a class and kind of message that nothing takes it."""
-    cls, kind = type(instance), type(message)
-    hinted = process.runtime.hinted
-    if (cls, kind) not in hinted:
-        hinted.add((cls, kind))
-        text = (
-            f"{cls.__name__} has no handle_info() to take a {kind.__name__} message: it was "
-            "dropped, and so will be further ones"
-        )
-        process.runtime.emit(Hint(process.pid, text))
+def report_unhandled(process: Process, instance: object, message: object) -> None:
+    """Tell that a message was dropped, for there is no ``handle_info`` to take it."""
+    if process.runtime.reports:
+        shown = shown_status(instance, ("info", message))["message"]
+        text = describe_message(shown).removeprefix("info ")
+        process.runtime.emit(UnhandledMessage(process.pid, type(instance).__name__, text))

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from candil._otp.processes.requests import Request
     from candil._otp.processes.runtime import Runtime
     from candil._otp.processes.timers import Timer
+    from candil._otp.values.events import CrashReport
     from candil._otp.values.names import Server, Via
     from candil._otp.values.pids import Pid, Ref
 
@@ -81,6 +82,7 @@ class Process:
     next_deadline: float = math.inf
     high_water: int = HIGH_WATER
     server: Any = None
+    crash: CrashReport | None = None  # what its server said of itself
 
     def __repr__(self) -> str:
         return f"<Process of {self.pid}>"
@@ -89,6 +91,11 @@ class Process:
     def alive(self) -> bool:
         """Whether it runs and was not told to end."""
         return self.exit_reason is None and self.exit_requested is None
+
+    @property
+    def name(self) -> object:
+        """What it is registered as, or the first of its ``Via``; ``None`` if it has no name."""
+        return self.registered or (self.via[0] if self.via else None)
 
     def drop(self, request: Request[Any]) -> None:
         """Owe no answer to a request that is done."""

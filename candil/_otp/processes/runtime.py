@@ -68,6 +68,11 @@ class Runtime:
     def new_ref(self) -> Ref:
         return Ref(next(self._serial))
 
+    @property
+    def reports(self) -> bool:
+        """Whether anybody reads what goes wrong."""
+        return self.log is not None or bool(self.subscribers)
+
     def emit(self, event: object) -> None:
         if self.log is not None:
             self.log(event)

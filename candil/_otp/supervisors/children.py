@@ -95,6 +95,7 @@ class Children:
     def __init__(self, own: Process, spec: SupervisorSpec) -> None:
         self.own = own
         self.simple = spec.strategy == "simple_one_for_one"
+        self.supervisor_id = spec.id
         self.by_pid: dict[Pid[Any], Child] = {}
         self.retried: dict[Pid[Any], Child] = {}  # by its last pid, all that a template's child has
         self._by_key: dict[object, Child] = {}
@@ -193,6 +194,7 @@ class Children:
         Raises:
             StartError: It did not start. Whoever asked for it is told, and nobody else.
         """
+        restarted = child.last_pid is not None
         pid = await start_child_process(self.own, child)
         self._unmark_restarting(child)
         child.started_at = trio.current_time()
@@ -200,8 +202,7 @@ class Children:
         if pid is not None:
             child.last_pid = pid
             self.by_pid[pid] = child
-            if self.own.runtime.subscribers:
-                self.own.runtime.emit(ChildStarted(self.supervisor, child.spec.id, pid))
+            self._report_start(child.spec.id, pid, restarted=restarted)
         elif child.spec.restart == "temporary" or self.simple:
             self.remove(child)
 
@@ -287,7 +288,17 @@ class Children:
         runtime = self.own.runtime
         if runtime.subscribers or runtime.log is not None:
             offender = child.describe() | instead
-            runtime.emit(SupervisorReport(self.supervisor, context, reason, offender))
+            runtime.emit(
+                SupervisorReport(self.supervisor, context, reason, offender, self.supervisor_id)
+            )
+
+    def _report_start(self, child_id: object, pid: Pid[Any], *, restarted: bool) -> None:
+        runtime = self.own.runtime
+        level = "INFO" if restarted else "DEBUG"
+        if runtime.subscribers or (runtime.log is not None and runtime.log.writes(level)):
+            runtime.emit(
+                ChildStarted(self.supervisor, child_id, pid, restarted, self.supervisor_id)
+            )
 
     def _report_stop(self, reason: ExitReason, child: Child) -> None:
         if not is_expected(reason, child.spec):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, final
 
 import attrs
 
+from candil import Reportable
+
 if TYPE_CHECKING:
     from candil.engine._config.errors import EngineError
 
@@ -31,7 +33,7 @@ class EngineState(enum.StrEnum):
 
 @final
 @attrs.frozen
-class EngineStateChanged:
+class EngineStateChanged(Reportable):
     """
     Event: an engine went from one state to another.
 
@@ -59,7 +61,7 @@ class EngineStateChanged:
     pid: int | None
     error: EngineError | None = None
 
-    def __candil_report__(self) -> str | None:
+    def report(self) -> str | None:
         """Say what the log must hold: nobody else tells of a server that lives on, failed."""
         if self.new is EngineState.FAILED:
             return (
