@@ -325,3 +325,17 @@ async def test_a_suspended_server_s_callers_are_told_too(autojump_clock):
                 await trio.sleep(0.25)
                 assert (await candil.sys.statistics(pid)).suspended
     assert log == [(1, 1.25), (2, 2.5), (3, 3)]
+
+
+async def test_an_answered_call_among_many_that_wait_costs_nothing_later(autojump_clock):
+    """What is left of it goes when its time has come, and the others are told in time."""
+    log = []
+    async with candil.open_node(log=False):
+        pid = await candil.start(Slow)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(give_up_at, log, pid, 1, "after", 6)
+            for timeout in (2, 3, 8, 9, 10):
+                nursery.start_soon(give_up_at, log, pid, timeout, "after", 10)
+            with trio.move_on_after(5):
+                await candil.call(pid, "after", 1, timeout=7)
+    assert log == [(1, 1), (2, 2), (3, 3), (8, 8), (9, 9), (10, 10)]

@@ -102,7 +102,7 @@ def repr_of(value: object) -> str:
 
 def _describe_state(state: object) -> str:
     """Return its repr, or, where it has none of its own, its attributes."""
-    cls: type[Any] = type(state)
+    cls: Any = type(state)
     if cls.__repr__ is not object.__repr__:
         return repr_of(state)
     held = getattr(state, "__dict__", {})
@@ -146,9 +146,7 @@ class Client:
         frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # frames have no other face
         while frame is not None:
             frames.append((frame, frame.f_lineno))
-            if frame is own:
-                break
-            frame = frame.f_back
+            frame = None if frame is own else frame.f_back
         return cls(None if process is None else process.pid, _stack_of(reversed(frames)))
 
 

@@ -68,8 +68,9 @@ def fields_of(event: object) -> dict[str, Any]:
     reason = getattr(event, "reason", None)
     if "reason" in fields:
         fields["reason"] = type(reason).__name__.lower()
-        is_crash = isinstance(reason, Crashed)
-        fields["exception"] = type(reason.exception).__name__ if is_crash else None
+        fields["exception"] = (
+            type(reason.exception).__name__ if isinstance(reason, Crashed) else None
+        )
     return {f"candil_{name}": _plain(value) for name, value in fields.items()}
 
 
