@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-# Two cores run the tests; two targets at once would only blur their timings and mix their output.
+# The tests use all cores; two targets at once would only blur their timings and mix their output.
 .NOTPARALLEL:
 
 # The first Python that is new enough; `make PYTHON=/path/to/python3.13 test` overrides it.
@@ -42,10 +42,14 @@ $(BIN)/python -m pip --disable-pip-version-check --no-input install --progress-b
 endef
 # Extra arguments for pytest: `make test ARGS='-k restart -x'`.
 ARGS ?=
+# One worker for each core, eight at most: each of them may run a llama-server. Small portions, in
+# order, because the long tests come first. `make test WORKERS=0` runs all tests in one process.
+WORKERS ?= auto
+PARALLEL := -n $(WORKERS) --maxprocesses=8 --maxschedchunk=4
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- what users want ------------------------------------------------------------------------------
 
@@ -55,12 +59,16 @@ demo: $(VENV)/installed-demo ## watch a real llama-server being killed, and comi
 
 .PHONY: test
 test: $(VENV)/installed-dev $(MODEL) ## run all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 # --- what contributors want -----------------------------------------------------------------------
 
 .PHONY: check
 check: fmt-check lint type arrows cov ## everything that CI asks, in CI's order
+
+.PHONY: test-fast
+test-fast: $(VENV)/installed-dev ## the tests for the loop of an edit: no engine, no Erlang, none slow
+	$(BIN)/python -m pytest $(PARALLEL) -q -m 'not (slow or engine or erlang)' $(ARGS)
 
 .PHONY: fmt
 fmt: $(VENV)/installed-dev ## rewrite the code in the one format
@@ -98,7 +106,7 @@ arrows: $(VENV)/installed-dev
 
 .PHONY: cov
 cov: $(VENV)/installed-dev $(MODEL) ## all tests, with coverage; candil/_otp must have all of it
-	$(BIN)/python -m pytest --cov=candil --cov-branch --cov-report= $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) --cov=candil --cov-branch --cov-report= $(ARGS)
 	$(BIN)/python -m coverage report
 	$(BIN)/python -m coverage report --include='candil/_otp/*' --fail-under=100
 

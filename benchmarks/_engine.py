@@ -109,7 +109,7 @@ async def start(model: Path) -> str:
         engine.Engine(alias="llama", binary_dir=path.parent),
         engine.Model(alias=ALIAS, model_dir=model.parent, filename=model.name),
     )
-    return await engine.await_ready(ALIAS)
+    return await engine.wait_ready(ALIAS)
 
 
 async def restarts(model: Callable[[], Path], meter: Meter) -> None:

@@ -130,7 +130,8 @@ async def exits(children: int, meter: Meter) -> None:
     async with open_tree(children):
         with meter.measure(CRASHES):
             for _ in range(CRASHES):
-                await candil.exit(name, "boom")
+                candil.exit(name, "boom")
+                await candil.wait_for(name)
                 await Worker.answer(name)
 
 
@@ -192,7 +193,7 @@ COMPARISONS = [
         against=BARE_START,
         subject=in_trio(partial(exits, 1)),
         base=_bare_start,
-        note="by the README's `candil.exit`, which waits for the supervisor; " + WITHOUT_LOG,
+        note="by the README's `candil.exit` and `wait_for`; " + WITHOUT_LOG,
     ),
     Comparison(
         name="restart-logged",

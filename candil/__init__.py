@@ -42,6 +42,7 @@ from candil._otp.behaviours.gen_server import (
     GenServer as GenServer,
     continue_with as continue_with,
     set_timeout as set_timeout,
+    stop_self as stop_self,
 )
 from candil._otp.behaviours.handlers import handle_call as handle_call, handle_cast as handle_cast
 from candil._otp.behaviours.proc_lib import IGNORE as IGNORE
@@ -51,47 +52,54 @@ from candil._otp.behaviours.start import (
     start_monitor as start_monitor,
 )
 from candil._otp.behaviours.stop import stop as stop
+from candil._otp.processes.event_stream import emit as emit, subscribe as subscribe
 from candil._otp.processes.interrupts import protect_package as _protect_package
-from candil._otp.processes.mailbox import (
+from candil._otp.processes.mailbox import receive as receive, send as send
+from candil._otp.processes.message_timers import (
     TimerRef as TimerRef,
     cancel_timer as cancel_timer,
-    receive as receive,
-    send as send,
     send_after as send_after,
     start_interval as start_interval,
 )
 from candil._otp.processes.node import Node as Node, open_node as open_node
+from candil._otp.processes.process_info import (
+    ProcessInfo as ProcessInfo,
+    is_alive as is_alive,
+    process_info as process_info,
+)
 from candil._otp.processes.registration import (
     register as register,
     unregister as unregister,
     whereis as whereis,
 )
-from candil._otp.processes.runtime import emit as emit, subscribe as subscribe
 from candil._otp.processes.signals import (
     demonitor as demonitor,
     exit as exit,
-    exit_nowait as exit_nowait,
     link as link,
     monitor as monitor,
     trap_exit as trap_exit,
     unlink as unlink,
 )
 from candil._otp.processes.spawn import (
-    ProcessInfo as ProcessInfo,
-    is_alive as is_alive,
-    process_info as process_info,
     self as self,
     spawn as spawn,
     spawn_link as spawn_link,
     spawn_monitor as spawn_monitor,
 )
+from candil._otp.processes.wait_for import wait_for as wait_for
 from candil._otp.supervisors.backoff import Backoff as Backoff
 from candil._otp.supervisors.child_spec import (
     ChildSpec as ChildSpec,
-    StartFunction as StartFunction,
     child_spec as child_spec,
 )
-from candil._otp.supervisors.children import ChildCounts as ChildCounts, ChildInfo as ChildInfo
+from candil._otp.supervisors.child_start import (
+    StartedChild as StartedChild,
+    StartFunction as StartFunction,
+)
+from candil._otp.supervisors.child_table import (
+    ChildCounts as ChildCounts,
+    ChildInfo as ChildInfo,
+)
 from candil._otp.supervisors.client import (
     count_children as count_children,
     delete_child as delete_child,
@@ -123,6 +131,7 @@ from candil._otp.values.errors import (
     CallingSelf as CallingSelf,
     CallTimeout as CallTimeout,
     CandilError as CandilError,
+    ExceptionSummary as ExceptionSummary,
     LeakedCancellation as LeakedCancellation,
     NoProc as NoProc,
     NurseryLeftOpen as NurseryLeftOpen,
@@ -130,10 +139,12 @@ from candil._otp.values.errors import (
     ReceiveTimeout as ReceiveTimeout,
     RegistrationError as RegistrationError,
     UndefinedCallback as UndefinedCallback,
+    WaitTimeout as WaitTimeout,
     WrongServer as WrongServer,
 )
 from candil._otp.values.events import (
     ChildStarted as ChildStarted,
+    ChildStopped as ChildStopped,
     CrashReport as CrashReport,
     Hint as Hint,
     LoopBlocked as LoopBlocked,
@@ -192,10 +203,12 @@ __all__ = [
     "ChildRunning",
     "ChildSpec",
     "ChildStarted",
+    "ChildStopped",
     "CrashReport",
     "Crashed",
     "Deferred",
     "Down",
+    "ExceptionSummary",
     "Exit",
     "ExitReason",
     "ExitSignal",
@@ -233,6 +246,7 @@ __all__ = [
     "StartFunction",
     "StartIgnored",
     "StartTimeout",
+    "StartedChild",
     "Supervisor",
     "SupervisorError",
     "SupervisorReport",
@@ -242,6 +256,7 @@ __all__ = [
     "UndefinedCallback",
     "UnhandledMessage",
     "Via",
+    "WaitTimeout",
     "WrongServer",
     "as_exit_reason",
     "call",
@@ -257,7 +272,6 @@ __all__ = [
     "describe_reason",
     "emit",
     "exit",
-    "exit_nowait",
     "get_childspec",
     "handle_call",
     "handle_cast",
@@ -287,6 +301,7 @@ __all__ = [
     "start_link",
     "start_monitor",
     "stop",
+    "stop_self",
     "subscribe",
     "supervisor_spec",
     "sys",
@@ -294,6 +309,7 @@ __all__ = [
     "trap_exit",
     "unlink",
     "unregister",
+    "wait_for",
     "whereis",
     "which_children",
 ]

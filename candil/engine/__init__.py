@@ -2,7 +2,7 @@
 llama-server as supervised children.
 
 Describe a program with `Engine` and a model with `Model`; put `child_spec` into a tree, or `start`
-it on demand. `await_ready`, `healthy`, `base_url` and `stop` take the model's alias.
+it on demand. `wait_ready`, `healthy`, `base_url` and `stop` take the model's alias.
 """
 
 from types import FunctionType as _FunctionType
@@ -22,6 +22,8 @@ from candil.engine._config.errors import (
     EngineExited as EngineExited,
     EngineStartError as EngineStartError,
     EngineUnkillable as EngineUnkillable,
+    GuardUnavailable as GuardUnavailable,
+    LogFileUnwritable as LogFileUnwritable,
     ModelError as ModelError,
     ModelMissing as ModelMissing,
     ModelNotAFile as ModelNotAFile,
@@ -32,6 +34,7 @@ from candil.engine._config.errors import (
     ReadyTimeout as ReadyTimeout,
 )
 from candil.engine._config.exit_status import ExitStatus as ExitStatus
+from candil.engine._config.log_path import LogFileFailed as LogFileFailed
 from candil.engine._config.model import Model as Model, file_path as file_path
 from candil.engine._config.states import (
     EngineState as EngineState,
@@ -39,11 +42,11 @@ from candil.engine._config.states import (
 )
 from candil.engine._config.timing import Timing as Timing
 from candil.engine._server.lifecycle import (
-    await_ready as await_ready,
     base_url as base_url,
     healthy as healthy,
     start as start,
     stop as stop,
+    wait_ready as wait_ready,
 )
 from candil.engine._server.server import EngineServer as EngineServer
 from candil.engine._server.specs import (
@@ -67,6 +70,9 @@ __all__ = [
     "EngineStateChanged",
     "EngineUnkillable",
     "ExitStatus",
+    "GuardUnavailable",
+    "LogFileFailed",
+    "LogFileUnwritable",
     "Model",
     "ModelError",
     "ModelMissing",
@@ -77,7 +83,6 @@ __all__ = [
     "PortUnavailable",
     "ReadyTimeout",
     "Timing",
-    "await_ready",
     "base_url",
     "binary_dir",
     "binary_exists",
@@ -88,6 +93,7 @@ __all__ = [
     "healthy",
     "start",
     "stop",
+    "wait_ready",
 ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +11,8 @@ import pytest
 from . import erlang
 from .compare import Disagreement
 
-# The same seeds again: CANDIL_CONFORMANCE_SEED=12345 pytest -m erlang
-SEED = int(os.environ.get("CANDIL_CONFORMANCE_SEED") or random.SystemRandom().randrange(10**9))
+# CANDIL_CONFORMANCE_SEED=12345 pytest -m erlang plays the same again; tests/conftest.py sets it.
+SEED = int(os.environ["CANDIL_CONFORMANCE_SEED"])
 
 MARKS = [
     pytest.mark.erlang,
@@ -22,12 +21,9 @@ MARKS = [
 ]
 
 
-def seeds_of(portion: int, size: int, what: str, capsys: pytest.CaptureFixture[str]) -> range:
-    """The seeds of the *portion*-th part of this run; they are shown, whatever pytest captures."""
-    seeds = range(SEED + portion * size, SEED + (portion + 1) * size)
-    with capsys.disabled():
-        print(f"\nfresh {what} of the seeds {seeds[0]} to {seeds[-1]} ", end="")
-    return seeds
+def seeds_of(portion: int, size: int) -> range:
+    """The seeds of the *portion*-th part of this run."""
+    return range(SEED + portion * size, SEED + (portion + 1) * size)
 
 
 def fail_if_they_differ(
@@ -40,4 +36,10 @@ def fail_if_they_differ(
         suspects = {one.name for one in found}
         found = disagreements([case for case in cases if case["name"] in suspects])
     if found:
-        pytest.fail("\n".join(map(str, found)), pytrace=False)
+        fail_with(found)
+
+
+def fail_with(found: list[Disagreement]) -> None:
+    """Fail, and say how the same cases are made again."""
+    again = f"CANDIL_CONFORMANCE_SEED={SEED} makes the same cases again."
+    pytest.fail("\n".join([*map(str, found), again]), pytrace=False)

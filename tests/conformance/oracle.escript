@@ -5,7 +5,7 @@
 %% What OTP itself does with a scenario: `escript oracle.escript SCENARIOS.jsonl > traces.jsonl`.
 %%
 %% Three parts play together. The player follows the timeline. The processes of the tree are real
-%% supervisors and gen_servers whose callbacks are in this file. The clerk writes the trace: all
+%% supervisors and gen_servers whose callbacks are in this file. The recorder writes the trace: all
 %% others report to it by synchronous calls, and before it notes anything down it notes the deaths
 %% that have already happened, so that a death always stands before its consequences.
 %%
@@ -49,12 +49,12 @@ play_apart(Scenario) ->
         exit(Player, kill),
         receive {'DOWN', Monitor, process, Player, _} -> [[<<"limit">>]] end
     end,
-    dismiss_clerk(whereis(clerk)),
+    stop_recorder(whereis(recorder)),
     #{<<"name">> => maps:get(<<"name">>, Scenario, null), <<"trace">> => Trace}.
 
 play(#{<<"sup">> := Sup} = Scenario) ->
     process_flag(trap_exit, true),
-    hire_clerk(self()),
+    start_recorder(self()),
     Timeline = maps:get(<<"timeline">>, Scenario, []),
     Tree = #{<<"id">> => <<"root">>, <<"sup">> => Sup},
     case catch start_process(Tree, <<"root">>) of
@@ -281,82 +281,82 @@ terminate(_Reason, _Supervisor) ->
 note_of(What, #{id := Id, incarnation := Incarnation}, Reason) ->
     note([What, Id, Incarnation, written(Reason)]).
 
-%% ----------------------------------------------------------------------------------- the clerk
+%% ----------------------------------------------------------------------------------- the recorder
 
 %% lines: newest first; alive: pid -> {id, incarnation}; latest: id -> pid; starts: id -> how many;
 %% scripts: id -> what its next starts have to do.
--record(book, {lines = [], alive = #{}, latest = #{}, starts = #{}, scripts = #{}}).
+-record(recorder, {lines = [], alive = #{}, latest = #{}, starts = #{}, scripts = #{}}).
 
-hire_clerk(Player) ->
+start_recorder(Player) ->
     Hired = spawn(fun() ->
         process_flag(priority, high),
-        clerk(monitor(process, Player), #book{})
+        recorder(monitor(process, Player), #recorder{})
     end),
-    true = register(clerk, Hired).
+    true = register(recorder, Hired).
 
-dismiss_clerk(undefined) -> ok;
-dismiss_clerk(Clerk) ->
-    Monitor = monitor(process, Clerk),
-    exit(Clerk, kill),
-    receive {'DOWN', Monitor, process, Clerk, _} -> ok end.
+stop_recorder(undefined) -> ok;
+stop_recorder(Pid) ->
+    Monitor = monitor(process, Pid),
+    exit(Pid, kill),
+    receive {'DOWN', Monitor, process, Pid, _} -> ok end.
 
 note(Line) -> ask({note, Line}).
 
 ask(Question) ->
     Tag = make_ref(),
-    clerk ! {Tag, self(), Question},
+    recorder ! {Tag, self(), Question},
     receive {Tag, Answer} -> Answer end.
 
-clerk(PlayerMonitor, Book) ->
+recorder(PlayerMonitor, Recorder) ->
     receive
         {'DOWN', PlayerMonitor, process, _, _} -> ok;
-        {'DOWN', _, process, Pid, Reason} -> clerk(PlayerMonitor, bury(Pid, Reason, Book));
+        {'DOWN', _, process, Pid, Reason} -> recorder(PlayerMonitor, record_exit(Pid, Reason, Recorder));
         {Tag, From, Question} ->
-            {Answer, After} = answer(Question, bury_the_dead(Book)),
+            {Answer, After} = answer(Question, record_exits(Recorder)),
             From ! {Tag, Answer},
-            clerk(PlayerMonitor, After)
+            recorder(PlayerMonitor, After)
     end.
 
-bury_the_dead(#book{alive = Alive} = Book) ->
+record_exits(#recorder{alive = Alive} = Recorder) ->
     case lists:all(fun is_process_alive/1, maps:keys(Alive)) of
-        true -> Book;
+        true -> Recorder;
         false ->
             receive {'DOWN', _, process, Pid, Reason} when is_map_key(Pid, Alive) ->
-                bury_the_dead(bury(Pid, Reason, Book))
+                record_exits(record_exit(Pid, Reason, Recorder))
             end
     end.
 
-bury(Pid, Reason, #book{alive = Alive, lines = Lines} = Book) ->
+record_exit(Pid, Reason, #recorder{alive = Alive, lines = Lines} = Recorder) ->
     {{Id, Incarnation}, Rest} = maps:take(Pid, Alive),
-    Book#book{alive = Rest, lines = [[<<"exit_of">>, Id, Incarnation, written(Reason)] | Lines]}.
+    Recorder#recorder{alive = Rest, lines = [[<<"exit_of">>, Id, Incarnation, written(Reason)] | Lines]}.
 
-answer({note, Line}, #book{lines = Lines} = Book) ->
-    {ok, Book#book{lines = [Line | Lines]}};
-answer({started, Id, Pid}, #book{starts = Starts} = Book) ->
+answer({note, Line}, #recorder{lines = Lines} = Recorder) ->
+    {ok, Recorder#recorder{lines = [Line | Lines]}};
+answer({started, Id, Pid}, #recorder{starts = Starts} = Recorder) ->
     monitor(process, Pid),
     Incarnation = maps:get(Id, Starts, 0) + 1,
-    {Incarnation, Book#book{lines = [[<<"start">>, Id, Incarnation] | Book#book.lines],
-                            alive = (Book#book.alive)#{Pid => {Id, Incarnation}},
-                            latest = (Book#book.latest)#{Id => Pid},
+    {Incarnation, Recorder#recorder{lines = [[<<"start">>, Id, Incarnation] | Recorder#recorder.lines],
+                            alive = (Recorder#recorder.alive)#{Pid => {Id, Incarnation}},
+                            latest = (Recorder#recorder.latest)#{Id => Pid},
                             starts = Starts#{Id => Incarnation}}};
-answer({next_start, Id, Initial}, #book{scripts = Scripts} = Book) ->
+answer({next_start, Id, Initial}, #recorder{scripts = Scripts} = Recorder) ->
     case maps:get(Id, Scripts, Initial) of
-        [] -> {<<"ok">>, Book};
-        [Next | Rest] -> {Next, Book#book{scripts = Scripts#{Id => Rest}}}
+        [] -> {<<"ok">>, Recorder};
+        [Next | Rest] -> {Next, Recorder#recorder{scripts = Scripts#{Id => Rest}}}
     end;
-answer({script, Id, Script}, #book{scripts = Scripts} = Book) ->
-    {ok, Book#book{scripts = Scripts#{Id => Script}}};
-answer({latest, Id}, #book{latest = Latest} = Book) ->
-    {maps:get(Id, Latest, none), Book};
-answer({living, Id}, #book{latest = Latest, alive = Alive} = Book) ->
+answer({script, Id, Script}, #recorder{scripts = Scripts} = Recorder) ->
+    {ok, Recorder#recorder{scripts = Scripts#{Id => Script}}};
+answer({latest, Id}, #recorder{latest = Latest} = Recorder) ->
+    {maps:get(Id, Latest, none), Recorder};
+answer({living, Id}, #recorder{latest = Latest, alive = Alive} = Recorder) ->
     case Latest of
-        #{Id := Pid} when is_map_key(Pid, Alive) -> {Pid, Book};
-        #{} -> {none, Book}
+        #{Id := Pid} when is_map_key(Pid, Alive) -> {Pid, Recorder};
+        #{} -> {none, Recorder}
     end;
-answer(population, Book) ->
-    {map_size(Book#book.alive), Book};
-answer(lines, Book) ->
-    {lists:reverse(Book#book.lines), Book}.
+answer(population, Recorder) ->
+    {map_size(Recorder#recorder.alive), Recorder};
+answer(lines, Recorder) ->
+    {lists:reverse(Recorder#recorder.lines), Recorder}.
 
 %% ---------------------------------------------------------------------------- the trace's order
 

@@ -114,7 +114,7 @@ class Player:
 
     async def stop_root(self, reason: object) -> None:
         """Stop the root as its parent, and wait for its end."""
-        candil.exit_nowait(self.root, reason_of(reason))
+        candil.exit(self.root, reason_of(reason))
         self.root_reason = await self.parting_reason(float("inf"))
 
     async def parting_reason(self, seconds: float) -> candil.ExitReason | None:
@@ -136,7 +136,7 @@ class Player:
         if pid is None:
             self.collector.write("no_such_live", id)
         elif what == "signal":
-            candil.exit_nowait(pid, reason_of(value))
+            candil.exit(pid, reason_of(value))
             await keep_in_step(pid)
         else:
             candil.cast(pid, (what, value))

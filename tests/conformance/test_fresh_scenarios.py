@@ -13,9 +13,9 @@ pytestmark = fresh.MARKS
 
 
 @pytest.mark.parametrize("portion", range(COUNT // PORTION))
-def test_fresh_scenarios_go_as_they_go_in_otp(portion, capsys):
+def test_fresh_scenarios_go_as_they_go_in_otp(portion):
     """Candil and OTP agree on scenarios that were made a moment ago."""
-    seeds = fresh.seeds_of(portion, PORTION, "scenarios", capsys)
+    seeds = fresh.seeds_of(portion, PORTION)
     scenarios = [generate.scenario(seed) for seed in seeds]
 
     fresh.fail_if_they_differ(scenarios, disagreements)

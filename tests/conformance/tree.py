@@ -46,7 +46,7 @@ class Worker(candil.GenServer):
         what, value = message
         if what == "raise":
             raise Raised(term_of(value))
-        candil.stop(reason_of(value))
+        candil.stop_self(reason_of(value))
 
     def handle_info(self, message: object) -> None:
         if isinstance(message, candil.ExitSignal):
@@ -75,7 +75,7 @@ class Refusing(candil.GenServer):
     def init(self) -> None:
         reason = reason_of(self.reason)
         self.collector.write("init_stop", self.id, written(reason))
-        candil.stop(reason)
+        candil.stop_self(reason)
 
 
 @final

@@ -56,7 +56,12 @@ class Chaos:
 
     def timing(self) -> engine.Timing:
         """Short times; the drain may end first, or the answer."""
-        return engine.Timing(look=0.1, answer=0.4, drain=self.dice.choice([0, 0.3]), grace=0.3)
+        return engine.Timing(
+            probe_interval=0.1,
+            probe_timeout=0.4,
+            drain_timeout=self.dice.choice([0, 0.3]),
+            grace_period=0.3,
+        )
 
     async def client(self) -> None:
         """Do one thing after the other."""
@@ -85,7 +90,7 @@ class Chaos:
     async def wait(self, alias: str) -> None:
         """Wait for an engine, whatever becomes of it."""
         with suppress(engine.EngineError):
-            await engine.await_ready(alias, self.dice.choice([0, 0.01, 0.5]))
+            await engine.wait_ready(alias, self.dice.choice([0, 0.01, 0.5]))
 
     async def ask(self, alias: str) -> None:
         """Ask how it is, and have it answer something."""
@@ -117,7 +122,7 @@ class Chaos:
         if pid is not None and info is not None:
             targets = [pid, *(other for other in info.links if other != info.parent)]
             reason = self.dice.choice(["kill", "boom", candil.Shutdown(), candil.Normal()])
-            candil.exit_nowait(self.dice.choice(targets), reason)
+            candil.exit(self.dice.choice(targets), reason)
 
     async def by_hand(self, alias: str) -> None:
         """Do what its supervisor is there for."""
@@ -137,7 +142,7 @@ class Chaos:
 async def is_so(alias: str, mark: str) -> bool:
     """Whether what is said of an engine that nobody disturbs any more is so."""
     try:
-        url = await engine.await_ready(alias, LONGEST)
+        url = await engine.wait_ready(alias, LONGEST)
     except engine.EngineError:
         address = await engine.base_url(alias)
         return not await engine.healthy(alias) and address is None and not processes(alias, mark)

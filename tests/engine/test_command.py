@@ -7,7 +7,7 @@ import pytest
 from candil.engine._config.command import argv, environment
 from candil.engine._config.engine import Engine
 from candil.engine._config.errors import ConfigError
-from candil.engine._config.flags import RESERVED, can_do_without, refused_flag
+from candil.engine._config.flags import RESERVED, is_optional, refused_flag
 from candil.engine._config.model import Model
 
 ENGINE = Engine(alias="llama", binary_dir="/opt/llama", host="localhost", start_args=["-t", "2"])
@@ -50,14 +50,17 @@ def test_a_refused_flag_is_left_out_with_its_value() -> None:
 
 @pytest.mark.parametrize("flag", sorted(RESERVED))
 @pytest.mark.parametrize("form", ["{}", "{}=value"])
-def test_a_flag_that_candil_owns_cannot_be_smuggled_in(flag: str, form: str) -> None:
-    """Neither by the engine nor by the model, in either spelling."""
-    smuggled = [form.format(flag), "value"]
+@pytest.mark.parametrize("dash", ["-", "_"])
+def test_a_flag_that_candil_owns_is_refused(flag: str, form: str, dash: str) -> None:
+    """Of the engine and of the model, in each spelling that the program understands."""
+    dashes = flag[: len(flag) - len(flag.lstrip("-"))]
+    spelled = dashes + flag.lstrip("-").replace("-", dash)
+    args = [form.format(spelled), "value"]
 
     with pytest.raises(ConfigError, match=f"{flag} is candil's own"):
-        Engine(alias="llama", start_args=smuggled)  # type: ignore[arg-type]
+        Engine(alias="llama", start_args=args)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=f"{flag} is candil's own"):
-        Model(alias="m", model_dir=Path(), filename="m.gguf", model_args=smuggled)  # type: ignore[arg-type]
+        Model(alias="m", model_dir=Path(), filename="m.gguf", model_args=args)  # type: ignore[arg-type]
 
 
 def test_the_environment_is_scrubbed_of_the_servers_own_variables() -> None:
@@ -76,6 +79,7 @@ def test_the_environment_is_scrubbed_of_the_servers_own_variables() -> None:
 def test_the_refusal_of_a_flag_is_read_from_the_programs_own_words() -> None:
     """Only candil's own additions can be dropped; a user's flag is the user's to correct."""
     assert refused_flag(["noise", "error: invalid argument: --no-ui"]) == "--no-ui"
+    assert refused_flag(["error: invalid argument: --cache_ram=3"]) == "--cache-ram"
     assert refused_flag(["noise"]) is None
-    assert can_do_without("--no-ui")
-    assert not can_do_without("--port")
+    assert is_optional("--no-ui")
+    assert not is_optional("--port")

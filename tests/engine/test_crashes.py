@@ -19,7 +19,7 @@ from tests.engine.waiting import until, until_async
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
-QUICK = engine.Timing(look=0.1, answer=0.3)
+QUICK = engine.Timing(probe_interval=0.1, probe_timeout=0.3)
 
 
 async def test_twenty_kills_are_each_followed_by_an_answer(
@@ -28,7 +28,7 @@ async def test_twenty_kills_are_each_followed_by_an_answer(
     """From the same address, each by another process; no file stays open."""
     async with opened():
         await engine.start(llama, tiny)
-        url = await engine.await_ready("tiny", 60)
+        url = await engine.wait_ready("tiny", 60)
         files, seen = census.open_files(), set[int | None]()
         for _ in range(20):
             seen.add(await EngineServer.os_pid("tiny"))
@@ -38,7 +38,7 @@ async def test_twenty_kills_are_each_followed_by_an_answer(
             assert isinstance(reason.exception, engine.EngineExited)
             assert reason.exception.status.returncode == -signal.SIGKILL
             assert reason.exception.log_tail
-            assert await engine.await_ready("tiny", 60) == url
+            assert await engine.wait_ready("tiny", 60) == url
             assert await answer(url) == tiny_gguf.counted(">", 8)
 
         assert len(seen) == 20
@@ -51,18 +51,18 @@ async def test_an_engine_comes_back_under_the_guard_that_it_had(
 ) -> None:
     """Unless that was killed, and whether it was killed before, with or after the engine."""
     async with opened(engine.child_spec(llama, tiny)):
-        url = await engine.await_ready("tiny", 60)
-        (guard,) = census.living(marked, "program.py")
+        url = await engine.wait_ready("tiny", 60)
+        (guard,) = census.living(marked, "_guard/program")
         await killed("tiny")
-        await engine.await_ready("tiny", 60)
-        assert census.living(marked, "program.py") == {guard}
+        await engine.wait_ready("tiny", 60)
+        assert census.living(marked, "_guard/program") == {guard}
 
         for pause in (0, 0.001, 0.002, 0.003, 0.004, 0.006):
-            (guard,) = census.living(marked, "program.py")
+            (guard,) = census.living(marked, "_guard/program")
             await killed("tiny")
             await trio.sleep(pause)
             os.kill(guard, signal.SIGKILL)
-            assert await engine.await_ready("tiny", 60) == url
+            assert await engine.wait_ready("tiny", 60) == url
             assert await answer(url) == tiny_gguf.counted(">", 8)
         await engine.stop("tiny")
         assert not census.living(marked)
@@ -77,13 +77,13 @@ async def test_twenty_kills_of_the_real_model_are_each_followed_by_an_answer(
         alias="smol", model_dir=real_model.parent, filename=real_model.name, context_size=4096
     )
     async with opened(engine.child_spec(llama, model), seconds=560):
-        url = await engine.await_ready("smol", 60)
+        url = await engine.wait_ready("smol", 60)
         for _ in range(20):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(broken_answer, url)
                 await until_async(lambda: is_answering(url), 60)
                 await killed("smol")
-            assert await engine.await_ready("smol", 60) == url
+            assert await engine.wait_ready("smol", 60) == url
             assert await answer(url, ignore_eos=True)
 
 
@@ -98,16 +98,16 @@ async def test_a_server_that_is_killed_leaves_no_engine_behind(
 ) -> None:
     """Without a word of its own: its keeper is linked to it. The next one gets the same port."""
     async with opened(engine.child_spec(llama, tiny)):
-        url = await engine.await_ready("tiny", 60)
+        url = await engine.wait_ready("tiny", 60)
         for reason in ("kill", "boom", "kill"):
             before = await EngineServer.os_pid("tiny")
             old = candil.whereis("tiny")
             assert old is not None
             assert before is not None
-            await candil.exit(old, reason)
+            candil.exit(old, reason)
             await until(lambda old=old: candil.whereis("tiny") not in {None, old})
 
-            assert await engine.await_ready("tiny", 60) == url
+            assert await engine.wait_ready("tiny", 60) == url
             assert not census.is_alive(before)
             assert await answer(url) == tiny_gguf.counted(">", 8)
 
@@ -117,17 +117,17 @@ async def test_a_keeper_or_watcher_that_is_killed_takes_its_server_along(
 ) -> None:
     """The three live and die together; the supervisor starts three new ones."""
     async with opened(engine.child_spec(llama, tiny)):
-        await engine.await_ready("tiny", 60)
+        await engine.wait_ready("tiny", 60)
         for index in (0, 1):
             old = candil.whereis("tiny")
             assert old is not None
             info = candil.process_info(old)
             assert info is not None
             helper = [pid for pid in info.links if pid != info.parent][index]
-            await candil.exit(helper, "kill")
+            candil.exit(helper, "kill")
             await until(lambda old=old: candil.whereis("tiny") not in {None, old})
 
-            assert await engine.await_ready("tiny", 60)
+            assert await engine.wait_ready("tiny", 60)
 
 
 async def test_an_engine_that_hangs_becomes_unhealthy_and_recovers(
@@ -136,7 +136,7 @@ async def test_an_engine_that_hangs_becomes_unhealthy_and_recovers(
     """Its server goes on answering from its state all the while."""
     async with opened():
         await engine.start(llama, tiny, timing=QUICK)
-        await engine.await_ready("tiny", 60)
+        await engine.wait_ready("tiny", 60)
         os_pid = await EngineServer.os_pid("tiny")
         assert os_pid is not None
         os.kill(os_pid, signal.SIGSTOP)
@@ -147,7 +147,7 @@ async def test_an_engine_that_hangs_becomes_unhealthy_and_recovers(
         assert trio.current_time() - before < 30
 
         os.kill(os_pid, signal.SIGCONT)
-        assert await engine.await_ready("tiny", 60)
+        assert await engine.wait_ready("tiny", 60)
         assert await EngineServer.os_pid("tiny") == os_pid
 
         os.kill(os_pid, signal.SIGSTOP)
@@ -160,10 +160,10 @@ async def test_a_stop_at_the_moment_of_a_restart_does_not_wait_for_what_never_be
     llama: engine.Engine, tiny: engine.Model, marked: str, steps: int
 ) -> None:
     """The next server may have been told to end before its helper took its first step."""
-    spec = engine.child_spec(llama, tiny, timing=engine.Timing(drain=60))
+    spec = engine.child_spec(llama, tiny, timing=engine.Timing(drain_timeout=60))
     async with opened(spec):
         await trio.sleep(0.01)
-        candil.exit_nowait("tiny", "kill")
+        candil.exit("tiny", "kill")
         for _ in range(steps):
             await trio.lowlevel.checkpoint()
         left = trio.current_time()
@@ -187,17 +187,17 @@ async def test_an_engine_that_cannot_stay_up_gives_up_alone(
         server = candil.whereis("tiny")
         assert server is not None
         for _ in range(3):
-            candil.exit_nowait(server, "boom")
+            candil.exit(server, "boom")
             server = await successor_of(server)
-        candil.exit_nowait(server, "boom")  # one more than it may
+        candil.exit(server, "boom")  # one more than it may
         await until_async(has_no_child_but_other)
 
         assert candil.whereis("tiny") is None
         assert not await engine.healthy("tiny")
 
-        assert await engine.await_ready("other", 60)
+        assert await engine.wait_ready("other", 60)
         await engine.start(llama, tiny)
-        assert await engine.await_ready("tiny", 60)
+        assert await engine.wait_ready("tiny", 60)
 
 
 async def test_the_limits_of_the_engines_supervisor_hold_for_engines_that_are_started(
@@ -206,12 +206,12 @@ async def test_the_limits_of_the_engines_supervisor_hold_for_engines_that_are_st
     """Who wrote down one restart means one, however the engine came there."""
     async with opened(engine.engines_spec(max_restarts=1, max_seconds=600)):
         await engine.start(llama, tiny)
-        await engine.await_ready("tiny", 60)
+        await engine.wait_ready("tiny", 60)
         await killed("tiny")
-        await engine.await_ready("tiny", 60)
+        await engine.wait_ready("tiny", 60)
         await killed("tiny")
         with pytest.raises(engine.EngineExited):
-            await engine.await_ready("tiny", 60)
+            await engine.wait_ready("tiny", 60)
 
 
 async def test_the_log_tells_a_death_once(
@@ -223,11 +223,11 @@ async def test_the_log_tells_a_death_once(
 ) -> None:
     """With the last lines of the program; and nobody promises a restart that does not come."""
     monkeypatch.setattr(
-        watchdog_module, "PATIENCE", 600.0
+        watchdog_module, "BLOCKED_AFTER", 600.0
     )  # a machine that stands still is told as well
     with pytest.raises(candil.RestartIntensityExceeded) as caught, trio.fail_after(250):
         async with candil.open_supervisor([engine.child_spec(llama, tiny)], max_restarts=0):
-            await engine.await_ready("tiny", 60)
+            await engine.wait_ready("tiny", 60)
             await killed("tiny")  # unless the block is cancelled before it has heard
             await trio.sleep_forever()
 
@@ -259,7 +259,7 @@ async def test_both_pipes_are_drained(
     log = tmp_path / "engine.log"
     async with opened():
         await engine.start(llama, tiny, log_path=log)
-        url = await engine.await_ready("tiny", 60)
+        url = await engine.wait_ready("tiny", 60)
         async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             for _ in range(300):
                 body = {"prompt": ">", "max_tokens": 1}
@@ -290,7 +290,7 @@ async def test_llama_variables_do_not_reach_the_engine(
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     async with opened():
         await engine.start(llama, tiny)
-        url = await engine.await_ready("tiny", 60)
+        url = await engine.wait_ready("tiny", 60)
         os_pid = await EngineServer.os_pid("tiny")
 
         assert b"LLAMA_" not in environment_of(os_pid)

@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -16,7 +17,7 @@ from candil.engine._http.drain import drain, key_of
 from tests.engine import census, tiny_gguf
 from tests.engine.engines import answer, caught_at_work, opened
 from tests.engine.test_probe import http, serving
-from tests.engine.waiting import until_async
+from tests.engine.waiting import until, until_async
 
 BUSY = http(200, b'[{"is_processing": false}, {"is_processing": true}]')
 IDLE = http(200, b'[{"is_processing": false}]')
@@ -65,6 +66,19 @@ async def test_an_engine_that_does_not_say_counts_as_busy(
         assert idle or trio.current_time() >= until
 
 
+async def test_an_engine_that_sleeps_is_idle_and_is_not_asked_what_wakes_it() -> None:
+    """Its slots and metrics would have it load the whole model again."""
+    asked: list[bytes] = []
+
+    def said(request: bytes) -> bytes:
+        asked.append(request.split()[1])
+        return http(200, b'{"is_sleeping": true}') if b"/props" in request else BUSY
+
+    async with serving(said) as url:
+        assert await drain(url, (), math.inf, lambda: True)
+    assert asked == [b"/props"]
+
+
 async def test_an_engine_that_is_gone_is_not_waited_for() -> None:
     """Nobody will answer any more."""
     async with serving(lambda _: BUSY) as url:
@@ -78,6 +92,7 @@ async def test_an_engine_that_is_gone_is_not_waited_for() -> None:
         (("--api-key", "one,two"), "one"),
         (("--api-key", "one", "-t", "2", "--api-key", "two"), "two"),
         (("--api-key",), ""),
+        (("--api_key", "three"), "three"),
     ],
 )
 def test_the_key_is_the_one_that_the_engine_was_given(words: Any, key: str | None) -> None:
@@ -113,9 +128,9 @@ async def test_a_running_answer_finishes_whatever_the_engine_tells_to_whom(
         await engine.start(
             attrs.evolve(llama, start_args=words),
             attrs.evolve(tiny, context_size=4096),
-            timing=engine.Timing(drain=90),
+            timing=engine.Timing(drain_timeout=90),
         )
-        url = await engine.await_ready("tiny", 60)
+        url = await engine.wait_ready("tiny", 60)
         async with trio.open_nursery() as nursery:
             await caught_at_work(
                 nursery, functools.partial(ask, url), functools.partial(is_busy, url, headers)
@@ -146,8 +161,10 @@ async def test_an_engine_that_still_answers_gets_no_useless_grace(
 ) -> None:
     """SIGTERM would not end it for as long as the answer lasts."""
     async with opened():
-        await engine.start(llama, long("long"), timing=engine.Timing(drain=0.1, grace=80))
-        url = await engine.await_ready("long", 60)
+        await engine.start(
+            llama, long("long"), timing=engine.Timing(drain_timeout=0.1, grace_period=80)
+        )
+        url = await engine.wait_ready("long", 60)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(functools.partial(endless, url, stream=False))
             await until_async(functools.partial(is_busy, url, {}))
@@ -166,7 +183,7 @@ async def test_a_tree_of_engines_that_answer_closes_in_the_time_of_one(
 ) -> None:
     """Their drains run side by side, though OTP ends them one after the other."""
     drain = 10.0
-    timing = engine.Timing(drain=drain)
+    timing = engine.Timing(drain_timeout=drain)
     models = [long(f"long{number}") for number in range(3)]
     children = [] if on_demand else [engine.child_spec(llama, one, timing=timing) for one in models]
     begun = 0.0
@@ -175,7 +192,7 @@ async def test_a_tree_of_engines_that_answer_closes_in_the_time_of_one(
             for model in models:
                 if on_demand:
                     await engine.start(llama, model, timing=timing)
-                url = await engine.await_ready(model.alias, 60)
+                url = await engine.wait_ready(model.alias, 60)
                 nursery.start_soon(endless, url)
                 await until_async(functools.partial(is_busy, url, {}))
             begun = trio.current_time()
@@ -203,9 +220,26 @@ async def test_an_idle_engine_is_not_drained(
         await engine.start(
             attrs.evolve(llama, start_args=("--no-slots",)),
             tiny,
-            timing=engine.Timing(drain=90, grace=90),
+            timing=engine.Timing(drain_timeout=90, grace_period=90),
         )
-        assert await answer(await engine.await_ready("tiny", 60))
+        assert await answer(await engine.wait_ready("tiny", 60))
         begun = trio.current_time()
         await engine.stop("tiny")
         assert trio.current_time() - begun < 45
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+async def test_a_stop_does_not_wake_an_engine_that_sleeps(
+    llama: engine.Engine, tiny: engine.Model, marked: str, tmp_path: Path
+) -> None:
+    """Whatever its slots, its metrics and its key: it would load its whole model for nothing."""
+    for number, words in enumerate([(), ("--no-slots",), ("--api-key", "key")]):
+        log = tmp_path / f"{number}.log"
+        sleepy = attrs.evolve(llama, start_args=("--sleep-idle-seconds", "1", *words))
+        async with opened():
+            await engine.start(sleepy, tiny, log_path=log)
+            await engine.wait_ready("tiny", 60)
+            await until(lambda log=log: "entering sleeping" in log.read_text())
+            await engine.stop("tiny")
+        assert log.read_text().count("loading model") == 1

@@ -5,11 +5,13 @@ import os
 import resource
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import trio
 import trio.testing
@@ -40,7 +42,7 @@ async def test_a_taken_port_is_passed_over(
         llama = engine.Engine(alias="llama", binary_dir=llama_server_dir, port=min(taken, 65_500))
         async with opened():
             await engine.start(llama, tiny)
-            url = await engine.await_ready("tiny", 60)
+            url = await engine.wait_ready("tiny", 60)
 
             assert url != f"http://127.0.0.1:{taken}"
             assert await answer(url) == tiny_gguf.counted(">", 8)
@@ -52,13 +54,13 @@ async def test_a_stolen_port_is_given_up_for_another(
     """By a thief who sets SO_REUSEADDR, as the engine does; its answers do not count as ready."""
     llama = engine.Engine(alias="llama", binary_dir=llama_server_dir, port=base)
     spec = engine.child_spec(llama, tiny)
-    lease = spec.args[2].lease
+    lease = spec.metadata.lease
     with socket.socket() as thief:
         thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         thief.bind(("127.0.0.1", lease.acquire()))
         thief.listen()
         async with opened(spec) as root:
-            url = await engine.await_ready("tiny", 60)
+            url = await engine.wait_ready("tiny", 60)
 
             assert url != f"http://127.0.0.1:{base}"
             assert await answer(url) == tiny_gguf.counted(">", 8)
@@ -84,7 +86,7 @@ async def test_a_model_that_cannot_be_loaded_is_a_sentence_and_no_restart_loop(
     model = engine.Model(alias="bad", model_dir=tmp_path, filename=path.name)
     async with opened(engine.child_spec(llama, model)):
         with pytest.raises(error, match=r"model\.gguf"):
-            await engine.await_ready("bad", 60)
+            await engine.wait_ready("bad", 60)
         first = candil.whereis("bad")
         assert await candil.call("bad", "health") is EngineState.FAILED
         assert await engine.base_url("bad") is None
@@ -127,15 +129,15 @@ async def test_an_engine_that_fails_is_told_in_the_log(
     spoil(path, "whole", tiny_model)
     with told() as seen, trio.fail_after(250):
         async with candil.open_supervisor([engine.child_spec(llama, model)]):
-            await engine.await_ready("late", 60)
+            await engine.wait_ready("late", 60)
             path.unlink()
             await killed("late")
             with pytest.raises(engine.ModelMissing):
-                await engine.await_ready("late", 60)
+                await engine.wait_ready("late", 60)
         assert without_loading(seen)[-4:] == [None, "starting", "failed", None]
         async with candil.open_supervisor([engine.child_spec(llama, model)]):
             with pytest.raises(engine.ModelMissing):
-                await engine.await_ready("late", 60)
+                await engine.wait_ready("late", 60)
 
     lines = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     failed = [line for line in lines if "'late' has failed" in line]
@@ -153,7 +155,7 @@ async def test_a_model_that_only_the_program_can_refuse_fails_once(
     async with opened():
         first = await engine.start(llama, model)
         with pytest.raises(engine.EngineStartError, match=r"architecture.*lhama") as caught:
-            await engine.await_ready("odd", 60)
+            await engine.wait_ready("odd", 60)
         await trio.sleep(0.2)
 
         assert caught.value.returncode == 1
@@ -164,7 +166,7 @@ async def test_a_model_that_only_the_program_can_refuse_fails_once(
 
         spoil(path, "whole", tiny_model)  # mended: a new start replaces the failed one
         assert await engine.start(llama, model) != first
-        assert await engine.await_ready("odd", 60)
+        assert await engine.wait_ready("odd", 60)
 
 
 async def test_a_refused_argument_fails_once(
@@ -177,7 +179,7 @@ async def test_a_refused_argument_fails_once(
     async with opened():
         first = await engine.start(llama, tiny)
         with pytest.raises(engine.EngineStartError, match=r"--no-such-flag.*start_args"):
-            await engine.await_ready("tiny", 60)
+            await engine.wait_ready("tiny", 60)
 
         assert candil.whereis("tiny") == first
         await until(lambda: not census.living(marked))  # its guard has nobody to wait for
@@ -212,8 +214,8 @@ async def test_a_moment_without_files_only_puts_a_start_off(
                 await candil.start_child(root, engine.child_spec(llama, tiny))
                 await until(lambda: len(put_off(seen)) > 1)
                 with pytest.raises(engine.ReadyTimeout, match="Too many open files"):
-                    await engine.await_ready("tiny", 0.5)
-            assert await answer(await engine.await_ready("tiny", 60)) == tiny_gguf.counted(">", 8)
+                    await engine.wait_ready("tiny", 0.5)
+            assert await answer(await engine.wait_ready("tiny", 60)) == tiny_gguf.counted(">", 8)
 
     assert all(isinstance(event.error, engine.EngineStartError) for event in put_off(seen))
 
@@ -234,12 +236,12 @@ async def test_a_start_on_demand_without_files_says_so(
             await engine.start(llama, tiny)
             await until(lambda: put_off(seen) != [])
             with pytest.raises(engine.ReadyTimeout, match="Too many open files"):
-                await engine.await_ready("tiny", 0.3)
-        await engine.await_ready("tiny", 60)
+                await engine.wait_ready("tiny", 0.3)
+        await engine.wait_ready("tiny", 60)
         with files_to_spare(3):
             await killed("tiny")
             await trio.sleep(0.3)
-        assert await answer(await engine.await_ready("tiny", 60)) == tiny_gguf.counted(">", 8)
+        assert await answer(await engine.wait_ready("tiny", 60)) == tiny_gguf.counted(">", 8)
 
 
 async def test_a_missing_program_is_a_sentence(
@@ -249,7 +251,7 @@ async def test_a_missing_program_is_a_sentence(
     llama = engine.Engine(alias="llama", binary_dir=tmp_path, port=0)
     async with opened(engine.child_spec(llama, tiny)):
         with pytest.raises(engine.BinaryNotFound, match="binary_dir"):
-            await engine.await_ready("tiny", 60)
+            await engine.wait_ready("tiny", 60)
     async with opened():
         with pytest.raises(engine.BinaryNotFound, match=str(tmp_path)):
             await engine.start(llama, tiny)
@@ -280,10 +282,10 @@ exec {llama_server_dir}/llama-server "$@" """,
     )
     async with opened():
         await engine.start(llama, tiny)
-        await engine.await_ready("tiny", 60)
+        await engine.wait_ready("tiny", 60)
         assert len(starts.read_text()) == 3
         await killed("tiny")
-        await engine.await_ready("tiny", 60)
+        await engine.wait_ready("tiny", 60)
 
         assert len(starts.read_text()) == 4
 
@@ -296,7 +298,7 @@ async def test_waiters_learn_of_deaths_while_loading_when_it_is_not_tried_again(
     async with opened():
         first = await engine.start(llama, tiny)
         with pytest.raises(engine.EngineStartError, match="SIGSEGV") as caught:
-            await engine.await_ready("tiny", 60)
+            await engine.wait_ready("tiny", 60)
         last = candil.whereis("tiny")
 
         assert caught.value.returncode == -signal.SIGSEGV
@@ -304,7 +306,7 @@ async def test_waiters_learn_of_deaths_while_loading_when_it_is_not_tried_again(
         assert await candil.call("tiny", "health") is EngineState.FAILED
         assert last not in {None, first}
         with pytest.raises(engine.EngineStartError, match="SIGSEGV"):
-            await engine.await_ready("tiny", 60)
+            await engine.wait_ready("tiny", 60)
         assert candil.whereis("tiny") == last
 
 
@@ -314,11 +316,11 @@ async def test_a_program_that_never_becomes_ready_is_given_up(
     """After the time it was given; a waiter with less patience learns that it still starts."""
     llama = imitate(tmp_path, "exec sleep 100")
     async with opened():
-        await engine.start(llama, tiny, timing=engine.Timing(ready=0.5))
+        await engine.start(llama, tiny, timing=engine.Timing(startup_timeout=0.5))
         with pytest.raises(engine.ReadyTimeout, match="still starting"):
-            await engine.await_ready("tiny", 0.1)
+            await engine.wait_ready("tiny", 0.1)
         with pytest.raises(engine.EngineStartError, match="not ready within"):
-            await engine.await_ready("tiny", 60)
+            await engine.wait_ready("tiny", 60)
 
 
 async def test_waiters_learn_what_the_end_of_a_server_means_to_them(
@@ -330,7 +332,7 @@ async def test_waiters_learn_what_the_end_of_a_server_means_to_them(
 
     async def wait() -> None:
         try:
-            await engine.await_ready("tiny", 60)
+            await engine.wait_ready("tiny", 60)
         except engine.EngineError as error:
             answers.append(type(error))
 
@@ -340,10 +342,145 @@ async def test_waiters_learn_what_the_end_of_a_server_means_to_them(
             nursery.start_soon(wait)
             nursery.start_soon(wait)
             await trio.testing.wait_all_tasks_blocked(0.01)
-            candil.exit_nowait(server, "kill")
+            candil.exit(server, "kill")
             await successor_of(server)
             await trio.testing.wait_all_tasks_blocked(0.01)
             assert answers == []
             await engine.stop("tiny")
 
     assert answers == [engine.NotRunning, engine.NotRunning]
+
+
+async def test_a_split_model_is_served_and_its_missing_part_is_named(
+    llama: engine.Engine, tmp_path: Path, marked: str
+) -> None:
+    """`start` refuses it at once; the program itself loads what candil lets pass."""
+    first = tiny_gguf.write_split(tmp_path, 3)
+    model = engine.Model(alias="split", model_dir=tmp_path, filename=first.name, context_size=512)
+    async with opened():
+        await engine.start(llama, model)
+        assert await answer(await engine.wait_ready("split", 60)) == tiny_gguf.counted(">", 8)
+        await engine.stop("split")
+        (tmp_path / "split-00002-of-00003.gguf").unlink()
+        with pytest.raises(engine.ModelMissing, match="split-00002-of-00003"):
+            await engine.start(llama, model)
+
+
+async def test_a_home_that_cannot_be_found_is_an_error_of_one_engine(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """The tree stays, and so do its other engines."""
+    homeless = engine.Model(alias="homeless", model_dir="~nosuchuser/models", filename="m.gguf")
+    lost = attrs.evolve(llama, binary_dir="~nosuchuser/bin")
+    specs = [
+        engine.child_spec(llama, tiny),
+        engine.child_spec(llama, homeless),
+        engine.child_spec(lost, attrs.evolve(tiny, alias="lost")),
+    ]
+    async with opened(*specs):
+        with pytest.raises(engine.ModelMissing, match="home of ~nosuchuser"):
+            await engine.wait_ready("homeless", 60)
+        with pytest.raises(engine.BinaryNotFound, match="home of ~nosuchuser"):
+            await engine.wait_ready("lost", 60)
+        assert await engine.wait_ready("tiny", 60)
+        with pytest.raises(engine.ModelMissing, match="home of ~nosuchuser"):
+            await engine.start(llama, homeless)
+
+
+async def test_an_engine_is_restarted_after_the_working_directory_has_changed(
+    llama: engine.Engine, tiny_model: Path, marked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its paths were made absolute when its spec was built; its arguments mean the same files."""
+    monkeypatch.chdir(tiny_model.parent)
+    (tiny_model.parent / "template.jinja").write_text("{{ messages[0]['content'] }}")
+    llama = attrs.evolve(llama, start_args=("--chat-template-file", "template.jinja"))
+    model = engine.Model(alias="tiny", model_dir=".", filename=tiny_model.name, context_size=512)
+    async with opened(engine.child_spec(llama, model)):
+        await engine.wait_ready("tiny", 60)
+        monkeypatch.chdir("/")
+        await killed("tiny")
+        assert await answer(await engine.wait_ready("tiny", 60)) == tiny_gguf.counted(">", 8)
+
+
+async def test_an_engine_comes_back_while_all_worker_threads_wait_for_it(
+    llama: engine.Engine, tiny: engine.Model, marked: str
+) -> None:
+    """Blocking clients may take all of trio's threads; the start needs one of its own."""
+    back = threading.Event()
+    async with opened(engine.child_spec(llama, tiny)), trio.open_nursery() as nursery:
+        await engine.wait_ready("tiny", 60)
+        limiter = trio.to_thread.current_default_thread_limiter()
+        for _ in range(int(limiter.total_tokens)):
+            nursery.start_soon(trio.to_thread.run_sync, back.wait, 120)
+        await until(lambda: limiter.available_tokens == 0)
+        try:
+            await killed("tiny")
+            assert await engine.wait_ready("tiny", 60)
+            with pytest.raises(engine.AlreadyRunning):
+                await engine.start(llama, tiny)
+        finally:
+            back.set()
+
+
+@pytest.mark.parametrize("where", ["argument", "variable", "all"])
+async def test_what_is_too_long_for_the_system_is_named_and_not_tried_again(
+    llama: engine.Engine,
+    tiny: engine.Model,
+    marked: str,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+) -> None:
+    """Whether it is the guard or the program that cannot be started with it."""
+    words: tuple[str, ...] = ()
+    if where == "argument":
+        words, named = ("--grammar", "g" * 200_000), "the argument 'gggg"
+    elif where == "variable":
+        monkeypatch.setenv("HUGE", "x" * 200_000)
+        named = "the environment variable HUGE has 200,005 bytes"
+    else:
+        named = "together"
+        for number in range(80):
+            monkeypatch.setenv(f"LONG{number}", "x" * 100_000)
+    with told() as seen:
+        async with opened():
+            await engine.start(attrs.evolve(llama, start_args=words), tiny)
+            with pytest.raises(engine.EngineStartError, match=named):
+                await engine.wait_ready("tiny", 60)
+    assert put_off(seen) == []
+
+
+async def test_a_program_that_dies_of_an_illegal_instruction_fails_once(
+    tmp_path: Path, tiny: engine.Model, marked: str
+) -> None:
+    """The sentence names the CPU, and says which build to take."""
+    llama = imitate(tmp_path, "echo loading; kill -ILL $$")
+    async with opened():
+        first = await engine.start(llama, tiny)
+        with pytest.raises(engine.EngineStartError, match="needs a CPU with more instructions"):
+            await engine.wait_ready("tiny", 60)
+        assert candil.whereis("tiny") == first
+
+
+async def test_a_flag_of_candils_own_that_the_user_gives_too_is_the_users_to_correct(
+    tmp_path: Path, tiny: engine.Model, marked: str
+) -> None:
+    """Left out by candil it is refused again: there is no loop."""
+    llama = imitate(tmp_path, 'echo "error: invalid argument: --metrics" >&2; exit 1')
+    async with opened():
+        await engine.start(attrs.evolve(llama, start_args=("--metrics",)), tiny)
+        with pytest.raises(engine.EngineStartError, match="--metrics"):
+            await engine.wait_ready("tiny", 60)
+
+
+async def test_memory_that_does_not_suffice_is_told_from_a_damaged_file(
+    llama_server_dir: Path, tmp_path: Path, real_model: Path, marked: str
+) -> None:
+    """By the real program under a limit, whose debugger may say much below the telling line."""
+    llama = imitate(
+        tmp_path, f'ulimit -v 6000000; exec {llama_server_dir}/llama-server "$@" -c 8000000'
+    )
+    model = engine.Model(alias="large", model_dir=real_model.parent, filename=real_model.name)
+    async with opened():
+        await engine.start(llama, model)
+        with pytest.raises(engine.EngineStartError, match=r"not enough memory.*context_size"):
+            await engine.wait_ready("large", 100)

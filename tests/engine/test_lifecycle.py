@@ -1,6 +1,9 @@
 """Engines that are started, asked after and stopped: the real llama-server."""
 
+import asyncio
 import functools
+import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +40,7 @@ async def test_an_engine_starts_becomes_ready_answers_and_stops(
 
         with told() as seen:
             pid = await engine.start(llama, tiny)
-            url = await engine.await_ready("tiny", 60)
+            url = await engine.wait_ready("tiny", 60)
 
             assert pid == candil.whereis("tiny")
             assert url == await engine.base_url("tiny")
@@ -55,7 +58,7 @@ async def test_an_engine_starts_becomes_ready_answers_and_stops(
         with pytest.raises(engine.NotRunning, match="tiny"):
             await engine.stop("tiny")
         with pytest.raises(engine.NotRunning):
-            await engine.await_ready("tiny", 60)
+            await engine.wait_ready("tiny", 60)
 
 
 async def test_leaving_the_tree_stops_the_engine(
@@ -64,7 +67,7 @@ async def test_leaving_the_tree_stops_the_engine(
     """Also one that was started on demand, and one that still loads."""
     async with opened():
         await engine.start(llama, tiny)
-        await engine.await_ready("tiny", 60)
+        await engine.wait_ready("tiny", 60)
     assert not census.living(marked)
 
     async with opened(engine.child_spec(llama, tiny)):
@@ -86,7 +89,7 @@ async def test_an_engine_is_not_linked_to_its_starter(
         down = await candil.receive(candil.Down)
         assert down.ref == ref
 
-        await engine.await_ready("tiny", 60)
+        await engine.wait_ready("tiny", 60)
         (tree,) = await candil.which_children(engine.SUPERVISOR)
         assert tree.id == "tiny"
 
@@ -98,7 +101,7 @@ async def test_stop_during_loading_is_prompt(
     model = engine.Model(alias="smol", model_dir=real_model.parent, filename=real_model.name)
     async with opened():
         while True:
-            await engine.start(llama, model, timing=engine.Timing(drain=90))
+            await engine.start(llama, model, timing=engine.Timing(drain_timeout=90))
             await until_async(is_seen)
             loads = await candil.call("smol", "health") == "loading"
             before = trio.current_time()
@@ -121,7 +124,7 @@ async def test_stop_before_the_process_exists_is_prompt(
     """At the moment `start` has returned, and a little later each time."""
     async with opened():
         for pause in (0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03):
-            await engine.start(llama, tiny, timing=engine.Timing(drain=90))
+            await engine.start(llama, tiny, timing=engine.Timing(drain_timeout=90))
             await trio.sleep(pause)
             before = trio.current_time()
             await engine.stop("tiny")
@@ -134,8 +137,8 @@ async def test_stop_during_a_stream_does_not_wait_for_its_end(
     llama: engine.Engine, long_model: Path, marked: str
 ) -> None:
     """Two seconds by default; SIGTERM alone would freeze the stream, and wait."""
-    assert engine.Timing().drain + engine.Timing().grace == 2
-    timing = engine.Timing(grace=80)
+    assert engine.Timing().drain_timeout + engine.Timing().grace_period == 2
+    timing = engine.Timing(grace_period=80)
     model = engine.Model(
         alias="long",
         model_dir=long_model.parent,
@@ -144,7 +147,7 @@ async def test_stop_during_a_stream_does_not_wait_for_its_end(
     )
     async with opened():
         await engine.start(llama, model, timing=timing)
-        url = await engine.await_ready("long", 60)
+        url = await engine.wait_ready("long", 60)
         for stream in (True, False):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(endless, url, stream)
@@ -156,7 +159,7 @@ async def test_stop_during_a_stream_does_not_wait_for_its_end(
                 assert not census.living(marked)
             if stream:
                 await engine.start(llama, model, timing=timing)
-                url = await engine.await_ready("long", 60)
+                url = await engine.wait_ready("long", 60)
 
 
 async def endless(url: str, stream: bool) -> None:
@@ -187,8 +190,8 @@ async def test_stop_lets_a_running_answer_finish(
         texts.append(await answer(url, 3000))
 
     async with opened():
-        await engine.start(llama, model, timing=engine.Timing(drain=90))
-        url = await engine.await_ready("tiny", 60)
+        await engine.start(llama, model, timing=engine.Timing(drain_timeout=90))
+        url = await engine.wait_ready("tiny", 60)
         async with trio.open_nursery() as nursery:
             await caught_at_work(
                 nursery, functools.partial(ask, url), functools.partial(is_answering, url)
@@ -214,7 +217,7 @@ async def test_a_second_start_of_the_same_alias_is_refused(
         async with trio.open_nursery() as nursery:
             for _ in range(3):
                 nursery.start_soon(try_to_start)
-        await engine.await_ready("tiny", 60)
+        await engine.wait_ready("tiny", 60)
 
         assert [error.alias for error in refusals] == ["tiny", "tiny"]
         assert len(census.living(marked, "llama-server")) == 2  # the engine, and its guard
@@ -227,7 +230,7 @@ async def test_two_models_have_a_port_and_a_process_each(
     llama = engine.Engine(alias="llama", binary_dir=llama_server_dir, port=base)
     other = engine.Model(alias="other", model_dir=long_model.parent, filename=long_model.name)
     async with opened(engine.child_spec(llama, tiny), engine.child_spec(llama, other)):
-        urls = {await engine.await_ready("tiny", 60), await engine.await_ready("other", 60)}
+        urls = {await engine.wait_ready("tiny", 60), await engine.wait_ready("other", 60)}
 
         assert len(urls) == 2
         assert all(base <= int(url.rpartition(":")[2]) < base + 100 for url in urls)
@@ -257,7 +260,7 @@ async def test_the_engines_supervisor_can_stand_in_a_static_tree(
     other = engine.Model(alias="other", model_dir=long_model.parent, filename=long_model.name)
     async with opened(engine.engines_spec([engine.child_spec(llama, tiny)])) as root:
         await engine.start(llama, other)
-        assert await engine.await_ready("tiny", 60) != await engine.await_ready("other", 60)
+        assert await engine.wait_ready("tiny", 60) != await engine.wait_ready("other", 60)
 
         assert len(await candil.which_children(root)) == 1
         await engine.stop("tiny")
@@ -312,7 +315,7 @@ async def test_an_engine_may_listen_on_any_address_of_the_machine(
     async with opened():
         await engine.start(llama, tiny)
 
-        assert await answer(await engine.await_ready("tiny", 60)) == tiny_gguf.counted(">", 8)
+        assert await answer(await engine.wait_ready("tiny", 60)) == tiny_gguf.counted(">", 8)
 
 
 @pytest.mark.parametrize("alias", ["tiny", "ñandú", "模型", "~z", "a/b c", "~", "🕯"])
@@ -322,7 +325,7 @@ async def test_the_alias_is_the_id_that_clients_see(
     """Whatever its letters: llama-server sorts its aliases by their bytes."""
     async with opened():
         await engine.start(llama, attrs.evolve(tiny, alias=alias))
-        url = await engine.await_ready(alias, 60)
+        url = await engine.wait_ready(alias, 60)
         async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             models = (await client.get(f"{url}/v1/models")).json()
             body = {"prompt": ">", "max_tokens": 1}
@@ -341,19 +344,19 @@ async def test_an_argument_that_brings_a_port_of_its_own_does_not_move_the_engin
     )
     async with opened():
         await engine.start(llama, tiny)
-        assert await answer(await engine.await_ready("tiny", 60)) == tiny_gguf.counted(">", 8)
+        assert await answer(await engine.wait_ready("tiny", 60)) == tiny_gguf.counted(">", 8)
 
 
 async def test_start_to_ready_is_quick(
     llama: engine.Engine, tiny: engine.Model, marked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No fixed wait stands between an engine that is ready and those who wait for it."""
-    for pause in ("_RESTART_GAP", "_LOOK_SECONDS", "_LONGEST_PAUSE", "_SUPERVISOR_SECONDS"):
+    for pause in ("_RESTART_GAP", "_SUPERVISOR_SECONDS"):
         monkeypatch.setattr(lifecycle_module, pause, 90)
     async with opened():
         before = trio.current_time()
         await engine.start(llama, tiny)
-        await engine.await_ready("tiny", 60)
+        await engine.wait_ready("tiny", 60)
 
         assert trio.current_time() - before < 45
 
@@ -366,7 +369,7 @@ async def test_an_engine_is_looked_at_when_it_says_something(
     monkeypatch.setattr(workers_module, "_LONGEST_PAUSE", 100)
     async with opened():
         await engine.start(llama, tiny)
-        await engine.await_ready("tiny", 60)
+        await engine.wait_ready("tiny", 60)
 
 
 @pytest.mark.parametrize("most_prompted", [0, 200])
@@ -383,4 +386,38 @@ async def test_an_engine_that_says_nothing_or_too_much_becomes_ready_by_the_cloc
     llama = engine.Engine(alias="llama", binary_dir=llama_server_dir, port=0, start_args=words)
     async with opened():
         await engine.start(llama, tiny)
-        await engine.await_ready("tiny", 60)
+        await engine.wait_ready("tiny", 60)
+
+
+@pytest.mark.parametrize("name", ["start", "stop", "healthy", "base_url", "wait_ready"])
+def test_outside_of_trio_it_says_how_to_run(
+    name: str, llama: engine.Engine, tiny: engine.Model
+) -> None:
+    """As `open_supervisor` does: from asyncio, and from no loop at all."""
+    args = (llama, tiny) if name == "start" else ("tiny",)
+    with pytest.raises(RuntimeError, match=r"trio\.run.*not with asyncio\.run"):
+        asyncio.run(getattr(engine, name)(*args))
+    with pytest.raises(RuntimeError, match=r"trio\.run.*not with asyncio\.run"):
+        getattr(engine, name)(*args).send(None)
+
+
+async def test_the_log_tells_how_an_engine_is_and_nothing_of_probes(
+    llama: engine.Engine, tiny: engine.Model, marked: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One INFO line for each state; none of an HTTP client."""
+    caplog.set_level(logging.INFO)
+    quick = engine.Timing(probe_interval=0.01)
+    with trio.fail_after(250):
+        async with candil.open_supervisor([engine.child_spec(llama, tiny, timing=quick)]):
+            url = await engine.wait_ready("tiny", 60)
+            os_pid = await engine.EngineServer.os_pid("tiny")
+            await trio.sleep(0.3)  # some thirty probes
+            await engine.stop("tiny")
+
+    lines = [record.getMessage() for record in caplog.records if "'tiny'" in record.getMessage()]
+    ready = re.compile(rf"engine 'tiny' is ready at {url} \(pid {os_pid}\) after \d+\.\d s")
+    assert [line for line in lines if ready.fullmatch(line)]
+    assert f"engine 'tiny' is stopping (pid {os_pid})" in lines
+    assert lines[-1] == "engine 'tiny' has ended"
+    assert len(lines) < 8
+    assert {record.name for record in caplog.records} == {"candil"}

@@ -2,23 +2,23 @@
 
 from pathlib import Path
 
-from candil.engine._system.log_file import LogFile
+from candil.engine._guard.program.log_file import LogFile
 
 
 def test_what_is_written_is_appended(tmp_path: Path) -> None:
     """Also over a close, and in a folder that does not exist yet."""
-    log = LogFile(tmp_path / "logs" / "engine.log")
+    log = LogFile(bytes(tmp_path / "logs" / "engine.log"))
     log.write(b"one\n")
     log.close()
     log.write(b"two\n")
     log.close()
 
-    assert log.path.read_bytes() == b"one\ntwo\n"
+    assert (tmp_path / "logs" / "engine.log").read_bytes() == b"one\ntwo\n"
 
 
 def test_the_files_are_bounded_in_size_and_number(tmp_path: Path) -> None:
     """The newest is the plain name; the oldest are dropped."""
-    log = LogFile(tmp_path / "engine.log", max_bytes=10, kept=2)
+    log = LogFile(bytes(tmp_path / "engine.log"), max_bytes=10, kept=2)
     for number in range(8):
         log.write(b"%d: 45678\n" % number)
     log.close()
@@ -28,14 +28,14 @@ def test_the_files_are_bounded_in_size_and_number(tmp_path: Path) -> None:
         "engine.log.1",
         "engine.log.2",
     ]
-    assert log.path.read_bytes() == b"7: 45678\n"
+    assert (tmp_path / "engine.log").read_bytes() == b"7: 45678\n"
     assert (tmp_path / "engine.log.2").read_bytes() == b"5: 45678\n"
 
 
 def test_a_disk_that_refuses_costs_lines_and_nothing_else(tmp_path: Path) -> None:
     """The loss is counted."""
     (tmp_path / "file").write_bytes(b"")
-    log = LogFile(tmp_path / "file" / "engine.log")
+    log = LogFile(bytes(tmp_path / "file" / "engine.log"))
     log.write(b"12345")
     log.close()
 

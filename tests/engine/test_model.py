@@ -16,7 +16,8 @@ from candil.engine._config.errors import (
     ModelTruncated,
     NotAGguf,
 )
-from candil.engine._config.model import Model, check_file, file_path
+from candil.engine._config.model import Model, check_file, file_path, with_absolute_path
+from tests.engine import tiny_gguf
 
 
 def test_a_models_path_is_its_folder_and_its_file(tmp_path: Path) -> None:
@@ -152,3 +153,59 @@ def test_a_model_that_was_good_is_read_once(tiny_model: Path, tmp_path: Path) ->
     path.write_bytes(b"no longer a model")
     with pytest.raises(NotAGguf):
         check_file(path)
+
+
+@pytest.mark.parametrize("number", [2, 3])
+@pytest.mark.parametrize(
+    ("contents", "error"),
+    [(None, ModelMissing), (b"", NotAGguf), (b"GGUF", ModelTruncated), (1000, ModelTruncated)],
+)
+def test_each_part_of_a_split_model_is_looked_at(
+    tmp_path: Path, number: int, contents: bytes | int | None, error: type[ModelError]
+) -> None:
+    """The error names the part, which the program itself would only do for some."""
+    first = tiny_gguf.write_split(tmp_path, 3)
+    check_file(first)
+    part = tmp_path / f"split-{number:05}-of-00003.gguf"
+    whole = part.read_bytes()
+    part.unlink()
+    if contents is not None:
+        part.write_bytes(whole[:contents] if isinstance(contents, int) else contents)
+
+    with pytest.raises(error) as caught:
+        check_file(first)
+    assert caught.value.path == part
+    assert part.name in str(caught.value)
+
+
+def test_only_the_first_part_of_a_split_model_can_be_named(tmp_path: Path) -> None:
+    """The sentence says which file to name; a renamed first part does not lead to the others."""
+    first = tiny_gguf.write_split(tmp_path, 2)
+    with pytest.raises(NotAGguf, match=f"must name the first, {first.name}"):
+        check_file(tmp_path / "split-00002-of-00002.gguf")
+    renamed = first.rename(tmp_path / "model.gguf")
+    with pytest.raises(NotAGguf, match="has been renamed"):
+        check_file(renamed)
+
+
+def test_a_whole_model_may_have_the_name_of_a_part(tmp_path: Path) -> None:
+    """Its keys say what it is."""
+    check_file(tiny_gguf.write(tmp_path / "tiny-00001-of-00002.gguf"))
+
+
+def test_a_home_that_cannot_be_found_is_named() -> None:
+    """And not a file below the working directory."""
+    model = with_absolute_path(Model(alias="m", model_dir="~nosuchuser/models", filename="m.gguf"))
+    with pytest.raises(ModelMissing, match="home of ~nosuchuser cannot be found"):
+        check_file(file_path(model))
+
+
+def test_a_model_is_found_after_the_working_directory_has_changed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its folder is made absolute once, when its spec is built."""
+    tiny_gguf.write(tmp_path / "tiny.gguf")
+    monkeypatch.chdir(tmp_path)
+    model = with_absolute_path(Model(alias="m", model_dir=".", filename="tiny.gguf"))
+    monkeypatch.chdir("/")
+    check_file(file_path(model))

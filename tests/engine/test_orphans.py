@@ -26,6 +26,7 @@ class Manager:
 
     def __init__(self, folder: Path, model: Path, how: str = "open") -> None:
         self.mark = census.new_mark()
+        self.url = ""
         with heeded(signal.SIGINT, signal.SIGHUP):
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.engine.manager", folder, model, how],
@@ -51,13 +52,13 @@ class Manager:
     def ready(self) -> int:
         """Wait until the engine answers, and return its process id."""
         assert self.process.stdout
-        word, pid = self.process.stdout.readline().split()
+        word, pid, self.url = self.process.stdout.readline().split()
         assert word == "ready"
         return int(pid)
 
     def guard(self) -> int:
         """Return the process id of the guard; what it forks is called as it is for a moment."""
-        called_so = census.living(self.mark, "program.py")
+        called_so = census.living(self.mark, "_guard/program")
         (guard,) = (pid for pid in called_so if census.parent(pid) == self.process.pid)
         return guard
 

@@ -9,7 +9,6 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
@@ -19,10 +18,9 @@ from candil.engine._config.exit_status import ExitStatus
 from candil.engine._guard import (
     guard as guard_module,
     os_process as os_process_module,
-    program as program_module,
 )
 from candil.engine._guard.os_process import OsProcess
-from candil.engine._system.log_file import LogFile
+from candil.engine._guard.program.loop import HANDLED_SIGNALS
 from tests.engine import census
 from tests.engine.waiting import until
 
@@ -37,9 +35,10 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard_module, "_LONGEST_END", 180.0)
 
 
-def shell(script: str, mark: str, log: Any = None) -> OsProcess:
+def shell(script: str, mark: str, log_path: Path | None = None) -> OsProcess:
     """A process that runs *script*."""
-    return OsProcess(["/bin/sh", "-c", script], env={**os.environ, census.MARK: mark}, log=log)
+    env = {**os.environ, census.MARK: mark}
+    return OsProcess(["/bin/sh", "-c", script], env=env, log_path=log_path)
 
 
 async def started(process: OsProcess) -> int:
@@ -96,43 +95,12 @@ async def test_what_it_writes_is_in_the_tail_when_its_end_is_known(
     mark: str, tmp_path: Path
 ) -> None:
     """Both streams, in their order, to the last word; and in the log."""
-    log = LogFile(tmp_path / "log")
+    log = tmp_path / "log"
     async with shell("echo one; echo two >&2; printf three", mark, log).running() as process:
         await process.wait()
 
     assert process.tail.lines() == ("one", "two", "three")
-    assert log.path.read_bytes() == b"one\ntwo\nthree"
-
-
-class Counted:
-    """A log that keeps nothing but the number of bytes."""
-
-    taken = 0
-
-    def write(self, data: bytes) -> None:
-        self.taken += len(data)
-
-    def close(self) -> None:
-        pass
-
-
-@pytest.mark.slow
-async def test_a_flood_is_drained_while_nobody_waits(mark: str) -> None:
-    """A hundred megabytes pass, everybody has his turn between two reads, the end is kept."""
-    script = "head -c 100000000 /dev/zero; yes line | head -n 100000 >&2; echo; echo end"
-    log = Counted()
-    most = 0
-    async with shell(script, mark, log).running() as process:
-        with trio.fail_after(100):
-            while not process.is_gone:
-                before = log.taken
-                await trio.lowlevel.checkpoint()
-                most = max(most, log.taken - before)
-
-    assert process.tail.lines()[-1] == "end"
-    assert sum(map(len, process.tail.lines())) <= 64 << 10
-    assert log.taken > 100_000_000
-    assert most <= 1 << 20
+    assert log.read_bytes() == b"one\ntwo\nthree"
 
 
 async def test_stop_asks_first(mark: str) -> None:
@@ -205,7 +173,7 @@ async def test_a_cancelled_stop_kills_at_once(mark: str) -> None:
             await process.stop(grace=100)
 
         assert scope.cancelled_caught
-        assert process.is_gone
+        assert process.is_reaped
         assert not left_of(process, mark)
 
 
@@ -282,15 +250,24 @@ async def test_a_group_that_the_kernel_does_not_end_is_an_error_and_not_a_hang(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-async def test_a_guard_that_is_asked_to_end_takes_the_engine_along(
-    mark: str, number: signal.Signals
-) -> None:
-    """Its status still arrives."""
-    async with shell("sleep 100", mark).running() as process:
-        await started(process)
+async def test_a_guard_leaves_signals_to_candil(mark: str, number: signal.Signals) -> None:
+    """A service manager sends them to every process; candil alone decides when its engine ends."""
+    script = "trap 'exit 3' TERM; echo up; while :; do sleep 0.01; done"
+    async with shell(script, mark).running() as process:
+        await line_of(process, "up")
         os.kill(process.guard_pid, number)
-        with trio.fail_after(60):
-            assert await process.wait() == ExitStatus(-signal.SIGKILL)
+
+        assert await process.stop(grace=60) == ExitStatus(3)  # the guard heard the signal before
+
+
+async def test_a_guard_leaves_signals_to_candil_from_its_first_moment(mark: str) -> None:
+    """Also before its interpreter has begun to run its code."""
+    for _ in range(5):
+        async with shell("echo up; exit 7", mark).running() as process:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                os.kill(process.guard_pid, number)
+
+            assert await process.wait() == ExitStatus(7)
 
 
 async def test_an_interrupt_at_the_terminal_reaches_candil_alone(mark: str) -> None:
@@ -335,7 +312,7 @@ async def test_signals_reach_the_engine_as_a_fresh_process_expects(mark: str) ->
     )
     # Python itself ignores two when it starts, and a shell's & has it ignore another.
     ignored = [n for n in signal.Signals if signal.getsignal(n) is signal.SIG_IGN]
-    expected = [n.name for n in ignored if n not in program_module.HEEDED]
+    expected = [n.name for n in ignored if n not in HANDLED_SIGNALS]
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     try:
         async with shell(shlex.join([PYTHON, "-c", code]), mark).running() as process:

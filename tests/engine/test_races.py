@@ -31,7 +31,7 @@ async def test_a_tree_that_closes_while_an_engine_waits_for_its_restart_gives_th
     """There is no server then that could; the next tree of the same run may want it."""
     files = census.open_files()
     async with opened(engine.child_spec(llama, tiny, backoff=NEVER)):
-        await engine.await_ready("tiny", 60)
+        await engine.wait_ready("tiny", 60)
         await killed("tiny")
     gc.collect()  # the tree refers to itself
     assert census.open_files() <= files
@@ -44,16 +44,16 @@ async def test_a_helper_that_is_ended_by_anybody_takes_its_server_along(
     """However politely: a server without a keeper would wait for an engine that never comes."""
     for index in (0, 1):
         async with opened(engine.child_spec(llama, tiny, restart="permanent")):
-            await engine.await_ready("tiny", 60)
+            await engine.wait_ready("tiny", 60)
             old = candil.whereis("tiny")
             assert old is not None
             info = candil.process_info(old)
             assert info is not None
             helper = [pid for pid in info.links if pid != info.parent][index]
-            candil.exit_nowait(helper, reason)
+            candil.exit(helper, reason)
             await until(lambda old=old: candil.whereis("tiny") not in {None, old})
 
-            assert await answer(await engine.await_ready("tiny", 60))
+            assert await answer(await engine.wait_ready("tiny", 60))
 
 
 async def test_an_engine_whose_guard_has_just_been_killed_is_not_ready(
@@ -62,12 +62,12 @@ async def test_an_engine_whose_guard_has_just_been_killed_is_not_ready(
     """The kernel is about to end it: its address would be that of nobody a moment later."""
     async with opened(engine.engines_spec()):
         await engine.start(llama, tiny)
-        await engine.await_ready("tiny", 60)
+        await engine.wait_ready("tiny", 60)
         for _ in range(10):
-            (guard,) = census.living(marked, "program.py")
+            (guard,) = census.living(marked, "_guard/program")
             os.kill(guard, signal.SIGKILL)
-            url = await engine.await_ready("tiny", 60)
-            assert census.living(marked, "program.py").isdisjoint({guard})
+            url = await engine.wait_ready("tiny", 60)
+            assert census.living(marked, "_guard/program").isdisjoint({guard})
             assert await answer(url) == tiny_gguf.counted(">", 8)
 
 
@@ -80,7 +80,7 @@ async def test_who_has_hardly_time_to_wait_for_a_stopped_engine_learns_that_it_d
         await engine.stop("tiny")
         for seconds in (0, 0.001, 0.01):
             with pytest.raises(engine.NotRunning):
-                await engine.await_ready("tiny", seconds)
+                await engine.wait_ready("tiny", seconds)
 
 
 async def test_a_stop_that_was_cancelled_before_it_began_has_no_effect(
@@ -88,7 +88,7 @@ async def test_a_stop_that_was_cancelled_before_it_began_has_no_effect(
 ) -> None:
     """The engine runs, and who waits for its restart does not take it for stopped."""
     async with opened(engine.child_spec(llama, tiny, backoff=SLOWLY)):
-        url = await engine.await_ready("tiny", 60)
+        url = await engine.wait_ready("tiny", 60)
         with trio.CancelScope() as scope:
             scope.cancel()
             await engine.stop("tiny")
@@ -96,7 +96,7 @@ async def test_a_stop_that_was_cancelled_before_it_began_has_no_effect(
         await killed("tiny")
 
         assert await engine.base_url("tiny") == url
-        assert await engine.await_ready("tiny", 60) == url
+        assert await engine.wait_ready("tiny", 60) == url
 
 
 async def test_an_engine_that_ends_is_not_healthy_and_says_so_at_once(
@@ -110,8 +110,8 @@ async def test_an_engine_that_ends_is_not_healthy_and_says_so_at_once(
         context_size=131_072,
     )
     async with opened():
-        await engine.start(llama, model, timing=engine.Timing(drain=90))
-        url = await engine.await_ready("long", 60)
+        await engine.start(llama, model, timing=engine.Timing(drain_timeout=90))
+        url = await engine.wait_ready("long", 60)
         with told() as seen:
             async with trio.open_nursery() as nursery:
                 asking = await nursery.start(asking_for_much, url)
@@ -147,14 +147,14 @@ async def test_an_engine_that_its_supervisor_starts_again_during_a_stop_keeps_po
     """The stop has done its work with the server that it found, and returns."""
     async with opened(engine.child_spec(llama, tiny)) as root:
         for _ in range(10):
-            await engine.await_ready("tiny", 60)
+            await engine.wait_ready("tiny", 60)
             with trio.fail_after(60):
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(engine.stop, "tiny")
                     while candil.whereis("tiny") is not None:
                         await trio.lowlevel.checkpoint()
                     await candil.restart_child(root, "tiny")
-            url = await engine.await_ready("tiny", 60)
+            url = await engine.wait_ready("tiny", 60)
             assert url == await engine.base_url("tiny")
             assert await answer(url) == tiny_gguf.counted(">", 8)
 
@@ -176,7 +176,7 @@ async def test_an_engine_that_failed_is_replaced_once(
         for _ in range(10):
             await engine.start(llama, refused)
             with pytest.raises(engine.EngineStartError):
-                await engine.await_ready("tiny", 60)
+                await engine.wait_ready("tiny", 60)
             started.clear()
             async with trio.open_nursery() as nursery:
                 for steps in range(0, 40, 2):
@@ -212,7 +212,7 @@ async def test_a_start_that_found_another_engine_which_then_ended_says_that_none
                 await engine.stop("tiny")
 
     async with opened(engine.engines_spec(), engine.child_spec(llama, tiny)):
-        await engine.await_ready("tiny", 60)
+        await engine.wait_ready("tiny", 60)
         monkeypatch.setattr(candil, "start_child", start_late)
         with pytest.raises(engine.NotRunning):
             await engine.start(llama, tiny)
@@ -234,10 +234,10 @@ async def test_an_engine_can_be_started_after_the_engines_supervisor_was_termina
         await engine.start(llama, tiny)
         await candil.terminate_child(root, engine.SUPERVISOR.name)
         with pytest.raises(engine.NotRunning):
-            await engine.await_ready("tiny", 60)
+            await engine.wait_ready("tiny", 60)
 
         await engine.start(llama, tiny)
-        assert await answer(await engine.await_ready("tiny", 60))
+        assert await answer(await engine.wait_ready("tiny", 60))
 
 
 async def test_an_engine_that_had_to_wait_for_its_turn_has_no_less_time_but_no_more_either(
@@ -248,15 +248,15 @@ async def test_an_engine_that_had_to_wait_for_its_turn_has_no_less_time_but_no_m
     program.write_text("#!/bin/sh\nexec sleep 1000\n")
     program.chmod(0o755)
     hanging = engine.Engine(alias="hanging", binary_dir=tmp_path, port=0)
-    spec = engine.child_spec(hanging, tiny, timing=engine.Timing(ready=0.2))
-    async with spec.args[2].turn, opened(spec):
+    spec = engine.child_spec(hanging, tiny, timing=engine.Timing(startup_timeout=0.2))
+    async with spec.metadata.process_lock, opened(spec):
         await trio.sleep(0.5)
         assert await EngineServer.os_pid("tiny") is None
-        spec.args[2].turn.release()
+        spec.metadata.process_lock.release()
         with pytest.raises(engine.EngineStartError, match=r"not ready within 0\.2 s"):
-            await engine.await_ready("tiny", 60)
+            await engine.wait_ready("tiny", 60)
         await engine.stop("tiny")
-        await spec.args[2].turn.acquire()
+        await spec.metadata.process_lock.acquire()
 
 
 async def test_an_address_is_not_asked_of_an_engine_that_could_not_have_one(
@@ -264,7 +264,7 @@ async def test_an_address_is_not_asked_of_an_engine_that_could_not_have_one(
 ) -> None:
     """Without a free file there is no port yet; the question does not cost a restart."""
     spec = engine.child_spec(llama, tiny)
-    lease = spec.args[2].lease
+    lease = spec.metadata.lease
 
     def too_many() -> int:
         raise OSError(24, "Too many open files")

@@ -15,15 +15,26 @@ TINY = engine.Model(alias="tiny", model_dir=".", filename="tiny.gguf")
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *((name, value) for name in ("ready", "look", "answer") for value in (0, -1)),
-        *((name, -1) for name in ("drain", "grace")),
-        *((name, math.inf) for name in ("look", "answer", "grace")),
         *(
             (name, value)
-            for name in ("ready", "look", "answer", "drain", "grace", "misses")
+            for name in ("startup_timeout", "probe_interval", "probe_timeout")
+            for value in (0, -1)
+        ),
+        *((name, -1) for name in ("drain_timeout", "grace_period")),
+        *((name, math.inf) for name in ("probe_interval", "probe_timeout", "grace_period")),
+        *(
+            (name, value)
+            for name in (
+                "startup_timeout",
+                "probe_interval",
+                "probe_timeout",
+                "drain_timeout",
+                "grace_period",
+                "failure_threshold",
+            )
             for value in (math.nan, "1", None, True)
         ),
-        *(("misses", value) for value in (0, -1, 1.5, math.inf)),
+        *(("failure_threshold", value) for value in (0, -1, 1.5, math.inf)),
     ],
 )
 def test_a_time_that_cannot_work_is_refused(name: str, value: Any) -> None:
@@ -38,15 +49,24 @@ def test_a_time_that_cannot_work_is_refused(name: str, value: Any) -> None:
 def test_all_mistakes_of_a_timing_come_at_once() -> None:
     """Who mends one wants to know of the others."""
     with pytest.raises(engine.ConfigError) as caught:
-        engine.Timing(ready=-1, look=0, answer=-1, misses=0, drain=-1, grace=-1)
+        engine.Timing(
+            startup_timeout=-1,
+            probe_interval=0,
+            probe_timeout=-1,
+            failure_threshold=0,
+            drain_timeout=-1,
+            grace_period=-1,
+        )
 
     assert len(caught.value.mistakes) == 6
 
 
 def test_times_at_their_limits_are_taken() -> None:
     """No drain, no grace, and patience without end."""
-    assert engine.Timing(ready=math.inf, drain=0, grace=0, misses=1)
-    assert engine.Timing(drain=math.inf)
+    assert engine.Timing(
+        startup_timeout=math.inf, drain_timeout=0, grace_period=0, failure_threshold=1
+    )
+    assert engine.Timing(drain_timeout=math.inf)
 
 
 def test_what_is_no_timing_is_refused() -> None:

@@ -28,7 +28,7 @@ STILL = 0.001  # the spread of the layer's weights
 
 SQUARES = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
-_UINT32, _INT32, _FLOAT32, _BOOL, _STRING, _ARRAY = 4, 5, 6, 7, 8, 9
+_UINT16, _UINT32, _INT32, _FLOAT32, _BOOL, _STRING, _ARRAY = 2, 4, 5, 6, 7, 8, 9
 _NORMAL, _UNKNOWN, _CONTROL, _UNUSED, _BYTE = 1, 2, 3, 5, 6
 
 SPACE = 3 + 256  # behind three special tokens and the bytes
@@ -50,6 +50,23 @@ def write(path: Path, *, context: int = CONTEXT, layers: int = 1, seed: int = 0)
     keys = _keys(tokens, context, layers)
     path.write_bytes(_assemble(keys, tensors))
     return path
+
+
+def write_split(folder: Path, parts: int) -> Path:
+    """Write the counting model in several files, and return the first: it has all keys."""
+    tokens = _tokens()
+    tensors = _tensors(len(tokens), 1, random.Random(0))
+    keys = _keys(tokens, CONTEXT, 1)
+    for part in range(parts):
+        where = [
+            _key("split.no", _UINT16, struct.pack("<H", part)),
+            _key("split.count", _UINT16, struct.pack("<H", parts)),
+            _key("split.tensors.count", _INT32, struct.pack("<i", len(tensors))),
+        ]
+        own = tensors[part::parts]
+        path = folder / f"split-{part + 1:05}-of-{parts:05}.gguf"
+        path.write_bytes(_assemble([*(keys if part == 0 else []), *where], own))
+    return folder / f"split-00001-of-{parts:05}.gguf"
 
 
 def counted(start: str, length: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import trio
+import trio.testing
 
 import candil
 
@@ -67,6 +68,17 @@ async def clean_up(log: list[str], word: str = "clean") -> None:
         log.append(word)
 
 
+async def exit_and_settle(target: Any, reason: object) -> None:
+    """Send an exit signal, and wait until every process has done what follows from it."""
+    candil.exit(target, reason)
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def send_exit(target: Any, reason: object) -> None:
+    """Be a process that sends an exit signal."""
+    candil.exit(target, reason)
+
+
 async def end_of(pid: candil.Pid[Any]) -> candil.ExitReason:
     """Wait until a process has ended, and give its reason. It must not have ended already."""
     ref = candil.monitor(pid)
@@ -74,6 +86,12 @@ async def end_of(pid: candil.Pid[Any]) -> candil.ExitReason:
         lambda message: isinstance(message, candil.Down) and message.ref is ref
     )
     return down.reason
+
+
+async def end(pid: candil.Pid[Any]) -> candil.ExitReason:
+    """Have a process end by a signal, and wait until it has."""
+    candil.exit(pid, "boom")
+    return await end_of(pid)
 
 
 class Ends(dict[str, candil.ExitReason]):

@@ -8,7 +8,7 @@ import trio
 from hypothesis import given, strategies as st
 
 import candil
-from candil._otp.supervisors import supervisor as supervisor_module
+from candil._otp.supervisors import restarts as restarts_module
 
 from .workers import Journal, end, kill, pid_of, settle, shown, worker, workers
 
@@ -192,7 +192,7 @@ async def test_a_delay_that_is_over_while_its_supervisor_is_busy_may_be_called_o
         first = await pid_of(sup, "a")
         await kill(sup, "b")
         await candil.sys.suspend(sup)
-        candil.exit_nowait(first, "kill")
+        candil.exit(first, "kill")
         await trio.sleep(1.5)
         journal.take()
         await candil.sys.resume(sup)
@@ -313,7 +313,7 @@ async def test_instances_of_a_template_are_put_off_one_by_one(autojump_clock):
         pids = [await candil.start_child(sup, [label]) for label in "ab"]
         await settle()
         for pid in pids:
-            candil.exit_nowait(pid, "kill")
+            candil.exit(pid, "kill")
         await settle()
         assert [i.child for i in await candil.which_children(sup)] == ["restarting"] * 2
 
@@ -327,12 +327,12 @@ async def test_instances_of_a_template_are_put_off_one_by_one(autojump_clock):
 async def test_the_delay_has_its_jitter(autojump_clock, monkeypatch):
     """A random one, so that what crashed together does not come back together."""
     chances = itertools.count()  # chance itself has all eight on one side now and then
-    monkeypatch.setattr(supervisor_module.random, "random", lambda: next(chances) / 7)
+    monkeypatch.setattr(restarts_module.random, "random", lambda: next(chances) / 7)
     backoff = candil.Backoff(initial=100.0, maximum=100.0, jitter=0.5)
     specs = [worker(label, Journal(), backoff=backoff) for label in "abcdefgh"]
     async with candil.open_supervisor(specs, max_restarts=99, log=False) as sup:
         for label in "abcdefgh":
-            candil.exit_nowait(await pid_of(sup, label), "kill")
+            candil.exit(await pid_of(sup, label), "kill")
         await settle()
         await trio.sleep(49.0)
         assert set((await shown(sup)).values()) == {"restarting"}

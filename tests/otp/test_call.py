@@ -12,7 +12,15 @@ import trio.testing
 
 import candil
 from candil import sys
-from tests.otp.bench import ADDRESSES, WAYS, AsyncBench, Bench, bench, own_record
+from tests.otp.bodies import exit_and_settle
+from tests.otp.scripted import (
+    ADDRESSES,
+    WAYS,
+    AsyncScriptedServer,
+    ScriptedServer,
+    bench,
+    own_record,
+)
 from tests.otp.steps import counted_steps
 
 # --- who is asked
@@ -28,17 +36,19 @@ async def test_a_call_gives_what_the_handler_returns(way: str) -> None:
         assert await ask("act", type) is type(ask.instance)
 
 
-@pytest.mark.parametrize("kind", [Bench, AsyncBench])
+@pytest.mark.parametrize("kind", [ScriptedServer, AsyncScriptedServer])
 @pytest.mark.parametrize("name", ADDRESSES, ids=repr)
-async def test_a_server_answers_under_any_kind_of_name(kind: type[Bench], name: Any) -> None:
+async def test_a_server_answers_under_any_kind_of_name(
+    kind: type[ScriptedServer], name: Any
+) -> None:
     """A str, a Name and a Via all reach the server that was started with them, as its pid does."""
     async with candil.open_node(log=False):
         pid = await candil.start(kind, name=name)
-        assert await Bench.echo(pid, 1) == 1
-        assert await Bench.echo(name, 2) == 2
+        assert await ScriptedServer.echo(pid, 1) == 1
+        assert await ScriptedServer.echo(name, 2) == 2
         assert await candil.call(name, "echo", value=3) == 3
         candil.cast(name, "note", 4)
-        Bench.note(name, 5)
+        ScriptedServer.note(name, 5)
         candil.send(name, 6)
         assert await candil.call(name, "anything else") == "anything else"
         assert (await sys.get_state(name)).log[-3:] == [("note", 4), ("note", 5), ("info", 6)]
@@ -47,8 +57,8 @@ async def test_a_server_answers_under_any_kind_of_name(kind: type[Bench], name: 
 async def test_a_name_and_its_bare_string_are_the_same_name() -> None:
     """Name("x") and "x" find the same process."""
     async with candil.open_node(log=False):
-        await candil.start(Bench, name=candil.Name("bench"))
-        assert await Bench.echo("bench", 1) == 1
+        await candil.start(ScriptedServer, name=candil.Name("bench"))
+        assert await ScriptedServer.echo("bench", 1) == 1
 
 
 @pytest.mark.parametrize("name", ADDRESSES, ids=repr)
@@ -60,8 +70,8 @@ async def test_a_call_to_an_unknown_name_raises_noproc(name: Any) -> None:
         assert (caught.value.target, caught.value.request) == (name, "echo")
 
 
-@pytest.mark.parametrize("kind", [Bench, AsyncBench])
-async def test_a_call_to_a_dead_pid_raises_noproc(kind: type[Bench]) -> None:
+@pytest.mark.parametrize("kind", [ScriptedServer, AsyncScriptedServer])
+async def test_a_call_to_a_dead_pid_raises_noproc(kind: type[ScriptedServer]) -> None:
     """A pid whose process has ended is nobody, and the failing call is still a checkpoint."""
     async with candil.open_node(log=False):
         pid = await candil.start(kind)
@@ -75,9 +85,9 @@ async def test_a_call_to_a_process_that_was_told_to_end_raises_noproc() -> None:
     """From the signal on nobody is there, although the cleanup may go on for a while."""
     async with candil.open_node(log=False):
         ask = await bench()
-        candil.exit_nowait(ask.pid, "boom")
+        candil.exit(ask.pid, "boom")
         with pytest.raises(candil.NoProc):
-            await Bench.echo(ask.pid)
+            await ScriptedServer.echo(ask.pid)
 
 
 async def test_what_whereis_did_not_find_is_nobody() -> None:
@@ -87,7 +97,7 @@ async def test_what_whereis_did_not_find_is_nobody() -> None:
         with trio.testing.assert_checkpoints(), pytest.raises(candil.NoProc, match="whereis gives"):
             await candil.call(nobody, "echo", 1)
         with pytest.raises(candil.NoProc, match="whereis gives"):
-            await Bench.echo(nobody)
+            await ScriptedServer.echo(nobody)
         with pytest.raises(candil.NoProc, match="whereis gives"):
             await candil.sys.get_state(nobody)
         candil.cast(nobody, "echo")
@@ -106,9 +116,9 @@ async def test_what_is_no_pid_and_no_name_is_a_type_error(target: Any) -> None:
 async def test_a_call_by_name_finds_the_replacement_of_a_dead_server() -> None:
     """A name stands for whoever holds it now."""
     async with candil.open_node(log=False):
-        first = await candil.start(Bench, name="bench")
-        await candil.exit(first, "boom")
-        second = await candil.start(Bench, name="bench")
+        first = await candil.start(ScriptedServer, name="bench")
+        await exit_and_settle(first, "boom")
+        second = await candil.start(ScriptedServer, name="bench")
         assert await candil.call("bench", "act", lambda _: candil.self()) is second
 
 
@@ -150,7 +160,7 @@ async def test_any_task_may_call_process_or_not(nursery: trio.Nursery) -> None:
 
     nursery.start_soon(elsewhere)
     async with candil.open_node(log=False):
-        await candil.start(Bench, name="bench")
+        await candil.start(ScriptedServer, name="bench")
         opened.set()
         candil.spawn(insider, done[1])
         for event in done:
@@ -175,7 +185,7 @@ async def test_wrong_arguments_fail_at_the_caller_by_name_too() -> None:
             await candil.call(ask.pid, "echo", 1, 2, 3)
         with pytest.raises(TypeError, match=r"the handler note\(value\) does not take these"):
             candil.cast(ask.pid, "note")
-        assert await Bench.echo(ask.pid, "alive") == "alive"
+        assert await ScriptedServer.echo(ask.pid, "alive") == "alive"
 
 
 async def test_several_calls_may_be_under_way_at_once() -> None:
@@ -203,12 +213,12 @@ async def test_a_cast_never_fails() -> None:
     """To nobody, to the dead, to one who is just ending: it returns at once, with nothing."""
     async with candil.open_node(log=False):
         ask = await bench()
-        candil.exit_nowait(ask.pid, "boom")
+        candil.exit(ask.pid, "boom")
         candil.cast(ask.pid, "anything")
         await trio.testing.wait_all_tasks_blocked()
         for target in (ask.pid, *ADDRESSES):
             candil.cast(target, "anything")
-            Bench.note(target, 1)
+            ScriptedServer.note(target, 1)
         assert ask.instance.log == []
 
 
@@ -218,7 +228,7 @@ async def test_casts_are_handled_in_the_order_they_were_sent() -> None:
         ask = await bench()
         candil.cast(ask.pid, "note", 1)
         candil.cast(ask.pid, ("other", 2))
-        Bench.note(ask.pid, value=3)
+        ScriptedServer.note(ask.pid, value=3)
         candil.cast(ask.pid, "note", value=4)
         await sys.get_state(ask.pid)
         assert ask.instance.log == [("note", 1), ("cast", ("other", 2)), ("note", 3), ("note", 4)]
@@ -273,5 +283,5 @@ async def test_a_reply_is_given_in_one_step_of_the_caller() -> None:
     async with candil.open_node(log=False):
         ask = await bench("async")
         with counted_steps() as steps:
-            assert await AsyncBench.echo(ask.pid, 1) == 1
+            assert await AsyncScriptedServer.echo(ask.pid, 1) == 1
         assert steps.count == 1

@@ -11,7 +11,7 @@ import trio.testing
 import candil
 from candil import sys
 from candil._otp.processes.runtime import get_runtime
-from tests.otp.bench import Bench, bench, own_record
+from tests.otp.scripted import ScriptedServer, bench, own_record
 
 
 async def test_a_cancelled_caller_does_not_disturb_the_server(
@@ -21,13 +21,13 @@ async def test_a_cancelled_caller_does_not_disturb_the_server(
     async with candil.open_node(log=False):
         ask = await bench()
         with trio.move_on_after(1) as scope:
-            await Bench.sleep.within(math.inf)(ask.pid, 10)
+            await ScriptedServer.sleep.within(math.inf)(ask.pid, 10)
         assert scope.cancelled_caught
         await trio.sleep(20)
         assert ask.instance.log == ["slept"]
         assert not ask.process.pending
         assert not own_record().mailbox
-        assert await Bench.echo(ask.pid, 1) == 1
+        assert await ScriptedServer.echo(ask.pid, 1) == 1
 
 
 async def test_a_cancelled_caller_runs_no_handler_in_place() -> None:
@@ -35,9 +35,9 @@ async def test_a_cancelled_caller_runs_no_handler_in_place() -> None:
     async with candil.open_node(log=False):
         ask = await bench()
         with trio.CancelScope() as scope:
-            assert await Bench.echo(ask.pid, 1) == 1
+            assert await ScriptedServer.echo(ask.pid, 1) == 1
             scope.cancel()
-            await Bench.echo(ask.pid, 2)
+            await ScriptedServer.echo(ask.pid, 2)
         assert scope.cancelled_caught
         assert ask.instance.log == [("echo", 1)]
 
@@ -55,7 +55,7 @@ async def test_a_call_in_a_loop_of_calls_in_place_can_be_cancelled() -> None:
 
                 nursery.start_soon(cancel)
                 while True:
-                    await Bench.echo(ask.pid)
+                    await ScriptedServer.echo(ask.pid)
         assert scope.cancelled_caught
 
 
@@ -130,15 +130,17 @@ def test_a_call_that_is_cancelled_anywhere_leaves_nothing_behind() -> None:
 
     async def scenario() -> None:
         with trio.CancelScope(shield=True):
-            pid = candil.whereis("permanent") or await candil.start(Bench, name="permanent")
-        await Bench.echo(pid)
-        await Bench.sleep(pid, 1)
+            pid = candil.whereis("permanent") or await candil.start(
+                ScriptedServer, name="permanent"
+            )
+        await ScriptedServer.echo(pid)
+        await ScriptedServer.sleep(pid, 1)
         with trio.move_on_after(1):
-            await Bench.later(pid)
+            await ScriptedServer.later(pid)
         with trio.CancelScope():
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(Bench.sleep, pid, 1)
-                nursery.start_soon(Bench.echo, pid)
+                nursery.start_soon(ScriptedServer.sleep, pid, 1)
+                nursery.start_soon(ScriptedServer.echo, pid)
                 nursery.start_soon(sys.get_state, pid)
         await sys.statistics(pid)
 

@@ -10,8 +10,8 @@ import trio
 import trio.testing
 
 import candil
-from tests.otp.bench import WAYS, AsyncBench, Bench, bench, own_record
 from tests.otp.bodies import raise_
+from tests.otp.scripted import WAYS, AsyncScriptedServer, ScriptedServer, bench, own_record
 
 
 @pytest.mark.parametrize("typed", [True, False])
@@ -23,7 +23,9 @@ async def test_a_call_without_a_timeout_waits_five_seconds(
         ask = await bench()
         started = trio.current_time()
         with pytest.raises(candil.CallTimeout, match="within 5 s") as caught:
-            await (Bench.sleep(ask.pid, 60) if typed else candil.call(ask.pid, "sleep", 60))
+            await (
+                ScriptedServer.sleep(ask.pid, 60) if typed else candil.call(ask.pid, "sleep", 60)
+            )
         assert trio.current_time() - started == 5.0
         assert (caught.value.target, caught.value.request, caught.value.timeout) == (
             ask.pid,
@@ -39,7 +41,7 @@ async def test_a_call_with_an_infinite_timeout_waits_as_long_as_it_takes(
     """math.inf has no deadline."""
     async with candil.open_node(log=False):
         ask = await bench()
-        assert await Bench.sleep.within(math.inf)(ask.pid, 1e6) == "slept"
+        assert await ScriptedServer.sleep.within(math.inf)(ask.pid, 1e6) == "slept"
         assert await candil.call(ask.pid, "sleep", 1e6, timeout=math.inf) == "slept"
 
 
@@ -53,9 +55,9 @@ async def test_a_timed_out_request_is_still_handled_and_its_reply_is_dropped(
     async with candil.open_node(log=False):
         ask = await bench()
         with pytest.raises(candil.CallTimeout):
-            await Bench.sleep.within(1)(ask.pid, 10)
+            await ScriptedServer.sleep.within(1)(ask.pid, 10)
         with pytest.raises(candil.CallTimeout):
-            await Bench.echo.within(1)(ask.pid, "queued")
+            await ScriptedServer.echo.within(1)(ask.pid, "queued")
         await trio.sleep(20)
         assert ask.instance.log == ["slept", ("echo", "queued")]
         assert not own_record().mailbox
@@ -81,9 +83,9 @@ async def test_a_timeout_of_zero_only_gets_what_is_there_at_once(
     """A plain handler of an idle server still answers; a busy server is not waited for."""
     async with candil.open_node(log=False):
         ask = await bench()
-        assert await Bench.echo.within(0)(ask.pid, 1) == 1
+        assert await ScriptedServer.echo.within(0)(ask.pid, 1) == 1
         with pytest.raises(candil.CallTimeout):
-            await Bench.sleep.within(0)(ask.pid, 1)
+            await ScriptedServer.sleep.within(0)(ask.pid, 1)
 
 
 async def test_every_call_expires_at_its_own_time(autojump_clock: trio.testing.MockClock) -> None:
@@ -93,14 +95,14 @@ async def test_every_call_expires_at_its_own_time(autojump_clock: trio.testing.M
 
     async def ask_for(pid: candil.Pid[Any], timeout: float) -> None:
         with pytest.raises(candil.CallTimeout):
-            await Bench.echo.within(timeout)(pid)
+            await ScriptedServer.echo.within(timeout)(pid)
         expired.append((timeout, trio.current_time() - started))
 
     async with candil.open_node(log=False):
         ask = await bench()
         started = trio.current_time()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(Bench.sleep.within(math.inf), ask.pid, 100)
+            nursery.start_soon(ScriptedServer.sleep.within(math.inf), ask.pid, 100)
             await trio.testing.wait_all_tasks_blocked()
             for timeout in seconds:
                 nursery.start_soon(ask_for, ask.pid, timeout)
@@ -130,7 +132,7 @@ async def test_a_caller_waits_no_longer_than_its_timeout_for_a_crash(
     ran.
     """
 
-    class Slow(AsyncBench if way == "async" else Bench):  # type: ignore[misc]
+    class Slow(AsyncScriptedServer if way == "async" else ScriptedServer):  # type: ignore[misc]
         async def terminate(self, reason: object) -> None:
             await trio.sleep(60)
 
@@ -152,6 +154,6 @@ async def test_a_call_for_what_is_no_time_is_a_value_error(timeout: Any) -> None
         with pytest.raises(ValueError, match="0 seconds or more, and math\\.inf waits"):
             candil.call(ask.pid, "echo", timeout=timeout)
         with pytest.raises(ValueError, match="a timeout is 0 seconds or more"):
-            Bench.echo.within(timeout)
+            ScriptedServer.echo.within(timeout)
         assert ask.instance.log == []
         assert await candil.call(ask.pid, "echo", 1, timeout=5) == 1

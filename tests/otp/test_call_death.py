@@ -13,28 +13,28 @@ import trio.testing
 
 import candil
 from candil import sys
-from tests.otp.bench import WAYS, AsyncBench, Bench, Outcome, bench, own_record
-from tests.otp.bodies import BOOM, linger, raise_
+from tests.otp.bodies import BOOM, exit_and_settle, linger, raise_
+from tests.otp.scripted import WAYS, AsyncScriptedServer, Outcome, ScriptedServer, bench, own_record
 
 ENDS: dict[str, tuple[Any, Any]] = {
-    "stops normal": (lambda _: candil.stop() or candil.NO_REPLY, candil.Normal()),
+    "stops normal": (lambda _: candil.stop_self() or candil.NO_REPLY, candil.Normal()),
     "stops shutdown": (
-        lambda _: candil.stop(candil.Shutdown()) or candil.NO_REPLY,
+        lambda _: candil.stop_self(candil.Shutdown()) or candil.NO_REPLY,
         candil.Shutdown(),
     ),
     "stops shutdown x": (
-        lambda _: candil.stop(candil.Shutdown("x")) or candil.NO_REPLY,
+        lambda _: candil.stop_self(candil.Shutdown("x")) or candil.NO_REPLY,
         candil.Shutdown("x"),
     ),
-    "stops boom": (lambda _: candil.stop(BOOM) or candil.NO_REPLY, BOOM),
+    "stops boom": (lambda _: candil.stop_self(BOOM) or candil.NO_REPLY, BOOM),
     "exits boom": (lambda _: raise_(candil.ProcessExit("boom")), BOOM),
     "exits normal": (lambda _: raise_(candil.ProcessExit()), candil.Normal()),
     "exits kill": (lambda _: raise_(candil.ProcessExit("kill")), candil.Exit("kill")),
     "raises": (lambda _: raise_(ValueError("boom")), ValueError),
     "leaves the interpreter": (lambda _: raise_(SystemExit(3)), SystemExit),
     "raises what is no Exception": (lambda _: raise_(GeneratorExit()), GeneratorExit),
-    "signals itself": (lambda _: candil.exit_nowait(candil.self(), "boom"), BOOM),
-    "kills itself": (lambda _: candil.exit_nowait(candil.self(), "kill"), candil.Killed()),
+    "signals itself": (lambda _: candil.exit(candil.self(), "boom"), BOOM),
+    "kills itself": (lambda _: candil.exit(candil.self(), "kill"), candil.Killed()),
 }
 
 
@@ -78,17 +78,19 @@ async def test_a_signal_that_ends_a_server_reaches_every_waiting_caller(
         ask = await bench()
         outcomes = {name: Outcome() for name in ("deferred", "kept", "current", "queued", "state")}
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(outcomes["deferred"].of, Bench.later.within(math.inf), ask.pid)
+            nursery.start_soon(
+                outcomes["deferred"].of, ScriptedServer.later.within(math.inf), ask.pid
+            )
             nursery.start_soon(outcomes["kept"].of, candil.call, ask.pid, "keep")
             await trio.testing.wait_all_tasks_blocked()
             nursery.start_soon(
-                outcomes["current"].of, Bench.wait.within(math.inf), ask.pid, trio.Event()
+                outcomes["current"].of, ScriptedServer.wait.within(math.inf), ask.pid, trio.Event()
             )
             await trio.testing.wait_all_tasks_blocked()
-            nursery.start_soon(outcomes["queued"].of, Bench.echo.within(math.inf), ask.pid)
+            nursery.start_soon(outcomes["queued"].of, ScriptedServer.echo.within(math.inf), ask.pid)
             nursery.start_soon(outcomes["state"].of, sys.get_state, ask.pid)
             await trio.testing.wait_all_tasks_blocked()
-            candil.exit_nowait(ask.pid, signal)
+            candil.exit(ask.pid, signal)
         for outcome in outcomes.values():
             assert outcome.error is not None
             assert outcome.error.reason == reason
@@ -111,11 +113,13 @@ async def test_a_crash_reaches_every_waiting_caller_chained_to_its_exception() -
             outcomes["current"].error = caught.value
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(outcomes["deferred"].of, Bench.later.within(math.inf), ask.pid)
+            nursery.start_soon(
+                outcomes["deferred"].of, ScriptedServer.later.within(math.inf), ask.pid
+            )
             await trio.testing.wait_all_tasks_blocked()
             nursery.start_soon(explode)
             await trio.testing.wait_all_tasks_blocked()
-            nursery.start_soon(outcomes["queued"].of, Bench.echo.within(math.inf), ask.pid)
+            nursery.start_soon(outcomes["queued"].of, ScriptedServer.echo.within(math.inf), ask.pid)
             nursery.start_soon(outcomes["state"].of, sys.get_state, ask.pid)
             await trio.testing.wait_all_tasks_blocked()
             ask.instance.log = None  # type: ignore[assignment]
@@ -151,7 +155,7 @@ async def test_callers_are_told_even_if_the_killed_handler_ignores_its_cancellat
             for outcome in outcomes:
                 nursery.start_soon(outcome.of, Stubborn.work.within(math.inf), pid, done)
             await trio.testing.wait_all_tasks_blocked()
-            candil.exit_nowait(pid, "kill")
+            candil.exit(pid, "kill")
         done.set()
         for outcome in outcomes:
             assert outcome.error is not None
@@ -170,7 +174,7 @@ async def test_a_value_returned_after_the_signal_that_ends_the_server_is_no_answ
         async with trio.open_nursery() as nursery:
             nursery.start_soon(outcome.of, Stubborn.work, pid, done)
             await trio.testing.wait_all_tasks_blocked()
-            candil.exit_nowait(pid, "boom")
+            candil.exit(pid, "boom")
             done.set()
         assert outcome.error is not None
         assert outcome.error.reason == BOOM
@@ -181,10 +185,12 @@ async def test_the_callers_of_a_handler_that_is_interrupted_are_told() -> None:
     Ctrl-C in a handler ends the whole block in order, and nobody in it waits for the handler's
     answer.
     """
-    for kind in (Bench, AsyncBench):
+    for kind in (ScriptedServer, AsyncScriptedServer):
         outcome = Outcome()
 
-        async def interrupted(kind: type[Bench] = kind, outcome: Outcome = outcome) -> None:
+        async def interrupted(
+            kind: type[ScriptedServer] = kind, outcome: Outcome = outcome
+        ) -> None:
             async with candil.open_node(log=False):
                 pid = await candil.start(kind)
                 ask = kind.act.within(math.inf)
@@ -206,12 +212,12 @@ async def test_calls_behind_the_one_that_stops_get_its_reason(way: str) -> None:
 
         async def ask_behind() -> None:
             with contextlib.suppress(candil.NoProc):  # when the server was faster
-                await outcome.of(Bench.echo, ask.pid)
+                await outcome.of(ScriptedServer.echo, ask.pid)
 
-        def stop(_: Bench) -> str:
+        def stop(_: ScriptedServer) -> str:
             nursery.start_soon(ask_behind)
             candil.send(ask.pid, "never seen")
-            candil.stop(BOOM)
+            candil.stop_self(BOOM)
             return "goodbye"
 
         async with trio.open_nursery() as nursery:
@@ -229,7 +235,7 @@ async def test_a_crash_in_place_leaves_the_caller_as_it_was() -> None:
         for _ in range(2):
             ask = await bench()
             with pytest.raises(candil.ServerExited):
-                await Bench.act(ask.pid, lambda _: raise_(KeyError("k")))
+                await ScriptedServer.act(ask.pid, lambda _: raise_(KeyError("k")))
         await trio.lowlevel.checkpoint()
         assert candil.is_alive(candil.self())
 
@@ -257,7 +263,7 @@ async def test_who_called_a_server_that_was_shut_down_ends_in_order_too():
     ) as sup:
         await trio.testing.wait_all_tasks_blocked()
         ref = candil.monitor(starts[0])
-        await candil.exit("server", "shutdown")
+        await exit_and_settle("server", "shutdown")
         down = await candil.receive(candil.Down)
         assert down.ref is ref
         assert down.reason == candil.Shutdown(("call", "server", "wait"))
@@ -274,7 +280,7 @@ async def test_who_called_a_server_that_ended_otherwise_crashes(reason):
     class Server(candil.GenServer):
         @candil.handle_call
         async def end(self) -> candil.Deferred[None]:
-            candil.stop(candil.as_exit_reason(reason))
+            candil.stop_self(reason)
             return candil.Deferred()
 
     async def client(server):
@@ -303,7 +309,7 @@ async def wreck(pid: candil.Pid[Any], random: Random) -> None:
         case "crash":
             candil.cast(pid, "unknown", "with arguments")
         case signal:
-            candil.exit_nowait(pid, signal)
+            candil.exit(pid, signal)
 
 
 async def confused_callers(random: Random) -> dict[str, int]:
@@ -313,7 +319,13 @@ async def confused_callers(random: Random) -> dict[str, int]:
     async def caller() -> None:
         for _ in range(20):
             request, *args = random.choice(
-                [("echo", 1), ("sleep", 1), ("later",), ("keep",), ("act", lambda _: candil.stop())]
+                [
+                    ("echo", 1),
+                    ("sleep", 1),
+                    ("later",),
+                    ("keep",),
+                    ("act", lambda _: candil.stop_self()),
+                ]
             )
             try:
                 with trio.move_on_after(random.choice([0.5, 2, math.inf])):
@@ -333,7 +345,9 @@ async def confused_callers(random: Random) -> dict[str, int]:
                     await wreck(pid, random)
             else:
                 with contextlib.suppress(candil.AlreadyStarted):
-                    await candil.start(random.choice([Bench, AsyncBench]), name="bench")
+                    await candil.start(
+                        random.choice([ScriptedServer, AsyncScriptedServer]), name="bench"
+                    )
 
     async with candil.open_node(log=False), trio.open_nursery() as wreckers:
         wreckers.start_soon(wrecker)

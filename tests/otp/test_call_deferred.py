@@ -11,8 +11,8 @@ import trio.testing
 
 import candil
 from candil._otp.processes.process import Process
-from tests.otp.bench import WAYS, Bench, bench, own_record, record
 from tests.otp.bodies import BOOM
+from tests.otp.scripted import WAYS, ScriptedServer, bench, own_record, record
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -29,7 +29,7 @@ async def test_a_deferred_answer_reaches_the_caller_when_it_is_given(way: str) -
 
         nursery.start_soon(wait)
         await trio.testing.wait_all_tasks_blocked()
-        assert await Bench.echo(ask.pid, "meanwhile") == "meanwhile"
+        assert await ScriptedServer.echo(ask.pid, "meanwhile") == "meanwhile"
         assert answers == []
         assert not ask.instance.kept[0].abandoned
         ask.instance.kept[0].reply("at last")
@@ -66,7 +66,7 @@ def test_thousands_may_wait_for_one_deferred() -> None:
 async def test_a_deferred_that_has_its_value_already_answers_at_once(way: str) -> None:
     """reply() before the handler returns is as good as after it."""
 
-    def answered(_: Bench) -> candil.Deferred[int]:
+    def answered(_: ScriptedServer) -> candil.Deferred[int]:
         deferred = candil.Deferred[int]()
         deferred.reply(1)
         deferred.reply(2)
@@ -84,7 +84,7 @@ async def test_a_deferred_may_be_answered_by_another_process() -> None:
     async def worker(deferred: candil.Deferred[str]) -> None:
         deferred.reply(repr(candil.self()))
 
-    def delegate(_: Bench) -> candil.Deferred[str]:
+    def delegate(_: ScriptedServer) -> candil.Deferred[str]:
         deferred = candil.Deferred[str]()
         candil.spawn(worker, deferred)
         return deferred
@@ -125,15 +125,15 @@ async def test_a_deferred_is_abandoned_when_its_caller_has_given_up(
     async with candil.open_node(log=False):
         ask = await bench()
         with pytest.raises(candil.CallTimeout):
-            await Bench.later.within(1)(ask.pid)
+            await ScriptedServer.later.within(1)(ask.pid)
         with trio.move_on_after(1):
-            await Bench.later(ask.pid)
+            await ScriptedServer.later(ask.pid)
         assert [deferred.abandoned for deferred in ask.instance.kept] == [True, True]
         assert not ask.process.pending
         for deferred in ask.instance.kept:
             deferred.reply("too late")
         assert not own_record().mailbox
-        assert await Bench.echo(ask.pid, 1) == 1
+        assert await ScriptedServer.echo(ask.pid, 1) == 1
 
 
 async def test_a_deferred_that_nobody_was_promised_is_not_abandoned() -> None:
@@ -150,7 +150,9 @@ async def test_a_handler_may_stop_and_answer_later_or_never(way: str) -> None:
     async with candil.open_node(log=False):
         ask = await bench(way)
         with pytest.raises(candil.ServerExited) as caught:
-            await candil.call(ask.pid, "act", lambda _: candil.stop(BOOM) or candil.Deferred[Any]())
+            await candil.call(
+                ask.pid, "act", lambda _: candil.stop_self(BOOM) or candil.Deferred[Any]()
+            )
         assert caught.value.reason == BOOM
 
 

@@ -18,8 +18,8 @@ from candil._otp.processes.call_deadlines import expire_after
 from candil._otp.processes.oneshot import OneShot
 from candil._otp.processes.process import Process, post
 from candil._otp.processes.runtime import MAX_INLINE_CALLS, current_process, get_runtime
-from tests.otp.bench import Bench, bench
 from tests.otp.counter import Counter
+from tests.otp.scripted import ScriptedServer, bench
 from tests.otp.steps import counted_steps
 
 
@@ -189,7 +189,7 @@ async def test_a_call_made_by_hand_is_in_every_slot_what_the_constructor_makes(
         process = ask.pid.process
         assert process is not None
         if busy:
-            nursery.start_soon(Bench.wait.within(99), ask.pid, trio.Event())
+            nursery.start_soon(ScriptedServer.wait.within(99), ask.pid, trio.Event())
             await trio.testing.wait_all_tasks_blocked()
         for play in (
             lambda: perform(ask.pid, "wait", (1,), {"two": 2}, 7.0),
@@ -218,7 +218,7 @@ async def test_the_turns_of_calls_in_place_are_those_of_checkpoint_if_due() -> N
             with counted_steps() as steps:
                 for _ in range(MAX_INLINE_CALLS):
                     runtime.inline_seconds = 0.0
-                    await Bench.echo(ask.pid)
+                    await ScriptedServer.echo(ask.pid)
                 steps_of.append(steps.count)
         assert steps_of == [0, 1]
         runtime.inline_calls = MAX_INLINE_CALLS

@@ -15,8 +15,8 @@ import candil
 from candil._otp.behaviours import call_fast as call_fast_module
 from candil._otp.processes import runtime as runtime_module
 from candil._otp.processes.runtime import get_runtime
-from tests.otp.bench import WAYS, Bench, bench, idle, seen_by_server
 from tests.otp.bodies import raise_
+from tests.otp.scripted import WAYS, ScriptedServer, bench, idle, seen_by_server
 from tests.otp.steps import counted_steps
 
 # --- a handler is the server's, however it runs
@@ -113,7 +113,7 @@ async def test_a_crashing_handler_runs_terminate_and_takes_down_links_however_it
             pid, caught.value.reason
         )
         with pytest.raises(candil.NoProc):
-            await Bench.echo(pid)
+            await ScriptedServer.echo(pid)
 
 
 async def test_calls_in_place_keep_their_order_with_casts_and_messages() -> None:
@@ -121,9 +121,9 @@ async def test_calls_in_place_keep_their_order_with_casts_and_messages() -> None
     async with candil.open_node(log=False):
         ask = await bench()
         for number in range(3):
-            Bench.note(ask.pid, number)
+            ScriptedServer.note(ask.pid, number)
             candil.send(ask.pid, number)
-            await Bench.echo(ask.pid, number)
+            await ScriptedServer.echo(ask.pid, number)
         expected = [(what, number) for number in range(3) for what in ("note", "info", "echo")]
         assert ask.instance.log == expected
 
@@ -134,12 +134,12 @@ async def test_a_handler_may_cast_to_its_own_server(way: str) -> None:
     async with candil.open_node(log=False):
         ask = await bench(way)
 
-        def cast(server: Bench) -> str:
-            Bench.note(candil.self(), "to myself")
+        def cast(server: ScriptedServer) -> str:
+            ScriptedServer.note(candil.self(), "to myself")
             return "answered"
 
         assert await ask("act", cast) == "answered"
-        await Bench.echo(ask.pid, "after")
+        await ScriptedServer.echo(ask.pid, "after")
         assert [entry for entry in ask.instance.log if entry[0] != "info"] == [
             ("note", "to myself"),
             ("echo", "after"),
@@ -152,8 +152,8 @@ async def test_a_server_with_a_timeout_pending_is_asked_by_message(
     """A call clears the timeout, so that it may not go behind the loop's back."""
     async with candil.open_node(log=False):
         ask = await bench()
-        await Bench.act(ask.pid, lambda _: candil.set_timeout(3))
-        await Bench.echo(ask.pid)
+        await ScriptedServer.act(ask.pid, lambda _: candil.set_timeout(3))
+        await ScriptedServer.echo(ask.pid)
         await trio.sleep(10)
         assert ("info", candil.Timeout()) not in ask.instance.log
 
@@ -178,7 +178,7 @@ async def test_calls_in_place_let_other_tasks_run() -> None:
             await trio.lowlevel.checkpoint()
             before = turns
             for _ in range(10 * runtime_module.MAX_INLINE_CALLS):
-                await Bench.echo(ask.pid)
+                await ScriptedServer.echo(ask.pid)
             assert turns - before >= 8
             nursery.cancel_scope.cancel()
 
@@ -197,10 +197,10 @@ async def test_slow_plain_handlers_let_other_tasks_run_sooner(
         runtime.inline_calls = 0
         runtime.inline_seconds = 0.0
         with counted_steps() as steps:
-            await Bench.echo(ask.pid)
+            await ScriptedServer.echo(ask.pid)
             assert steps.count == 0
             runtime.inline_seconds = runtime_module.MAX_INLINE_SECONDS
-            await Bench.echo(ask.pid)
+            await ScriptedServer.echo(ask.pid)
             assert steps.count == 1
         assert pytest.approx(runtime_module.MAX_INLINE_SECONDS / 10) == runtime.inline_seconds
 
@@ -212,15 +212,15 @@ async def test_a_server_that_dies_while_a_caller_gives_way_is_not_waited_for() -
     """
     async with candil.open_node(log=False):
         for by_name in (False, True):
-            first = await candil.start(Bench, name="bench")
+            first = await candil.start(ScriptedServer, name="bench")
             await idle(first)
             replaced = trio.Event()
 
             async def replace(pid: candil.Pid[Any] = first, done: trio.Event = replaced) -> None:
-                candil.exit_nowait(pid, "kill")
+                candil.exit(pid, "kill")
                 while candil.process_info(pid) is not None:
                     await trio.lowlevel.checkpoint()
-                await candil.start(Bench, name="bench")
+                await candil.start(ScriptedServer, name="bench")
                 done.set()
 
             async def ask(
@@ -250,12 +250,12 @@ async def test_a_server_that_gets_busy_while_a_caller_gives_way_is_asked_by_mess
         ask = await bench()
 
         async def others_run() -> None:
-            Bench.note(ask.pid, "first")
+            ScriptedServer.note(ask.pid, "first")
 
         get_runtime().inline_calls = runtime_module.MAX_INLINE_CALLS
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(runtime_module, "checkpoint", others_run)
-            await Bench.echo(ask.pid, "second")
+            await ScriptedServer.echo(ask.pid, "second")
         assert ask.instance.log == [("note", "first"), ("echo", "second")]
 
 
@@ -277,7 +277,7 @@ class Script(candil.GenServer):
             case "exit":
                 raise candil.ProcessExit(number)
             case "stop":
-                candil.stop(candil.Exit(number))
+                candil.stop_self(candil.Exit(number))
             case "continue":
                 candil.continue_with(number)
             case "timeout":
@@ -292,7 +292,7 @@ class Script(candil.GenServer):
             case "resolve" if self.deferred is not None:
                 self.deferred.reply(number)
             case "signal":
-                candil.exit_nowait(candil.self(), number)
+                candil.exit(candil.self(), number)
             case _:
                 pass
         return number

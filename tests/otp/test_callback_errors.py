@@ -11,19 +11,19 @@ import trio.testing
 
 import candil
 from tests.otp.bodies import BOOM, raise_
-from tests.otp.diary import Diary, Trapper, every_callback
+from tests.otp.recorders import Recorder, Trapper, every_callback
 
 
 @pytest.mark.parametrize(
     ("callback", "act"),
     [
-        ("told", lambda pid: Diary.told(pid, lambda: "bad")),
-        ("told_async", lambda pid: Diary.told_async(pid, lambda: "bad")),
+        ("told", lambda pid: Recorder.told(pid, lambda: "bad")),
+        ("told_async", lambda pid: Recorder.told_async(pid, lambda: "bad")),
         ("handle_cast", lambda pid: candil.cast(pid, lambda: "bad")),
         ("handle_info", lambda pid: candil.send(pid, lambda: "bad")),
         (
             "handle_continue",
-            lambda pid: Diary.told(pid, lambda: candil.continue_with(lambda: "bad")),
+            lambda pid: Recorder.told(pid, lambda: candil.continue_with(lambda: "bad")),
         ),
     ],
 )
@@ -31,7 +31,7 @@ async def test_a_value_where_none_is_due_crashes_the_server(callback: str, act: 
     """OTP's bad_return_value, which terminate gets as its reason too."""
     log: list[Any] = []
     async with candil.open_node(log=False):
-        pid, _ = await candil.start_monitor(Diary, log)
+        pid, _ = await candil.start_monitor(Recorder, log)
         act(pid)
         reason = (await candil.receive(candil.Down)).reason
         assert isinstance(reason.exception, candil.BadReturnValue)
@@ -45,9 +45,9 @@ async def test_a_value_where_none_is_due_crashes_the_server(callback: str, act: 
     [ValueError("x"), GeneratorExit(), ExceptionGroup("two", [OSError(), KeyError()])],
     ids=repr,
 )
-@pytest.mark.parametrize("kind", [Diary, Trapper])
+@pytest.mark.parametrize("kind", [Recorder, Trapper])
 async def test_what_a_callback_raises_is_the_servers_end(
-    kind: type[Diary], error: BaseException, act: Any
+    kind: type[Recorder], error: BaseException, act: Any
 ) -> None:
     """The very exception, in terminate and in the exit reason; what is queued is never handled."""
     log: list[Any] = []
@@ -64,9 +64,9 @@ async def test_what_a_callback_raises_is_the_servers_end(
 @pytest.mark.parametrize(
     "reason", [candil.Normal(), candil.Shutdown("detail"), candil.Killed(), BOOM], ids=repr
 )
-@pytest.mark.parametrize("kind", [Diary, Trapper])
+@pytest.mark.parametrize("kind", [Recorder, Trapper])
 async def test_process_exit_in_a_callback_ends_the_server_with_its_reason(
-    kind: type[Diary], reason: candil.ExitReason, act: Any
+    kind: type[Recorder], reason: candil.ExitReason, act: Any
 ) -> None:
     """OTP's exit/1: terminate runs with just that reason, whichever it is."""
     log: list[Any] = []
@@ -85,7 +85,7 @@ async def test_system_exit_in_a_callback_is_a_crash(error: BaseException, act: A
     """A server cannot end the program by accident, alone or from a nursery; terminate runs."""
     log: list[Any] = []
     async with candil.open_node(log=False):
-        pid, _ = await candil.start_monitor(Diary, log)
+        pid, _ = await candil.start_monitor(Recorder, log)
         act(pid, lambda: raise_(error))
         reason = (await candil.receive(candil.Down)).reason
         assert reason == candil.Crashed(error)
@@ -114,12 +114,12 @@ async def test_a_cancelled_that_a_handler_stored_is_a_crash(way: str) -> None:
     log: list[Any] = []
     stored = await a_cancelled()
     async with candil.open_node(log=False):
-        pid, _ = await candil.start_monitor(Diary, log)
+        pid, _ = await candil.start_monitor(Recorder, log)
         await trio.testing.wait_all_tasks_blocked()
         if way == "message":
             candil.send(pid, lambda: raise_(stored))
         else:
-            client = Diary.act if way == "async" else Diary.act_at_once
+            client = Recorder.act if way == "async" else Recorder.act_at_once
             with pytest.raises(candil.ServerExited):
                 await client(pid, lambda: raise_(stored))
         reason = (await candil.receive(candil.Down)).reason
@@ -133,7 +133,7 @@ async def test_a_cancelled_in_a_group_is_a_crash_with_that_group() -> None:
     log: list[Any] = []
     error = BaseExceptionGroup("both", [await a_cancelled(), ValueError()])
     async with candil.open_node(log=False):
-        pid, _ = await candil.start_monitor(Diary, log)
+        pid, _ = await candil.start_monitor(Recorder, log)
         candil.send(pid, lambda: raise_(error))
         reason = (await candil.receive(candil.Down)).reason
         assert reason == candil.Crashed(error)
@@ -141,8 +141,8 @@ async def test_a_cancelled_in_a_group_is_a_crash_with_that_group() -> None:
 
 
 INTERRUPTS: dict[str, Any] = {
-    "in place": lambda pid: Diary.act_at_once(pid, lambda: raise_(KeyboardInterrupt())),
-    "async": lambda pid: Diary.act(pid, lambda: raise_(KeyboardInterrupt())),
+    "in place": lambda pid: Recorder.act_at_once(pid, lambda: raise_(KeyboardInterrupt())),
+    "async": lambda pid: Recorder.act(pid, lambda: raise_(KeyboardInterrupt())),
     "message": lambda pid: candil.send(pid, lambda: raise_(KeyboardInterrupt())),
     "group": lambda pid: candil.send(
         pid, lambda: raise_(BaseExceptionGroup("from a nursery", [KeyboardInterrupt()]))
@@ -157,7 +157,7 @@ async def test_keyboard_interrupt_in_a_handler_ends_the_block_with_it(way: str) 
 
     async def block() -> None:
         async with candil.open_node(log=False):
-            pid = await candil.start(Diary)
+            pid = await candil.start(Recorder)
             await candil.start_link(Trapper, log)
             await trio.testing.wait_all_tasks_blocked()
             with contextlib.suppress(candil.ServerExited):

@@ -14,7 +14,7 @@ import trio.testing
 import candil
 from candil import sys
 from tests.otp.bodies import BOOM
-from tests.otp.diary import Bare, Diary
+from tests.otp.recorders import Bare, Recorder
 
 
 class Plain(candil.GenServer):
@@ -106,7 +106,7 @@ async def test_every_callback_may_be_plain_or_async(kind: type[Plain]) -> None:
 async def test_a_plain_callback_may_return_an_awaitable_that_the_loop_awaits() -> None:
     """What counts is that the result can be awaited, not how the method was written."""
     async with candil.open_node(log=False):
-        pid = await candil.start(Diary)
+        pid = await candil.start(Recorder)
 
         async def answer() -> int:
             return 7
@@ -188,22 +188,22 @@ async def test_a_task_of_the_servers_own_may_speak_for_it(
     """A task that a callback started in some nursery is the server too, and wakes its loop."""
     async with candil.open_node(log=False), trio.open_nursery() as nursery:
         log: list[Any] = []
-        pid, _ = await candil.start_monitor(Diary, log)
+        pid, _ = await candil.start_monitor(Recorder, log)
 
         async def background() -> None:
             candil.continue_with("from the background")
             await trio.sleep(1)
-            candil.stop(BOOM)
+            candil.stop_self(BOOM)
 
-        await Diary.act_at_once(pid, lambda: nursery.start_soon(background))
+        await Recorder.act_at_once(pid, lambda: nursery.start_soon(background))
         assert (await candil.receive(candil.Down)).reason == BOOM
         assert log == [("continue", "from the background"), ("terminate", BOOM)]
 
 
 speaks_for_a_server = pytest.mark.parametrize(
     "act",
-    [candil.stop, lambda: candil.continue_with("x"), lambda: candil.set_timeout(1)],
-    ids=["stop", "continue_with", "set_timeout"],
+    [candil.stop_self, lambda: candil.continue_with("x"), lambda: candil.set_timeout(1)],
+    ids=["stop_self", "continue_with", "set_timeout"],
 )
 
 

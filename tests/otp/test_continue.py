@@ -10,10 +10,10 @@ import trio.testing
 
 import candil
 from tests.otp.bodies import BOOM
-from tests.otp.diary import Diary, all_handled, every_callback
+from tests.otp.recorders import Recorder, all_handled, every_callback
 
 
-class Early(Diary):
+class Early(Recorder):
     """Sends to itself while it starts, and goes on with something else."""
 
     def __init__(self, log: list[Any]) -> None:
@@ -52,7 +52,7 @@ async def test_continue_from_init_runs_before_what_is_queued_already(kind: type[
 async def test_continue_runs_before_what_is_queued(act: Any) -> None:
     """Whichever callback asks for it."""
     async with candil.open_node(log=False):
-        pid = await candil.start(Diary)
+        pid = await candil.start(Recorder)
         act(pid, lambda: candil.continue_with("go on"))
         candil.send(pid, "queued")
         candil.cast(pid, "queued too")
@@ -78,14 +78,17 @@ async def test_a_reply_is_given_before_the_continue_runs(way: str) -> None:
         return "answer"
 
     async with candil.open_node(log=False):
-        pid = await candil.start(Diary, log)
+        pid = await candil.start(Recorder, log)
         await trio.testing.wait_all_tasks_blocked()
         if way == "message":
             candil.send(pid, "in the way")
         if way == "callback":
             assert await candil.call(pid, ask) == "answer"
         else:
-            assert await (Diary.act if way == "async" else Diary.act_at_once)(pid, ask) == "answer"
+            assert (
+                await (Recorder.act if way == "async" else Recorder.act_at_once)(pid, ask)
+                == "answer"
+            )
         candil.send(pid, "queued")
         await trio.testing.wait_all_tasks_blocked()
         assert ("info", "queued") not in log
@@ -102,7 +105,7 @@ async def test_several_continues_run_in_the_order_they_were_asked_for() -> None:
         candil.continue_with("second")
 
     async with candil.open_node(log=False):
-        pid = await candil.start(Diary)
+        pid = await candil.start(Recorder)
         candil.send(pid, ask)
         candil.send(pid, "queued")
         assert await all_handled(pid) == [
@@ -118,16 +121,16 @@ async def test_a_stop_wins_over_continues() -> None:
 
     def both() -> None:
         candil.continue_with("never")
-        candil.stop(BOOM)
+        candil.stop_self(BOOM)
 
     def one_after_the_other() -> None:
-        candil.continue_with(lambda: candil.stop(BOOM))
+        candil.continue_with(lambda: candil.stop_self(BOOM))
         candil.continue_with("never")
 
     async with candil.open_node(log=False):
         for action in (both, one_after_the_other):
             log: list[Any] = []
-            pid, _ = await candil.start_monitor(Diary, log)
+            pid, _ = await candil.start_monitor(Recorder, log)
             candil.send(pid, action)
             assert (await candil.receive(candil.Down)).reason == BOOM
             assert log == [("terminate", BOOM)]
@@ -140,9 +143,9 @@ async def test_a_chain_of_continues_without_end_lets_others_run() -> None:
         candil.continue_with(again)
 
     async with candil.open_node(log=False):
-        pid, _ = await candil.start_monitor(Diary)
+        pid, _ = await candil.start_monitor(Recorder)
         candil.send(pid, again)
         for _ in range(5):
             await trio.lowlevel.checkpoint()
-        candil.exit_nowait(pid, "boom")
+        candil.exit(pid, "boom")
         assert (await candil.receive(candil.Down)).reason == BOOM

@@ -34,7 +34,7 @@ class Account(candil.GenServer):
 
     @candil.handle_cast
     def stop_with(self, reason: object) -> None:
-        candil.stop(candil.as_exit_reason(reason))
+        candil.stop_self(reason)
 
     @candil.handle_cast
     def go_on(self, argument: object) -> None:
@@ -184,7 +184,7 @@ async def test_a_crash_tells_the_registered_name(name: Any) -> None:
 async def test_an_orderly_end_has_no_report() -> None:
     """Nor has one whose end was told from outside, as in OTP."""
     assert (await _exits(lambda pid: Account.stop_with(pid, "shutdown"))).crash is None
-    assert (await _exits(lambda pid: candil.exit_nowait(pid, "kill"))).crash is None
+    assert (await _exits(lambda pid: candil.exit(pid, "kill"))).crash is None
 
 
 # --- what is not shown

@@ -41,6 +41,7 @@ ERRORS = [
     candil.ProcessTerminated(PID, REASON),
     candil.RegistrationError("a", "already taken"),
     candil.ReceiveTimeout(0.5),
+    candil.WaitTimeout("counter", 0.5),
     candil.LeakedCancellation(),
     candil.BadReturnValue("handle_info", 7),
     candil.UndefinedCallback("Counter", "handle_call", "increment"),

@@ -8,7 +8,16 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import candil
 from candil import Crashed, Down, Exit, ExitSignal, Killed, NoProc, Normal, Shutdown
-from tests.otp.bodies import be_linked, crash, do_nothing, end_of, leave, trap, wait_for_ever
+from tests.otp.bodies import (
+    be_linked,
+    crash,
+    do_nothing,
+    end_of,
+    exit_and_settle,
+    leave,
+    trap,
+    wait_for_ever,
+)
 
 # --- signals
 
@@ -17,7 +26,7 @@ async def test_normal_from_another_process_is_ignored() -> None:
     """Only a process itself can end itself with exit(Pid, normal)."""
     async with candil.open_node():
         pid = candil.spawn(wait_for_ever)
-        await candil.exit(pid, "normal")
+        await exit_and_settle(pid, "normal")
         await wait_all_tasks_blocked()
 
         assert candil.is_alive(pid)
@@ -27,7 +36,7 @@ async def test_normal_sent_to_oneself_ends_the_process() -> None:
     """exit(self(), normal) is no exception to itself."""
 
     async def ends_itself() -> None:
-        candil.exit_nowait(candil.self(), "normal")
+        candil.exit(candil.self(), "normal")
         await trio.sleep_forever()
 
     async with candil.open_node():
@@ -44,7 +53,7 @@ async def test_any_other_reason_ends_a_process_that_does_not_trap(
     async with candil.open_node():
         pid = candil.spawn(wait_for_ever)
         ref = candil.monitor(pid)
-        await candil.exit(pid, reason)
+        await exit_and_settle(pid, reason)
 
         assert Down(ref, pid, reason) == await candil.receive()
 
@@ -61,7 +70,7 @@ async def test_a_process_that_traps_gets_a_message_even_for_normal(
         me = candil.self()
         pid = candil.spawn(trap, me)
         await wait_all_tasks_blocked()
-        await candil.exit(pid, reason)
+        await exit_and_settle(pid, reason)
 
         assert ExitSignal(me, reason) == await candil.receive()
         assert candil.is_alive(pid)
@@ -74,7 +83,7 @@ async def test_kill_cannot_be_trapped_and_is_seen_as_killed() -> None:
         pid = candil.spawn_link(trap, candil.self())
         ref = candil.monitor(pid)
         await wait_all_tasks_blocked()
-        await candil.exit(pid, "kill")
+        await exit_and_settle(pid, "kill")
 
         assert Down(ref, pid, Killed()) == await candil.receive(Down)
         assert ExitSignal(pid, Killed()) == await candil.receive(ExitSignal)
@@ -85,7 +94,7 @@ async def test_killed_of_a_linked_process_can_be_trapped() -> None:
     async with candil.open_node():
         candil.trap_exit(True)
         pid = candil.spawn_link(wait_for_ever)
-        await candil.exit(pid, "kill")
+        await exit_and_settle(pid, "kill")
 
         assert ExitSignal(pid, Killed()) == await candil.receive()
 
@@ -97,7 +106,7 @@ async def test_killed_of_a_linked_process_ends_one_that_does_not_trap_with_kille
 
         second = candil.spawn(be_linked, first)
         await wait_all_tasks_blocked()
-        candil.exit_nowait(first, "kill")
+        candil.exit(first, "kill")
 
         assert Killed() == await end_of(second)
 
@@ -109,7 +118,7 @@ async def test_a_signal_killed_sent_by_exit_is_an_ordinary_reason(
     async with candil.open_node():
         pid = candil.spawn(trap, candil.self())
         await wait_all_tasks_blocked()
-        await candil.exit(pid, "killed")
+        await exit_and_settle(pid, "killed")
 
         assert ExitSignal(candil.self(), Killed()) == await candil.receive()
 
@@ -165,7 +174,7 @@ async def test_exit_kill_is_seen_as_killed() -> None:
     """DOWN's reason for a killed process."""
     async with candil.open_node():
         pid = candil.spawn(wait_for_ever)
-        candil.exit_nowait(pid, "kill")
+        candil.exit(pid, "kill")
 
         assert Killed() == await end_of(pid)
 
@@ -207,7 +216,7 @@ async def test_a_process_that_was_told_to_end_before_it_ran_never_runs() -> None
 
     async with candil.open_node():
         pid = candil.spawn(never)
-        candil.exit_nowait(pid, "boom")
+        candil.exit(pid, "boom")
 
         assert Exit("boom") == await end_of(pid)
         assert [] == ran
@@ -225,8 +234,8 @@ async def test_the_first_reason_stands_whatever_comes_later() -> None:
     async with candil.open_node():
         pid = candil.spawn(fails_in_cleanup)
         await wait_all_tasks_blocked()
-        candil.exit_nowait(pid, "first")
-        candil.exit_nowait(pid, "second")
+        candil.exit(pid, "first")
+        candil.exit(pid, "second")
 
         assert Exit("first") == await end_of(pid)
 
@@ -241,7 +250,7 @@ async def test_a_process_that_returns_after_it_was_told_to_end_has_the_reason_it
     async with candil.open_node():
         pid = candil.spawn(ends_in_time)
         await wait_all_tasks_blocked()
-        candil.exit_nowait(pid, "boom")
+        candil.exit(pid, "boom")
         candil.send(pid, "go on")
 
         assert Exit("boom") == await end_of(pid)
@@ -261,9 +270,9 @@ async def test_kill_overrides_a_reason_that_has_not_come_into_effect() -> None:
         done = trio.Event()
         pid = candil.spawn(cleans_up, done)
         await wait_all_tasks_blocked()
-        candil.exit_nowait(pid, "boom")
-        candil.exit_nowait(pid, "kill")
-        candil.exit_nowait(pid, "kill")
+        candil.exit(pid, "boom")
+        candil.exit(pid, "kill")
+        candil.exit(pid, "kill")
         done.set()
 
         assert Killed() == await end_of(pid)
@@ -276,8 +285,8 @@ async def test_a_dead_process_can_be_signalled_in_any_way_without_effect() -> No
         await end_of(pid)
         record = pid.process
         for reason in ("normal", "boom", "kill"):
-            candil.exit_nowait(pid, reason)
-            await candil.exit(pid, reason)
+            candil.exit(pid, reason)
+            await exit_and_settle(pid, reason)
         candil.unlink(pid)
         candil.send(pid, "hello")
 
@@ -298,7 +307,7 @@ async def test_a_process_ends_at_its_next_checkpoint_and_its_cleanup_runs() -> N
     async with candil.open_node():
         pid = candil.spawn(careful)
         await wait_all_tasks_blocked()
-        await candil.exit(pid, "shutdown")
+        await exit_and_settle(pid, "shutdown")
 
         assert ["clean"] == log
 
@@ -321,9 +330,9 @@ async def test_a_signal_to_a_process_that_is_ending_is_not_a_message() -> None:
         pid = candil.spawn(lingers, done)
         friend = candil.spawn(wait_for_ever)
         await wait_all_tasks_blocked()
-        candil.exit_nowait(pid, "kill")
-        candil.exit_nowait(pid, "boom")
-        await candil.exit(friend, "boom")
+        candil.exit(pid, "kill")
+        candil.exit(pid, "boom")
+        await exit_and_settle(friend, "boom")
         done.set()
         await end_of(pid)
 
@@ -338,8 +347,8 @@ async def test_links_of_a_process_that_is_ending_do_not_reach_it_again() -> None
         two = candil.spawn(be_linked, one)
         await wait_all_tasks_blocked()
         refs = {candil.monitor(one): Exit("one"), candil.monitor(two): Exit("two")}
-        candil.exit_nowait(one, "one")
-        candil.exit_nowait(two, "two")
+        candil.exit(one, "one")
+        candil.exit(two, "two")
         for _ in range(2):
             down = await candil.receive(Down)
             assert refs[down.ref] == down.reason

@@ -21,7 +21,7 @@ from tests.otp.bodies import crash, end_of, wait_for_ever
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Guinea(candil.GenServer):
+class FaultyServer(candil.GenServer):
     """Raises what it is told to, in every kind of callback."""
 
     @candil.handle_call
@@ -86,22 +86,22 @@ async def test_a_fault_in_a_server_is_the_crash_of_that_server_alone(fault: str,
     with candil.subscribe(count):
         async with candil.open_supervisor(
             [
-                candil.child_spec(Guinea, name="guinea"),
+                candil.child_spec(FaultyServer, name="faulty"),
                 candil.child_spec(wait_for_ever, name="neighbour"),
             ],
             log=False,
         ):
-            neighbour, ref = candil.whereis("neighbour"), candil.monitor("guinea")
+            neighbour, ref = candil.whereis("neighbour"), candil.monitor("faulty")
             with trio.fail_after(20):
-                await provoke(way, "guinea", error)
+                await provoke(way, "faulty", error)
                 down = await candil.receive(Down)
                 await wait_all_tasks_blocked()
 
                 assert error is down.reason.exception
                 assert ref is down.ref
-                assert "pong" == await candil.call("guinea", "ping")
+                assert "pong" == await candil.call("faulty", "ping")
             assert neighbour is candil.whereis("neighbour")
-            assert ["guinea", "neighbour", "guinea"] == starts
+            assert ["faulty", "neighbour", "faulty"] == starts
 
 
 @pytest.mark.parametrize("fault", CRASHES)
@@ -210,7 +210,7 @@ async def test_s11_keyboard_interrupt_in_a_process_stops_the_tree_in_order(
         async with candil.open_supervisor(
             [
                 candil.child_spec(Traps, "a", id="a"),
-                candil.child_spec(Guinea, name="guinea"),
+                candil.child_spec(FaultyServer, name="faulty"),
                 candil.child_spec(Traps, "b", id="b"),
             ],
             log=False,
@@ -225,7 +225,7 @@ async def test_s11_keyboard_interrupt_in_a_process_stops_the_tree_in_order(
     async def spawns() -> None:
         candil.spawn(crash, error)
 
-    provokes: dict[str, Any] = {known: partial(provoke, known, "guinea", error) for known in WAYS}
+    provokes: dict[str, Any] = {known: partial(provoke, known, "faulty", error) for known in WAYS}
     provokes |= {
         "plain process": spawns,
         "init": partial(starts_badly, Init),
@@ -235,7 +235,7 @@ async def test_s11_keyboard_interrupt_in_a_process_stops_the_tree_in_order(
         await block()
 
     assert interrupt is raised.value
-    assert ["a", "guinea", "b"] == starts
+    assert ["a", "faulty", "b"] == starts
     assert ["b", "a"] == stops
 
 
@@ -306,12 +306,14 @@ async def test_s11_callers_of_a_process_that_was_interrupted_do_not_hang() -> No
 
     async def asks() -> None:
         try:
-            await candil.call("guinea", "asynchronous", KeyboardInterrupt(), timeout=60)
+            await candil.call("faulty", "asynchronous", KeyboardInterrupt(), timeout=60)
         except candil.ServerExited as error:
             ends.append(error.reason.exception)
 
     async def block() -> None:
-        async with candil.open_supervisor([candil.child_spec(Guinea, name="guinea")], log=False):
+        async with candil.open_supervisor(
+            [candil.child_spec(FaultyServer, name="faulty")], log=False
+        ):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(asks)
             await trio.sleep_forever()
@@ -366,21 +368,21 @@ async def test_s16_a_foreign_cancelled_that_a_server_lets_out_is_its_crash(way: 
     """Its siblings stay alive, and it is restarted."""
     async with candil.open_supervisor(
         [
-            candil.child_spec(Guinea, name="guinea"),
+            candil.child_spec(FaultyServer, name="faulty"),
             *[candil.child_spec(wait_for_ever, id=n) for n in range(5)],
         ],
         log=False,
     ) as root:
         before = {c.id: c.child for c in await candil.which_children(root)}
-        candil.monitor("guinea")
+        candil.monitor("faulty")
         stored = await stored_cancelled()
         with trio.fail_after(20):
             if way in ("cast", "info"):
-                await provoke(way, "guinea", stored)
+                await provoke(way, "faulty", stored)
             else:
                 with pytest.raises(candil.ServerExited):
                     await candil.call(
-                        "guinea", "asynchronous" if way == "asynchronous" else "plain", stored
+                        "faulty", "asynchronous" if way == "asynchronous" else "plain", stored
                     )
             down = await candil.receive(Down)
             await wait_all_tasks_blocked()
@@ -388,9 +390,9 @@ async def test_s16_a_foreign_cancelled_that_a_server_lets_out_is_its_crash(way: 
 
         assert isinstance(down.reason.exception, candil.LeakedCancellation)
         assert stored is down.reason.exception.__cause__
-        assert before.pop("guinea") is not after.pop("guinea")
+        assert before.pop("faulty") is not after.pop("faulty")
         assert before == after
-        assert "pong" == await candil.call("guinea", "ping")
+        assert "pong" == await candil.call("faulty", "ping")
 
 
 async def test_s16_a_foreign_cancelled_that_a_plain_process_lets_out_is_its_crash() -> None:
@@ -410,7 +412,7 @@ async def test_s16_a_cancelled_of_the_process_itself_is_no_leak() -> None:
         candil.trap_exit(True)
         pid = candil.spawn_link(wait_for_ever)
         await wait_all_tasks_blocked()
-        candil.exit_nowait(pid, "kill")
+        candil.exit(pid, "kill")
 
         assert ExitSignal(pid, Killed()) == await candil.receive()
 
@@ -460,9 +462,9 @@ async def test_s17_a_swallowed_cancelled_is_reported_within_half_a_second_with_i
     with candil.subscribe(listen):
         async with candil.open_node(log=False):
             pid = candil.spawn(swallows)
-            server = await candil.start(Guinea)
+            server = await candil.start(FaultyServer)
             await wait_all_tasks_blocked()
-            candil.exit_nowait(pid, reason)
+            candil.exit(pid, reason)
             with trio.fail_after(20):
                 while not reports:
                     assert "pong" == await candil.call(server, "ping")
@@ -484,7 +486,7 @@ async def test_s17_a_supervisor_goes_on_without_a_child_that_swallows() -> None:
     async with candil.open_supervisor(
         [
             candil.child_spec(swallows.__call__, name="swallows", shutdown="brutal_kill"),
-            candil.child_spec(Guinea, name="guinea"),
+            candil.child_spec(FaultyServer, name="faulty"),
         ],
         log=False,
     ) as root:
@@ -498,7 +500,7 @@ async def test_s17_a_supervisor_goes_on_without_a_child_that_swallows() -> None:
 
                 assert second is not first
                 assert second is candil.whereis("swallows")
-                assert "pong" == await candil.call("guinea", "ping")
+                assert "pong" == await candil.call("faulty", "ping")
                 assert 2 == (await candil.count_children(root)).active
         finally:
             swallows.let_go = True

@@ -40,9 +40,9 @@ async def test_an_exit_from_a_foreign_thread_raises_and_has_not_happened():
     async with candil.open_node(log=False):
         pid = await candil.start(Plain)
         with pytest.raises(RuntimeError, match="from_thread"):
-            await trio.to_thread.run_sync(candil.exit_nowait, pid, "boom")
+            await trio.to_thread.run_sync(candil.exit, pid, "boom")
         assert candil.is_alive(pid)
-        await trio.to_thread.run_sync(trio.from_thread.run_sync, candil.exit_nowait, pid, "boom")
+        await trio.to_thread.run_sync(trio.from_thread.run_sync, candil.exit, pid, "boom")
         await trio.testing.wait_all_tasks_blocked()
         assert not candil.is_alive(pid)
 

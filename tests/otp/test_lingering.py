@@ -9,7 +9,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import candil
 from candil import Exit, Shutdown
 from candil._otp.processes import node as node_module
-from tests.otp.bodies import do_nothing, linger, noted_ends, wait_for_ever
+from tests.otp.bodies import do_nothing, end_of, linger, noted_ends, wait_for_ever
 
 
 async def test_a_killed_process_that_does_not_end_is_given_up_for_dead(
@@ -25,7 +25,7 @@ async def test_a_killed_process_that_does_not_end_is_given_up_for_dead(
             await wait_all_tasks_blocked()
             started = trio.current_time()
             ref = candil.monitor(pid)
-            candil.exit_nowait(pid, "kill")
+            candil.exit(pid, "kill")
 
             assert candil.Down(ref, pid, candil.Killed()) == await candil.receive()
             assert node_module.ABANDON_SECONDS == pytest.approx(trio.current_time() - started)
@@ -60,7 +60,8 @@ async def test_a_process_that_takes_long_to_clean_up_is_reported_and_waited_for(
             pid = candil.spawn(cleans_up)
             await wait_all_tasks_blocked()
             started = trio.current_time()
-            await candil.exit(pid, "boom")
+            candil.exit(pid, "boom")
+            assert Exit("boom") == await end_of(pid)
 
             assert 3 == pytest.approx(trio.current_time() - started)
     [report] = [event for event in events if isinstance(event, candil.ProcessLingers)]
@@ -82,7 +83,7 @@ async def test_a_body_that_lingers_after_its_signal_is_reported_without_a_stack(
 
     async def block() -> None:
         async with candil.open_node(log=False):
-            candil.exit_nowait(candil.self(), "boom")
+            candil.exit(candil.self(), "boom")
             with trio.CancelScope(shield=True):
                 await trio.sleep(1)
 
@@ -103,7 +104,7 @@ async def test_a_block_that_was_killed_and_lingers_is_given_up_and_still_left_in
         async def block() -> None:
             async with candil.open_node(log=False) as node:
                 candil.spawn(wait_for_ever)
-                candil.exit_nowait(candil.self(), "kill")
+                candil.exit(candil.self(), "kill")
                 with trio.CancelScope(shield=True):
                     await trio.sleep(1)
                 assert candil.Killed() == node.opener.exit_reason
@@ -130,7 +131,7 @@ async def test_a_block_whose_body_has_left_does_not_linger_however_long_its_root
 
     async def block() -> None:
         async with candil.open_supervisor([candil.child_spec(Slow)], log=False):
-            candil.exit_nowait(candil.self(), reason)
+            candil.exit(candil.self(), reason)
             await trio.sleep_forever()
 
     with candil.subscribe(events.append), pytest.raises(candil.ProcessTerminated):
@@ -154,7 +155,8 @@ async def test_a_program_may_choose_to_leave_without_a_task_that_will_not_end(
         node.stuck = stuck
         pid = candil.spawn(linger, done)
         await wait_all_tasks_blocked()
-        await candil.exit(pid, "kill")
+        candil.exit(pid, "kill")
+        assert candil.Killed() == await end_of(pid)
         started = trio.current_time()
 
     assert [pytest.approx(node_module.CLOSE_SECONDS)] == log
@@ -174,7 +176,8 @@ async def test_a_task_that_ends_late_after_all_is_not_left_behind(
         node.stuck = lambda: log.append("stuck")
         pid = candil.spawn(stubborn)
         await wait_all_tasks_blocked()
-        await candil.exit(pid, "kill")
+        candil.exit(pid, "kill")
+        assert candil.Killed() == await end_of(pid)
         started = trio.current_time()
 
     assert [] == log

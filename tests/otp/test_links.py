@@ -10,7 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 
 import candil
 from candil import Exit, ExitSignal, NoProc, Normal
-from tests.otp.bodies import be_linked, do_nothing, end_of, wait_for_ever
+from tests.otp.bodies import be_linked, do_nothing, end_of, exit_and_settle, wait_for_ever
 
 
 @pytest.mark.parametrize("first_dies", [True, False])
@@ -22,7 +22,7 @@ async def test_a_link_works_in_both_directions(first_dies: bool) -> None:
         one = candil.spawn(be_linked, other)
         await wait_all_tasks_blocked()
         dies, follows = (one, other) if first_dies else (other, one)
-        candil.exit_nowait(dies, "boom")
+        candil.exit(dies, "boom")
 
         assert Exit("boom") == await end_of(follows)
 
@@ -34,7 +34,7 @@ async def test_linking_twice_is_linking_once() -> None:
         pid = candil.spawn_link(wait_for_ever)
         candil.link(pid)
         candil.link(pid)
-        await candil.exit(pid, "boom")
+        await exit_and_settle(pid, "boom")
 
         assert ExitSignal(pid, Exit("boom")) == await candil.receive()
         with pytest.raises(candil.ReceiveTimeout):
@@ -89,7 +89,7 @@ async def test_linking_to_a_process_that_was_told_to_end_is_linking_to_a_dead_on
     async with candil.open_node():
         pid = candil.spawn(wait_for_ever)
         await wait_all_tasks_blocked()
-        candil.exit_nowait(pid, "boom")
+        candil.exit(pid, "boom")
 
         with pytest.raises(NoProc):
             candil.link(pid)
@@ -109,7 +109,7 @@ async def test_after_unlink_no_exit_comes() -> None:
         candil.trap_exit(True)
         pid = candil.spawn_link(wait_for_ever)
         candil.unlink(pid)
-        await candil.exit(pid, "boom")
+        await exit_and_settle(pid, "boom")
 
         with pytest.raises(candil.ReceiveTimeout):
             await candil.receive(timeout=0)
@@ -120,7 +120,7 @@ async def test_an_exit_that_came_before_unlink_stays_in_the_mailbox() -> None:
     async with candil.open_node():
         candil.trap_exit(True)
         pid = candil.spawn_link(wait_for_ever)
-        await candil.exit(pid, "boom")
+        await exit_and_settle(pid, "boom")
         candil.unlink(pid)
 
         assert ExitSignal(pid, Exit("boom")) == await candil.receive()
@@ -132,7 +132,7 @@ async def test_a_signal_in_flight_does_not_reach_a_process_that_unlinks_in_time(
     async def unlinks(other: candil.Pid[Any]) -> None:
         candil.link(other)
         candil.unlink(other)
-        candil.exit_nowait(other, "boom")
+        candil.exit(other, "boom")
         await trio.sleep_forever()
 
     async with candil.open_node():

@@ -10,7 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 
 import candil
 from candil import Down, Exit, ExitSignal, NoProc
-from tests.otp.bodies import do_nothing, end_of, leave, wait_for_ever
+from tests.otp.bodies import do_nothing, end_of, exit_and_settle, leave, wait_for_ever
 
 # --- monitor
 
@@ -20,7 +20,7 @@ async def test_monitors_stack() -> None:
     async with candil.open_node():
         pid = candil.spawn(wait_for_ever)
         refs = {candil.monitor(pid), candil.monitor(pid)}
-        await candil.exit(pid, "boom")
+        await exit_and_settle(pid, "boom")
         downs = [await candil.receive(Down), await candil.receive(Down)]
 
         assert refs == {down.ref for down in downs}
@@ -53,7 +53,7 @@ async def test_monitoring_by_name_watches_the_process_that_holds_it() -> None:
         ref = candil.monitor("someone")
         candil.unregister("someone")
         candil.spawn(wait_for_ever, name="someone")
-        await candil.exit(pid, "boom")
+        await exit_and_settle(pid, "boom")
 
         assert Down(ref, pid, Exit("boom")) == await candil.receive()
 
@@ -63,7 +63,7 @@ async def test_monitoring_a_process_that_is_ending_gives_its_own_reason() -> Non
     async with candil.open_node():
         pid = candil.spawn(wait_for_ever)
         await wait_all_tasks_blocked()
-        candil.exit_nowait(pid, "boom")
+        candil.exit(pid, "boom")
 
         assert Exit("boom") == await end_of(pid)
 
@@ -107,7 +107,7 @@ async def test_what_whereis_did_not_find_cannot_be_monitored() -> None:
     """Its Down could name nobody; a name can be monitored, also one that nobody holds."""
     nobody: Any = candil.whereis("nobody")
     async with candil.open_node():
-        with pytest.raises(TypeError, match="got None, which whereis gives"):
+        with pytest.raises(TypeError, match="got None, which whereis returns"):
             candil.monitor(nobody)
 
 
@@ -143,7 +143,7 @@ async def test_demonitor_stops_one_monitor_only() -> None:
         pid = candil.spawn(wait_for_ever)
         first, second = candil.monitor(pid), candil.monitor(pid)
         candil.demonitor(first)
-        await candil.exit(pid, "boom")
+        await exit_and_settle(pid, "boom")
 
         assert Down(second, pid, Exit("boom")) == await candil.receive()
         with pytest.raises(candil.ReceiveTimeout):
@@ -156,7 +156,7 @@ async def test_demonitor_with_flush_removes_a_down_that_came_already() -> None:
         pid = candil.spawn(wait_for_ever)
         first, second = candil.monitor(pid), candil.monitor(pid)
         candil.send(candil.self(), "before")
-        await candil.exit(pid, "boom")
+        await exit_and_settle(pid, "boom")
         candil.send(candil.self(), "after")
         candil.demonitor(first, flush=True)
 
@@ -170,7 +170,7 @@ async def test_demonitor_without_flush_leaves_a_down_that_came_already() -> None
     async with candil.open_node():
         pid = candil.spawn(wait_for_ever)
         ref = candil.monitor(pid)
-        await candil.exit(pid, "boom")
+        await exit_and_settle(pid, "boom")
         candil.demonitor(ref)
 
         assert Down(ref, pid, Exit("boom")) == await candil.receive()
@@ -227,7 +227,7 @@ async def test_the_exit_signal_of_a_link_comes_before_the_down_of_a_monitor() ->
         pid, first = candil.spawn_monitor(wait_for_ever)
         candil.link(pid)
         second = candil.monitor(pid)
-        await candil.exit(pid, "boom")
+        await exit_and_settle(pid, "boom")
 
         assert [
             ExitSignal(pid, Exit("boom")),

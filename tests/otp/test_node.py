@@ -19,6 +19,7 @@ from tests.otp.bodies import (
     end_of,
     leave,
     noted_ends,
+    send_exit,
     trap,
     wait_for_ever,
 )
@@ -322,14 +323,14 @@ async def test_the_block_can_be_ended_by_exit(reason: object) -> None:
 
     async def block() -> None:
         async with candil.open_node(log=False):
-            candil.spawn(candil.exit, candil.self(), reason)
+            candil.spawn(send_exit, candil.self(), reason)
             await trio.sleep_forever()
 
     with pytest.raises(candil.ProcessTerminated) as raised:
         await block()
 
     assert raised.value.sender is not None
-    assert "exit" == raised.value.sender.label
+    assert "send_exit" == raised.value.sender.label
     assert candil.as_exit_reason("killed" if reason == "kill" else reason) == raised.value.reason
 
 
@@ -338,7 +339,7 @@ async def test_an_exception_of_a_body_that_was_told_to_end_is_what_leaves() -> N
 
     async def block() -> None:
         async with candil.open_node(log=False):
-            candil.exit_nowait(candil.self(), "boom")
+            candil.exit(candil.self(), "boom")
             try:
                 await trio.sleep_forever()
             finally:

@@ -270,7 +270,7 @@ async def test_a_process_that_is_ended_with_a_nursery_open_has_the_reason_it_was
         neighbour, pid = candil.spawn(wait_for_ever), candil.spawn(body)
         candil.monitor(pid)
         await wait_all_tasks_blocked()
-        candil.exit_nowait(pid, reason)
+        candil.exit(pid, reason)
         down = await candil.receive(Down)
 
         assert candil.as_exit_reason("killed" if reason == "kill" else reason) == down.reason

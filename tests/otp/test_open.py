@@ -9,6 +9,7 @@ import trio.lowlevel
 from trio.testing import wait_all_tasks_blocked
 
 import candil
+from tests.otp.bodies import exit_and_settle
 
 from .workers import Boom, Journal, end, is_gone, kill, opened, settle, shown, worker, workers
 
@@ -302,7 +303,7 @@ async def test_killed_while_it_starts_a_supervisor_stops_nothing_in_order():
 
     class Slow(candil.GenServer):
         async def init(self):
-            await candil.exit("root", "kill")
+            await exit_and_settle("root", "kill")
             await trio.sleep_forever()
 
     async with candil.open_node(log=False):
@@ -356,6 +357,55 @@ async def test_root_is_none_where_there_is_none_yet_or_at_all():
         assert candil.root() is None
     async with candil.open_supervisor([Asks]):
         assert seen == [None]
+
+
+async def waits_for_its_turn():
+    """Take some turns to start, as an init that asks something does."""
+    for _ in range(3):
+        await trio.lowlevel.checkpoint()
+
+
+class StartsSlowly(candil.GenServer):
+    """Keeps the root from being up for some turns."""
+
+    async def init(self):
+        await waits_for_its_turn()
+
+
+@pytest.mark.parametrize("siblings", [[], [StartsSlowly], [candil.GenServer]], ids=len)
+@pytest.mark.parametrize("turns", [0, 1, 3])
+@pytest.mark.parametrize("repeat", range(10))
+async def test_a_child_may_stop_the_root_in_its_first_steps(siblings, turns, repeat):
+    """Whether the root is up or still starts others: the tree ends in order, the same each time."""
+    journal = Journal()
+
+    async def stops_everything():
+        for _ in range(turns):
+            await trio.lowlevel.checkpoint()
+        await candil.stop(candil.root())
+
+    children = [
+        *workers("a", journal),
+        candil.child_spec(stops_everything, restart="temporary"),
+        *siblings,
+    ]
+    async with opened(children):
+        await trio.sleep_forever()
+
+    assert journal == ["start a", "terminate a shutdown"]
+
+
+async def test_an_init_knows_the_root_once_that_is_up():
+    """A server that is no child of it may ask it something."""
+    seen = []
+
+    class Asks(candil.GenServer):
+        async def init(self):
+            seen.append(await candil.which_children(candil.root()))
+
+    async with opened([]):
+        await candil.start(Asks)
+    assert seen == [[]]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import trio.lowlevel
 
 import candil
 
-from .bodies import leave
+from .bodies import exit_and_settle, leave, send_exit
 from .workers import Boom, Journal, Worker, end, is_gone, kill, opened, pid_of, worker, workers
 
 # --- the root ends by itself ----------------------------------------------------------------------
@@ -97,7 +97,7 @@ async def test_a_root_that_is_killed_leaves_as_process_terminated():
     with pytest.raises(candil.ProcessTerminated) as caught:
         async with opened(workers("a", Journal())) as sup:
             child = await pid_of(sup, "a")
-            await candil.exit(sup, "kill")
+            await exit_and_settle(sup, "kill")
             await trio.sleep_forever()
 
     assert caught.value.reason == candil.Killed()
@@ -109,7 +109,7 @@ async def test_a_block_that_is_ended_by_exit_stops_its_tree_in_order():
     journal = Journal()
     with pytest.raises(candil.ProcessTerminated) as caught:
         async with opened(workers("ab", journal)):
-            candil.spawn(candil.exit, candil.self(), "boom")
+            candil.spawn(send_exit, candil.self(), "boom")
             await trio.sleep_forever()
 
     assert caught.value.reason == candil.Exit("boom")

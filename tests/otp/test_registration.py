@@ -10,7 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 
 import candil
 from candil import Down, ExitSignal, RegistrationError
-from tests.otp.bodies import do_nothing, end_of, linger, wait_for_ever
+from tests.otp.bodies import do_nothing, end_of, exit_and_settle, linger, wait_for_ever
 
 
 @pytest.mark.parametrize("name", ["worker", candil.Name("worker"), candil.Via("workers", 7)])
@@ -70,7 +70,7 @@ async def test_registering_a_dead_process_is_refused() -> None:
         dead = candil.spawn(do_nothing)
         await end_of(dead)
         dying = candil.spawn(wait_for_ever)
-        candil.exit_nowait(dying, "boom")
+        candil.exit(dying, "boom")
 
         for pid in (dead, dying):
             with pytest.raises(RegistrationError, match="has ended"):
@@ -146,7 +146,7 @@ async def test_a_name_is_held_until_the_process_has_really_ended() -> None:
         done = trio.Event()
         pid = candil.spawn(linger, done, name="worker")
         await wait_all_tasks_blocked()
-        candil.exit_nowait(pid, "boom")
+        candil.exit(pid, "boom")
 
         assert candil.whereis("worker") is None
         with pytest.raises(RegistrationError, match="already taken"):
@@ -172,7 +172,7 @@ async def test_a_name_is_free_before_anybody_learns_of_the_death(told_by: str) -
         with candil.subscribe(look):
             if told_by == "monitor":
                 candil.monitor(pid)
-            candil.exit_nowait(pid, "boom")
+            candil.exit(pid, "boom")
             if told_by == "event":
                 await wait_all_tasks_blocked()
             else:
@@ -187,7 +187,7 @@ async def test_all_names_are_free_after_a_death() -> None:
     async with candil.open_node() as node:
         pid = candil.spawn(wait_for_ever, name="worker")
         candil.register(candil.Via("workers", 1), pid)
-        await candil.exit(pid, "kill")
+        await exit_and_settle(pid, "kill")
 
         assert {} == node.runtime.names
 
@@ -198,7 +198,7 @@ async def test_a_name_that_was_passed_on_is_not_freed_by_its_first_holder() -> N
         first = candil.spawn(wait_for_ever, name="worker")
         candil.unregister("worker")
         second = candil.spawn(wait_for_ever, name="worker")
-        await candil.exit(first, "boom")
+        await exit_and_settle(first, "boom")
 
         assert second is candil.whereis("worker")
 
@@ -212,3 +212,31 @@ async def test_the_block_itself_can_have_a_name() -> None:
         assert "hello" == await candil.receive()
     assert {} == node.runtime.names
     assert candil.whereis("main") is None
+
+
+async def test_a_name_is_taken_away_without_a_look_at_the_others() -> None:
+    """So a process may hold ten thousand, each of them for a while."""
+    compared = 0
+
+    class Key:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def __hash__(self) -> int:
+            return self.number
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return self is other
+
+    async with candil.open_node():
+        vias = [candil.Via("sessions", Key(number)) for number in range(300)]
+        for via in vias:
+            candil.register(via, candil.self())
+        compared = 0
+        for via in vias:
+            candil.unregister(via)
+
+        assert compared <= 2 * len(vias)
+        assert () == candil.process_info(candil.self()).via

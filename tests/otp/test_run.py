@@ -11,6 +11,7 @@ import trio
 import candil
 from candil._otp.applications import run as run_module
 from candil._otp.processes import node as node_module
+from tests.otp.bodies import exit_and_settle
 
 from .workers import Journal, Worker, settle, worker, workers
 
@@ -117,7 +118,7 @@ def test_a_root_that_is_killed_is_1(capsys):
     """It was ended in another way than by giving up."""
 
     async def kill_root():
-        await candil.exit("root", "kill")
+        await exit_and_settle("root", "kill")
 
     assert code_of([script(kill_root)], name="root") == 1
     error = capsys.readouterr().err

@@ -1,16 +1,19 @@
-"""Messages that are sent later: once, or at intervals, until they are called off."""
+"""Messages that are sent later, once; test_intervals.py has those that are sent again."""
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 import candil
-from tests.otp.bodies import do_nothing, wait_for_ever
+from candil._otp.processes.timers import _SLACK
+from tests.otp.bodies import do_nothing, end, wait_for_ever
 
 
 async def test_send_after_sends_at_its_time(autojump_clock: MockClock) -> None:
@@ -74,7 +77,7 @@ async def test_a_timer_for_a_process_that_has_ended_has_nothing_left_to_cancel()
         pid = candil.spawn(wait_for_ever, name="worker")
         by_pid = candil.send_after(pid, "tick", 5)
         by_name = candil.send_after("worker", "tick", 5)
-        await candil.exit(pid, "boom")
+        await end(pid)
         afterwards = candil.send_after(pid, "tick", 5)
 
         assert candil.cancel_timer(by_pid) is None
@@ -82,55 +85,63 @@ async def test_a_timer_for_a_process_that_has_ended_has_nothing_left_to_cancel()
         assert candil.cancel_timer(by_name) is not None
 
 
-async def test_an_interval_sends_until_it_is_cancelled(autojump_clock: MockClock) -> None:
-    """The first one interval from now, then one each."""
-    async with candil.open_node():
-        started = trio.current_time()
-        ref = candil.start_interval(candil.self(), "tick", 2)
-        times = []
-        for _ in range(3):
-            await candil.receive()
-            times.append(trio.current_time() - started)
+async def test_timers_are_freed_when_their_process_ends() -> None:
+    """A session that ends early leaves neither its message nor a timer until it is due."""
 
-        assert [2, 4, 6] == pytest.approx(times)
-        await trio.sleep(0.5)
-        assert 1.5 == pytest.approx(candil.cancel_timer(ref))
-        await trio.sleep(10)
-        assert 0 == candil.process_info(candil.self()).message_queue_len
+    class Message:
+        pass
 
+    async def session(messages: weakref.WeakSet[Message]) -> None:
+        message = Message()
+        messages.add(message)
+        candil.send_after(candil.self(), message, 3600)
+        candil.start_interval(candil.self(), message, 3600)
+        await candil.receive("end".__eq__)
 
-async def test_an_interval_to_a_pid_ends_with_its_process(autojump_clock: MockClock) -> None:
-    """A pid never comes back."""
     async with candil.open_node() as node:
-        pid = candil.spawn(wait_for_ever)
-        ref = candil.start_interval(pid, "tick", 1)
-        await trio.sleep(1.5)
-        await candil.exit(pid, "boom")
-        await trio.sleep(1)
+        messages: weakref.WeakSet[Message] = weakref.WeakSet()
+        sessions = [candil.spawn(session, messages) for _ in range(500)]
+        await wait_all_tasks_blocked()
+        assert 500 == len(messages)
+        assert 1000 == len(node.timers._heap)
+        for pid in sessions:
+            candil.send(pid, "end")
+        await wait_all_tasks_blocked()
+        gc.collect()
 
-        assert candil.cancel_timer(ref) is None
-        assert not any(timer.callback for timer in node.timers._heap if timer.deadline < 100)
+        assert 0 == len(messages)
+        assert len(node.timers._heap) <= _SLACK
 
 
-async def test_an_interval_to_a_name_outlives_its_holder(autojump_clock: MockClock) -> None:
-    """The next holder gets its ticks."""
+@pytest.mark.parametrize("make", [candil.send_after, candil.start_interval])
+async def test_a_timer_that_is_done_keeps_no_message(make: Any) -> None:
+    """A server may keep the reference for ever."""
+
+    class Message:
+        pass
+
     async with candil.open_node():
-        candil.start_interval("worker", "tick", 1)
-        await trio.sleep(2.5)
-        candil.register("worker", candil.self())
+        message = Message()
+        kept = weakref.ref(message)
+        ref = make(candil.self(), message, 3600)
+        del message
+        assert kept() is not None
+        candil.cancel_timer(ref)
+        assert kept() is None
 
-        assert "tick" == await candil.receive(timeout=0.6)
 
-
-async def test_an_interval_below_the_clocks_resolution_does_not_stop_the_world(
+async def test_a_process_knows_its_own_timers_only_while_they_are_armed(
     autojump_clock: MockClock,
 ) -> None:
-    """Everybody else still gets a turn between two ticks."""
-    async with candil.open_node(log=False):
-        ref = candil.start_interval(candil.self(), "tick", 1e-20)
-        for _ in range(10):
-            assert "tick" == await candil.receive()
-        candil.cancel_timer(ref)
+    """A server that sets one after the other does not pile them up."""
+    async with candil.open_node() as node:
+        for number in range(2 * _SLACK):
+            candil.cancel_timer(candil.send_after(candil.self(), "never", 3600))
+            candil.send_after(candil.self(), number, 0.001)
+            assert number == await candil.receive()
+
+        assert not candil.self().process.message_timers
+        assert len(node.timers._heap) <= _SLACK
 
 
 @pytest.mark.parametrize("wrong", [None, "tick"])
@@ -155,14 +166,6 @@ async def test_a_timer_needs_a_finite_time_to_come(seconds: Any) -> None:
     async with candil.open_node():
         with pytest.raises(ValueError, match="finite number of seconds"):
             candil.send_after(candil.self(), "tick", seconds)
-
-
-@pytest.mark.parametrize("seconds", [0, -1, math.inf, math.nan, None])
-async def test_an_interval_needs_a_finite_length(seconds: Any) -> None:
-    """One of zero would never end."""
-    async with candil.open_node():
-        with pytest.raises(ValueError, match="seconds"):
-            candil.start_interval(candil.self(), "tick", seconds)
 
 
 @pytest.mark.parametrize("timer", [candil.send_after, candil.start_interval])

@@ -12,8 +12,8 @@ import trio.testing
 import candil
 from candil import sys
 from candil._otp.behaviours import loop as loop_module
-from tests.otp.bodies import BOOM, wait_for_ever
-from tests.otp.diary import Diary, all_handled
+from tests.otp.bodies import BOOM, exit_and_settle
+from tests.otp.recorders import Recorder, all_handled
 
 
 async def test_a_flooded_server_lets_other_tasks_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,10 +30,10 @@ async def test_a_flooded_server_lets_other_tasks_run(monkeypatch: pytest.MonkeyP
             await trio.lowlevel.checkpoint()
 
     async with candil.open_node(log=False):
-        pid = await candil.start(Diary)
+        pid = await candil.start(Recorder)
         candil.spawn(others)
         for number in range(10_000):
-            Diary.told(pid, number)
+            Recorder.told(pid, number)
         log = await all_handled(pid)
         done.set()
     assert log == [("told", number) for number in range(10_000)]
@@ -48,36 +48,12 @@ async def test_a_flooded_server_can_still_be_ended() -> None:
         candil.send(candil.self(), again)
 
     async with candil.open_node(log=False):
-        pid, _ = await candil.start_monitor(Diary)
+        pid, _ = await candil.start_monitor(Recorder)
         candil.send(pid, again)
         for _ in range(5):
             await trio.lowlevel.checkpoint()
-        await candil.exit(pid, "boom")
+        await exit_and_settle(pid, "boom")
         assert (await candil.receive(candil.Down)).reason == BOOM
-
-
-async def test_a_busy_server_is_waited_for_until_it_has_handled_all() -> None:
-    """An exit waits until the parent has dealt with the death, behind all that it had queued."""
-    ends: list[int] = []
-
-    class Mother(candil.GenServer):
-        def init(self) -> None:
-            candil.trap_exit(True)
-
-        @candil.handle_call
-        async def bear(self) -> candil.Pid[Any]:
-            return candil.spawn_link(wait_for_ever)
-
-        async def handle_info(self, message: object) -> None:
-            await trio.testing.wait_all_tasks_blocked()
-            ends.append(1)
-
-    async with candil.open_node(log=False):
-        mother = await candil.start_link(Mother)
-        child = await Mother.bear(mother)
-        candil.send(mother, "ahead")
-        await candil.exit(child, "boom")
-        assert len(ends) == 2
 
 
 async def test_a_server_with_much_to_do_handles_everything_in_order() -> None:
@@ -135,7 +111,7 @@ async def handled_when(event: Any) -> tuple[candil.Pid[Any], list[Any]]:
         event(pid)
 
     log: list[Any] = []
-    pid = await candil.start(Diary, log)
+    pid = await candil.start(Recorder, log)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop_module, "LOOP_SECONDS", -1.0)
         patch.setattr(loop_module, "checkpoint", turn)
@@ -148,7 +124,7 @@ async def handled_when(event: Any) -> tuple[candil.Pid[Any], list[Any]]:
 async def test_a_busy_server_that_is_ended_while_it_gives_way_handles_nothing_more() -> None:
     """The message whose turn it was stays unhandled, as all behind it."""
     async with candil.open_node(log=False):
-        pid, log = await handled_when(lambda pid: candil.exit_nowait(pid, "kill"))
+        pid, log = await handled_when(lambda pid: candil.exit(pid, "kill"))
         assert candil.process_info(pid) is None
         assert log == [("info", number) for number in range(15)]
 
@@ -158,5 +134,5 @@ async def test_a_busy_server_may_find_its_mailbox_empty_after_it_gave_way() -> N
     async with candil.open_node(log=False):
         pid, log = await handled_when(lambda pid: pid.process.mailbox.clear())
         assert log == [("info", number) for number in range(15)]
-        assert await Diary.act(pid, lambda: "alive") == "alive"
+        assert await Recorder.act(pid, lambda: "alive") == "alive"
         assert (await sys.statistics(pid)).messages_handled in (15, 16)

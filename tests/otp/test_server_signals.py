@@ -11,13 +11,13 @@ import trio.testing
 
 import candil
 from tests.otp.bodies import BOOM, end_of, wait_for_ever
-from tests.otp.diary import AsyncDiary, AsyncTrapper, Diary, Trapper, all_handled
+from tests.otp.recorders import AsyncRecorder, AsyncTrapper, Recorder, Trapper, all_handled
 
 # --- its parent's
 
 
 async def child_of_another(
-    kind: type[Diary], log: list[Any]
+    kind: type[Recorder], log: list[Any]
 ) -> tuple[candil.Pid[Any], candil.Pid[Any]]:
     """Have a process start a server, and end with the reason that it is sent; give both."""
     block = candil.self()
@@ -41,7 +41,7 @@ async def test_a_parents_signal_ends_a_trapping_server_by_terminate(
     async with candil.open_node(log=False):
         candil.trap_exit(True)
         pid = await candil.start_link(Trapper, log)
-        candil.exit_nowait(pid, reason)
+        candil.exit(pid, reason)
         assert await candil.receive() == candil.ExitSignal(pid, reason)
     assert log == [("terminate", reason)]
 
@@ -49,7 +49,7 @@ async def test_a_parents_signal_ends_a_trapping_server_by_terminate(
 @pytest.mark.parametrize("kind", [Trapper, AsyncTrapper])
 @pytest.mark.parametrize("reason", [candil.Normal(), candil.Shutdown(), BOOM], ids=repr)
 async def test_a_parents_death_ends_a_trapping_server_by_terminate(
-    reason: candil.ExitReason, kind: type[Diary]
+    reason: candil.ExitReason, kind: type[Recorder]
 ) -> None:
     """The link's signal counts as the parent's own, also for a normal end."""
     log: list[Any] = []
@@ -60,26 +60,26 @@ async def test_a_parents_death_ends_a_trapping_server_by_terminate(
     assert log == [("terminate", reason)]
 
 
-@pytest.mark.parametrize("kind", [Diary, AsyncDiary])
-async def test_a_parent_takes_a_server_that_does_not_trap_along(kind: type[Diary]) -> None:
+@pytest.mark.parametrize("kind", [Recorder, AsyncRecorder])
+async def test_a_parent_takes_a_server_that_does_not_trap_along(kind: type[Recorder]) -> None:
     """It dies of the same reason, as any linked process does, and terminate does not run."""
     log: list[Any] = []
     async with candil.open_node(log=False):
         parent, child = await child_of_another(kind, log)
-        candil.exit_nowait(parent, "boom")
+        candil.exit(parent, "boom")
         assert await end_of(child) == BOOM
     assert log == []
 
 
-@pytest.mark.parametrize("kind", [Diary, AsyncDiary])
-async def test_a_parent_that_ends_normally_leaves_its_server_alone(kind: type[Diary]) -> None:
+@pytest.mark.parametrize("kind", [Recorder, AsyncRecorder])
+async def test_a_parent_that_ends_normally_leaves_its_server_alone(kind: type[Recorder]) -> None:
     """A link carries normal to those only who trap."""
     log: list[Any] = []
     async with candil.open_node(log=False):
         parent, child = await child_of_another(kind, log)
         candil.send(parent, "normal")
         await end_of(parent)
-        assert await Diary.act(child, lambda: "alive") == "alive"
+        assert await Recorder.act(child, lambda: "alive") == "alive"
         assert log == []
 
 
@@ -95,16 +95,16 @@ async def test_a_signal_ends_a_server_that_does_not_trap_without_terminate(
     log: list[Any] = []
     async with candil.open_node(log=False):
         candil.trap_exit(True)
-        pid = await start(Diary, log)
+        pid = await start(Recorder, log)
         ref = candil.monitor(pid)
-        candil.exit_nowait(pid, reason)
+        candil.exit(pid, reason)
         assert await candil.receive(candil.Down) == candil.Down(ref, pid, reason)
     assert log == []
 
 
-@pytest.mark.parametrize("kind", [Diary, Trapper])
+@pytest.mark.parametrize("kind", [Recorder, Trapper])
 @pytest.mark.parametrize("busy", [False, True])
-async def test_a_kill_ends_any_server_without_terminate(kind: type[Diary], busy: bool) -> None:
+async def test_a_kill_ends_any_server_without_terminate(kind: type[Recorder], busy: bool) -> None:
     """Trapping or not, idle or in the middle of a handler."""
     log: list[Any] = []
     async with candil.open_node(log=False):
@@ -112,7 +112,7 @@ async def test_a_kill_ends_any_server_without_terminate(kind: type[Diary], busy:
         if busy:
             candil.cast(pid, wait_for_ever)
         await trio.testing.wait_all_tasks_blocked()
-        candil.exit_nowait(pid, "kill")
+        candil.exit(pid, "kill")
         assert (await candil.receive(candil.Down)).reason == candil.Killed()
     assert log == []
 
@@ -124,7 +124,7 @@ async def test_a_signal_of_anybody_else_is_a_message_for_a_server_that_traps(
     """Not even a shutdown ends it, if it is not the parent's."""
 
     async def stranger(target: candil.Pid[Any]) -> None:
-        candil.exit_nowait(target, reason)
+        candil.exit(target, reason)
 
     async with candil.open_node(log=False):
         pid = await candil.start_link(Trapper)
@@ -140,7 +140,7 @@ async def test_a_server_that_was_started_without_a_link_has_no_parent(
     """Its starter's signal is like anybody else's."""
     async with candil.open_node(log=False):
         pid = await candil.start(Trapper)
-        candil.exit_nowait(pid, reason)
+        candil.exit(pid, reason)
         assert await all_handled(pid) == [("info", candil.ExitSignal(candil.self(), reason))]
         await candil.stop(pid)
 
@@ -153,7 +153,7 @@ async def test_the_signal_of_who_monitors_a_server_from_its_start_is_its_parents
     log: list[Any] = []
     async with candil.open_node(log=False):
         pid, ref = await candil.start_monitor(Trapper, log)
-        candil.exit_nowait(pid, reason)
+        candil.exit(pid, reason)
         assert await candil.receive() == candil.Down(ref, pid, reason)
     assert log == [("terminate", reason)]
 
@@ -179,21 +179,21 @@ async def test_a_server_without_a_parent_is_its_own(reason: candil.ExitReason) -
     async with candil.open_node(log=False):
         pid = await candil.start(Trapper, log)
         candil.monitor(pid)
-        await Diary.act_at_once(pid, lambda: candil.exit_nowait(pid, reason))
+        await Recorder.act_at_once(pid, lambda: candil.exit(pid, reason))
         assert (await candil.receive(candil.Down)).reason == reason
     assert log == [("terminate", reason)]
 
 
-@pytest.mark.parametrize("kind", [Diary, Trapper])
-async def test_a_handler_that_links_takes_part_in_the_others_end(kind: type[Diary]) -> None:
+@pytest.mark.parametrize("kind", [Recorder, Trapper])
+async def test_a_handler_that_links_takes_part_in_the_others_end(kind: type[Recorder]) -> None:
     """Without trapping the server dies of it, without terminate; trapping, it gets a message."""
     log: list[Any] = []
     async with candil.open_node(log=False):
         pid, _ = await candil.start_monitor(kind, log)
         other = candil.spawn(wait_for_ever)
-        await Diary.act_at_once(pid, lambda: candil.link(other))
-        candil.exit_nowait(other, "boom")
-        if kind is Diary:
+        await Recorder.act_at_once(pid, lambda: candil.link(other))
+        candil.exit(other, "boom")
+        if kind is Recorder:
             assert (await candil.receive(candil.Down)).reason == BOOM
             assert log == []
         else:
@@ -210,7 +210,7 @@ async def test_a_signal_from_within_ends_a_server_before_anything_else() -> None
     log: list[Any] = []
 
     def end() -> None:
-        candil.exit_nowait(candil.self(), "boom")
+        candil.exit(candil.self(), "boom")
 
     def end_and_go_on() -> None:
         end()
@@ -222,7 +222,7 @@ async def test_a_signal_from_within_ends_a_server_before_anything_else() -> None
 
     async with candil.open_node(log=False):
         for action in (end, end_and_go_on, go_on_and_end):
-            pid, _ = await candil.start_monitor(Diary, log)
+            pid, _ = await candil.start_monitor(Recorder, log)
             candil.send(pid, action)
             candil.send(pid, "queued")
             assert (await candil.receive(candil.Down)).reason == BOOM
@@ -245,10 +245,10 @@ async def test_a_signal_stands_whatever_the_handler_it_cancels_raises(
             raise error
 
     async with candil.open_node(log=False):
-        pid, _ = await candil.start_monitor(Diary, log)
+        pid, _ = await candil.start_monitor(Recorder, log)
         candil.cast(pid, clean_up)
         await trio.testing.wait_all_tasks_blocked()
-        candil.exit_nowait(pid, "boom")
+        candil.exit(pid, "boom")
         assert (await candil.receive(candil.Down)).reason == BOOM
     assert log == []
 
@@ -262,11 +262,11 @@ async def test_a_handler_that_swallows_its_cancellation_is_the_last_one() -> Non
             await trio.sleep_forever()
 
     async with candil.open_node(log=False):
-        pid, _ = await candil.start_monitor(Diary, log)
+        pid, _ = await candil.start_monitor(Recorder, log)
         candil.cast(pid, swallow)
         candil.send(pid, "queued")
         await trio.testing.wait_all_tasks_blocked()
-        candil.exit_nowait(pid, "boom")
+        candil.exit(pid, "boom")
         assert (await candil.receive(candil.Down)).reason == BOOM
     assert log == []
 
@@ -282,9 +282,9 @@ async def test_a_signal_that_comes_during_terminate_is_only_a_message_if_trapped
     async with candil.open_node(log=False):
         candil.trap_exit(True)
         pid = await candil.start_link(Patient)
-        candil.exit_nowait(pid, "shutdown")
+        candil.exit(pid, "shutdown")
         await trio.testing.wait_all_tasks_blocked()
-        candil.exit_nowait(pid, "boom")
+        candil.exit(pid, "boom")
         await trio.testing.wait_all_tasks_blocked()
         assert candil.is_alive(pid)
         go_on.set()

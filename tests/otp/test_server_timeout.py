@@ -12,7 +12,7 @@ import trio.testing
 import candil
 from candil import sys
 from tests.otp.bodies import BOOM
-from tests.otp.diary import Diary, all_handled, every_callback
+from tests.otp.recorders import Recorder, all_handled, every_callback
 
 FIRED = ("info", candil.Timeout())
 
@@ -23,7 +23,7 @@ async def test_a_timeout_fires_once_if_no_message_comes(
 ) -> None:
     """After just so many seconds, and never again by itself."""
     async with candil.open_node(log=False):
-        pid = await candil.start(Diary)
+        pid = await candil.start(Recorder)
         act(pid, lambda: candil.set_timeout(10))
         await fires_in_ten_seconds(pid)
 
@@ -32,16 +32,16 @@ async def test_a_timeout_fires_once_if_no_message_comes(
 async def test_a_call_may_set_a_timeout(way: str, autojump_clock: trio.testing.MockClock) -> None:
     """It runs from the end of the handler on, wherever that ran."""
     async with candil.open_node(log=False):
-        pid = await candil.start(Diary)
+        pid = await candil.start(Recorder)
         await trio.testing.wait_all_tasks_blocked()
         if way == "mailbox":
-            Diary.told_async(pid, lambda: None)
-        ask = {"async": Diary.act, "callback": candil.call}.get(way, Diary.act_at_once)
+            Recorder.told_async(pid, lambda: None)
+        ask = {"async": Recorder.act, "callback": candil.call}.get(way, Recorder.act_at_once)
         assert await ask(pid, lambda: candil.set_timeout(10) or "answered") == "answered"
         await fires_in_ten_seconds(pid)
 
 
-async def fires_in_ten_seconds(pid: candil.Pid[Diary]) -> None:
+async def fires_in_ten_seconds(pid: candil.Pid[Recorder]) -> None:
     """See a timeout come once, ten seconds from now."""
     assert pid.process is not None
     log = pid.process.server.instance.log
@@ -57,10 +57,10 @@ async def test_init_and_continue_may_set_a_timeout(autojump_clock: trio.testing.
     """OTP's {ok, S, Timeout}; a continue may start one of its own, and clears what was set."""
     log: list[Any] = []
     async with candil.open_node(log=False):
-        await candil.start(Diary, log, lambda: candil.set_timeout(1))
+        await candil.start(Recorder, log, lambda: candil.set_timeout(1))
         await trio.sleep(1.5)
         assert log == [FIRED]
-        pid = await candil.start(Diary, log)
+        pid = await candil.start(Recorder, log)
         candil.send(pid, lambda: candil.continue_with(lambda: candil.set_timeout(1)))
         await trio.sleep(1.5)
         assert log == [FIRED, FIRED]
@@ -102,10 +102,10 @@ async def test_a_timeout_may_be_set_again_by_its_own_message(
     [
         lambda pid: candil.send(pid, "any"),
         lambda pid: candil.cast(pid, "any"),
-        lambda pid: Diary.told(pid, "any"),
+        lambda pid: Recorder.told(pid, "any"),
         lambda pid: candil.call(pid, "any"),
-        lambda pid: Diary.act(pid, "any"),
-        lambda pid: Diary.act_at_once(pid, "any"),
+        lambda pid: Recorder.act(pid, "any"),
+        lambda pid: Recorder.act_at_once(pid, "any"),
     ],
     ids=["info", "cast", "told", "call", "async handler", "plain handler"],
 )
@@ -114,7 +114,7 @@ async def test_any_message_clears_the_timeout(
 ) -> None:
     """A message of whatever kind, also a call; the callback must set it again."""
     async with candil.open_node(log=False):
-        pid = await candil.start(Diary, None, lambda: candil.set_timeout(10))
+        pid = await candil.start(Recorder, None, lambda: candil.set_timeout(10))
         await trio.sleep(9)
         waits = message(pid)
         if waits is not None:
@@ -153,7 +153,7 @@ async def test_timeouts_are_not_cumulative(autojump_clock: trio.testing.MockCloc
         candil.set_timeout(10)
 
     async with candil.open_node(log=False):
-        pid = await candil.start(Diary)
+        pid = await candil.start(Recorder)
         log = (await sys.get_state(pid)).log
         for _ in range(5):
             candil.send(pid, twice)
@@ -168,7 +168,7 @@ async def test_a_system_message_starts_the_timeout_anew(
 ) -> None:
     """As in OTP, where the loop is entered again with the same time."""
     async with candil.open_node(log=False):
-        pid = await candil.start(Diary, None, lambda: candil.set_timeout(10))
+        pid = await candil.start(Recorder, None, lambda: candil.set_timeout(10))
         await trio.sleep(8)
         log = (await sys.get_state(pid)).log
         await trio.sleep(9.9)
@@ -182,7 +182,7 @@ async def test_a_suspended_servers_timeout_starts_when_it_is_resumed(
 ) -> None:
     """It does not fire meanwhile, and then it takes its full time."""
     async with candil.open_node(log=False):
-        pid = await candil.start(Diary, None, lambda: candil.set_timeout(10))
+        pid = await candil.start(Recorder, None, lambda: candil.set_timeout(10))
         await sys.suspend(pid)
         await trio.sleep(100)
         log = (await sys.get_state(pid)).log
@@ -196,7 +196,7 @@ async def test_a_suspended_servers_timeout_starts_when_it_is_resumed(
 async def test_a_queued_message_beats_a_timeout_of_zero() -> None:
     """With nothing queued it fires at once; with something, never."""
     async with candil.open_node(log=False):
-        pid = await candil.start(Diary)
+        pid = await candil.start(Recorder)
         candil.send(pid, lambda: candil.set_timeout(0))
         candil.send(pid, "queued")
         await trio.testing.wait_all_tasks_blocked()
@@ -212,7 +212,7 @@ async def test_a_message_at_the_very_instant_of_the_timeout_comes_instead(
 ) -> None:
     """Once there is a message, the time that has run out counts for nothing."""
     async with candil.open_node(log=False):
-        pid = await candil.start(Diary, None, lambda: candil.set_timeout(10))
+        pid = await candil.start(Recorder, None, lambda: candil.set_timeout(10))
         await trio.testing.wait_all_tasks_blocked()
         candil.send_after(pid, "just now", 10)
         await trio.sleep(50)
@@ -225,9 +225,9 @@ async def test_a_server_is_ended_while_its_timeout_is_pending(
     """Its timer goes with it."""
     log: list[Any] = []
     async with candil.open_node(log=False):
-        pid, _ = await candil.start_monitor(Diary, log, lambda: candil.set_timeout(3))
+        pid, _ = await candil.start_monitor(Recorder, log, lambda: candil.set_timeout(3))
         await trio.sleep(1)
-        candil.exit_nowait(pid, "boom")
+        candil.exit(pid, "boom")
         assert (await candil.receive(candil.Down)).reason == BOOM
         await trio.sleep(10)
     assert log == []
@@ -236,7 +236,7 @@ async def test_a_server_is_ended_while_its_timeout_is_pending(
 async def test_an_infinite_timeout_never_fires(autojump_clock: trio.testing.MockClock) -> None:
     """OTP's infinity."""
     async with candil.open_node(log=False):
-        pid = await candil.start(Diary, None, lambda: candil.set_timeout(math.inf))
+        pid = await candil.start(Recorder, None, lambda: candil.set_timeout(math.inf))
         await trio.sleep(10_000)
         assert await all_handled(pid) == []
 
@@ -245,8 +245,8 @@ async def test_an_infinite_timeout_never_fires(autojump_clock: trio.testing.Mock
 async def test_a_server_timeout_that_is_no_time_is_a_value_error(seconds: Any) -> None:
     """Raised in the callback that asks, so a callback that lets it out crashes."""
     async with candil.open_node(log=False):
-        pid = await candil.start(Diary)
+        pid = await candil.start(Recorder)
         with pytest.raises(candil.ServerExited) as caught:
-            await Diary.act(pid, lambda: candil.set_timeout(seconds))
+            await Recorder.act(pid, lambda: candil.set_timeout(seconds))
         assert isinstance(caught.value.__cause__, ValueError)
         assert "0 seconds or more" in str(caught.value.__cause__)

@@ -1,17 +1,17 @@
-"""exit, exit_nowait and trap_exit as a program uses them."""
+"""exit and trap_exit as a program uses them."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 import candil
-from candil import Down, Exit, ExitSignal, Killed, NoProc
-from candil._otp.processes.runtime import current_process
-from tests.otp.bodies import clean_up, end_of, linger, trap, wait_for_ever
+from candil import Exit, ExitSignal, Killed, NoProc
+from tests.otp.bodies import clean_up, end_of, wait_for_ever
 
 
 async def test_trap_exit_gives_what_it_was_before() -> None:
@@ -40,54 +40,28 @@ async def test_what_needs_a_process_says_so_in_a_task_that_is_none(name: str, ac
         act()
 
 
-async def test_exit_returns_when_the_target_has_ended() -> None:
-    """Its cleanup has run."""
-    log = []
+async def test_exit_returns_at_once() -> None:
+    """The target ends at its next checkpoint, and its cleanup runs after that."""
+    log: list[str] = []
 
     async with candil.open_node():
         pid = candil.spawn(clean_up, log)
         await wait_all_tasks_blocked()
-        await candil.exit(pid, "boom")
+        assert candil.exit(pid, "boom") is None
+        assert pid.process is not None
+        assert not candil.is_alive(pid)
+        assert [] == log
 
+        assert Exit("boom") == await end_of(pid)
         assert ["clean"] == log
-        assert pid.process is None
 
 
-async def test_exit_returns_at_once_when_the_signal_does_not_end_the_target(
-    autojump_clock: MockClock,
-) -> None:
-    """It was ignored, or has become a message."""
-    async with candil.open_node():
-        plain = candil.spawn(wait_for_ever)
-        trapping = candil.spawn(trap, candil.self())
-        await wait_all_tasks_blocked()
-        with trio.fail_after(20):
-            await candil.exit(plain, "normal")
-            await candil.exit(trapping, "boom")
-
-        assert candil.is_alive(plain)
-        assert candil.is_alive(trapping)
-
-
-async def test_exit_is_a_checkpoint_even_if_it_need_not_wait() -> None:
-    """A request or an exit signal that is there already ends the wait, but others have a turn."""
-    async with candil.open_node():
-        candil.trap_exit(True)
-        first, second = candil.spawn_link(wait_for_ever), candil.spawn(wait_for_ever)
-        await candil.exit(first, "boom")
-        assert 1 == candil.process_info(candil.self()).message_queue_len
-        with assert_checkpoints():
-            await candil.exit(second, "boom")
-
-
-async def test_exit_works_in_a_task_that_is_no_process(
-    autojump_clock: MockClock,
-) -> None:
+async def test_exit_works_in_a_task_that_is_no_process() -> None:
     """The signal then comes from nobody."""
     async with trio.open_nursery() as nursery:
         target, trapping = await nursery.start(_tree_of_two)
-        await candil.exit(target, "boom")
-        await candil.exit(trapping, "boom")
+        candil.exit(target, "boom")
+        candil.exit(trapping, "boom")
 
         assert not candil.is_alive(target)
         assert ExitSignal(None, Exit("boom")) == trapping.process.mailbox[0]
@@ -111,9 +85,9 @@ async def test_exit_by_name() -> None:
     async with candil.open_node():
         for name in ("x", candil.Name("x"), candil.Via("x", 1)):
             pid = candil.spawn(wait_for_ever, name=name)
-            await candil.exit(name, "boom")
+            candil.exit(name, "boom")
 
-            assert not candil.is_alive(pid)
+            assert Exit("boom") == await end_of(pid)
 
 
 @pytest.mark.parametrize("target", [None, "nobody", candil.Name("nobody"), candil.Via("no", 1)])
@@ -121,165 +95,122 @@ async def test_exit_of_a_name_that_nobody_holds_raises_noproc(target: Any) -> No
     """As OTP's badarg does."""
     async with candil.open_node():
         with pytest.raises(NoProc):
-            candil.exit_nowait(target, "boom")
-        with pytest.raises(NoProc):
-            await candil.exit(target, "boom")
+            candil.exit(target, "boom")
 
 
-async def test_exit_of_oneself_takes_effect_at_once() -> None:
-    """Nothing after it runs."""
+async def test_exit_of_oneself_takes_effect_at_the_next_checkpoint() -> None:
+    """Nothing after that runs."""
     log = []
 
     async def ends_itself(reason: str) -> None:
-        await candil.exit(candil.self(), reason)
-        log.append("went on")
+        candil.exit(candil.self(), reason)
+        log.append("before")
+        await trio.lowlevel.checkpoint()
+        log.append("after")
 
     async with candil.open_node():
         assert Exit("boom") == await end_of(candil.spawn(ends_itself, "boom"))
         assert Killed() == await end_of(candil.spawn(ends_itself, "kill"))
-        assert [] == log
+        assert ["before", "before"] == log
 
 
 async def test_exit_of_oneself_while_trapping_is_a_message() -> None:
     """A process that traps gets its own signal, with itself as the sender."""
     async with candil.open_node():
         candil.trap_exit(True)
-        await candil.exit(candil.self(), "boom")
+        candil.exit(candil.self(), "boom")
 
         assert ExitSignal(candil.self(), Exit("boom")) == await candil.receive()
 
 
-async def test_a_cancelled_exit_has_sent_its_signal() -> None:
-    """Only the wait ends, and leaves no trace at the target."""
-    async with candil.open_node():
-        done = trio.Event()
-        pid = candil.spawn(linger, done)
-        await wait_all_tasks_blocked()
-        record = pid.process
-        with trio.move_on_after(0) as scope:
-            await candil.exit(pid, "boom")
-
-        assert scope.cancelled_caught
-        assert {} == record.exit_waiters
-        assert Exit("boom") == record.exit_requested
-        done.set()
-        assert Exit("boom") == await end_of(pid)
+# --- exit in every callback of a server whose child ends slowly or calls it back ------------------
 
 
-async def test_two_processes_may_end_each_other() -> None:
-    """Neither waits for the other for ever."""
+async def _calls_its_parent(parent: candil.Pid[Any], answers: list[object]) -> None:
+    try:
+        await trio.sleep_forever()
+    finally:
+        with trio.CancelScope(shield=True):
+            answers.append(await candil.call(parent, "name"))
 
-    async def fights(other_of: dict[str, candil.Pid[Any]], other: str) -> None:
+
+class Parent(candil.GenServer):
+    """Starts a helper, and ends it in the callback that the test chooses."""
+
+    def __init__(self, where: str, answers: list[object]) -> None:
+        self.where = where
+        self.answers = answers
+
+    def init(self) -> None:
+        candil.trap_exit(True)
+        self.helper = candil.spawn_link(_calls_its_parent, candil.self(), self.answers)
+
+    def end(self, where: str) -> None:
+        if where == self.where:
+            candil.exit(self.helper, "boom")
+
+    @candil.handle_call
+    def name(self) -> str:
+        return "parent"
+
+    @candil.handle_call
+    async def called(self) -> str:
+        self.end("call")
         await trio.lowlevel.checkpoint()
-        await candil.exit(other_of[other], "boom")
+        return "done"
 
-    async with candil.open_node():
-        pids: dict[str, candil.Pid[Any]] = {}
-        pids["a"] = candil.spawn(fights, pids, "b")
-        pids["b"] = candil.spawn(fights, pids, "a")
-        for pid in pids.values():
-            candil.monitor(pid)
-        with trio.fail_after(20):
-            ends = [(await candil.receive(Down)).reason for _ in pids]
+    @candil.handle_call
+    def called_in_place(self) -> str:
+        self.end("call in place")
+        return "done"
 
-        assert Exit("boom") in ends
+    @candil.handle_cast
+    async def told(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self.end("cast")
+
+    async def handle_info(self, message: object) -> None:
+        self.end("info" if message == "now" else "exit signal")
+        if message == "go on":
+            candil.continue_with()
+
+    async def handle_continue(self, _argument: object) -> None:
+        self.end("continue")
+
+    async def terminate(self, _reason: candil.ExitReason) -> None:
+        self.end("terminate")
 
 
-async def test_exit_within_a_process_stops_waiting_when_somebody_asks_something_of_it() -> None:
-    """A target whose cleanup calls whoever ends it does not deadlock."""
-
-    async def calls_in_cleanup(ender: candil.Pid[Any], answers: list[object]) -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            with trio.CancelScope(shield=True):
-                answers.append(await candil.call(ender, "may I?"))
-
-    async with candil.open_node():
-        answers: list[object] = []
-        pid = candil.spawn(calls_in_cleanup, candil.self(), answers)
+@pytest.mark.parametrize(
+    "where", ["call", "call in place", "cast", "info", "continue", "terminate", "another process"]
+)
+async def test_exit_in_any_callback_does_not_hold_up_its_server(
+    where: str, autojump_clock: MockClock
+) -> None:
+    """Not even when the one that ends calls that server in its cleanup."""
+    answers: list[object] = []
+    async with candil.open_node(log=False):
+        pid = await candil.start(Parent, where, answers)
         await wait_all_tasks_blocked()
-        candil.send(candil.self(), "an ordinary message does not end the wait")
         with trio.fail_after(20):
-            await candil.exit(pid, "boom")
-        request = await candil.receive(candil.Call)
-        request.reply("yes")
-        await end_of(pid)
-
-        assert ["yes"] == answers
-
-
-async def test_exit_in_another_task_of_a_process_leaves_its_mailbox_alone() -> None:
-    """Only the process's own task waits among its messages."""
-    async with candil.open_node():
-        pid = candil.spawn(wait_for_ever)
-        got = []
-
-        async def receives() -> None:
-            got.append(await candil.receive(str))
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(receives)
-            nursery.start_soon(candil.exit, pid, "boom")
-            await wait_all_tasks_blocked()
-            candil.send(candil.self(), "hello")
-
-        assert ["hello"] == got
-        assert not candil.is_alive(pid)
+            assert await Parent.called(pid) == "done"
+            assert await Parent.called_in_place(pid) == "done"
+            Parent.told(pid)
+            candil.send(pid, "now")
+            candil.send(pid, "go on")
+            if where == "another process":
+                candil.exit(next(iter(pid.process.links)).pid, "boom")
+            if where != "terminate":
+                await wait_all_tasks_blocked()
+                assert ["parent"] == answers
+            await candil.stop(pid)
 
 
-async def test_exit_in_a_process_whose_other_task_receives_waits_all_the_same() -> None:
-    """The receiving task keeps the mailbox; exit waits beside it."""
-    async with candil.open_node():
-        pid = candil.spawn(wait_for_ever)
-        await wait_all_tasks_blocked()
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(candil.receive, str)
-            await wait_all_tasks_blocked()
-            await candil.exit(pid, "boom")
-            assert not candil.is_alive(pid)
-            candil.send(candil.self(), "done")
-
-
-async def test_exit_of_a_child_waits_until_its_supervisor_has_dealt_with_it() -> None:
-    """When it returns, the replacement is there."""
-    async with candil.open_supervisor([candil.child_spec(wait_for_ever, id="a", name="a")]):
-        first = candil.whereis("a")
-        await candil.exit("a", "boom")
-        second = candil.whereis("a")
-
-        assert second is not None
-        assert first is not second
-
-
-async def test_exit_from_outside_waits_for_the_supervisor_as_well() -> None:
-    """The same holds for a task that is no process."""
-
-    async def outside(seen: list[object]) -> None:
-        current_process.set(None)
-        await candil.exit("a", "boom")
-        seen.append(candil.whereis("a"))
-
-    async with candil.open_supervisor([candil.child_spec(wait_for_ever, id="a", name="a")]):
-        first = candil.whereis("a")
-        seen: list[object] = []
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(outside, seen)
-
-        assert [None] != seen
-        assert [first] != seen
-
-
-async def test_exit_returns_when_the_supervisor_gives_up() -> None:
-    """It does not wait for a supervisor that has ended."""
-
-    async def block() -> None:
-        async with candil.open_supervisor(
-            [candil.child_spec(wait_for_ever, id="a", name="a")], max_restarts=0
-        ):
-            await candil.exit("a", "boom")
-            await trio.sleep_forever()
-
-    with trio.fail_after(20), pytest.raises(candil.RestartIntensityExceeded):
-        await block()
+async def test_exit_in_terminate_lets_a_tree_close_however_long_it_may_take(
+    autojump_clock: MockClock,
+) -> None:
+    """``shutdown=math.inf`` waits for the server, and the server for nothing."""
+    child = candil.child_spec(Parent, "terminate", [], shutdown=math.inf)
+    with trio.fail_after(20):
+        async with candil.open_supervisor([child], log=False):
+            pass

@@ -7,6 +7,7 @@ import pytest
 import trio
 
 import candil
+from tests.otp.bodies import exit_and_settle
 
 from .workers import Boom, Journal, Worker, is_gone, settle
 
@@ -77,7 +78,7 @@ async def test_a_child_is_restarted_with_the_arguments_of_its_own_start():
     journal = Journal()
     async with dynamic(template(journal)) as sup:
         first, second = [await candil.start_child(sup, [label]) for label in "ab"]
-        candil.exit_nowait(first, "kill")
+        candil.exit(first, "kill")
         await settle()
 
         assert journal == ["start a", "start b", "start a"]
@@ -143,7 +144,7 @@ async def test_a_child_that_died_unnoticed_is_terminated_by_its_pid():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(candil.terminate_child, sup, pid)
             await settle()
-            candil.exit_nowait(pid, "kill")
+            candil.exit(pid, "kill")
             await settle()
             await candil.sys.resume(sup)
 
@@ -225,7 +226,7 @@ async def test_a_start_that_fails_or_is_ignored_is_not_kept():
 async def test_a_restart_that_is_ignored_drops_the_child():
     """As newer OTPs do."""
     async with dynamic(template(Journal(), script=["ok", "ignore"])) as sup:
-        candil.exit_nowait(await candil.start_child(sup, ["a"]), "kill")
+        candil.exit(await candil.start_child(sup, ["a"]), "kill")
         await settle()
 
         assert await candil.count_children(sup) == candil.ChildCounts(1, 0, 0, 0)
@@ -237,7 +238,7 @@ async def test_restarts_that_fail_are_counted_and_end_the_supervisor():
     spec = template(journal, script=["ok", *["e"] * 9])
     with pytest.raises(candil.RestartIntensityExceeded):
         async with dynamic(spec, max_restarts=2) as sup:
-            candil.exit_nowait(await candil.start_child(sup, ["a"]), "kill")
+            candil.exit(await candil.start_child(sup, ["a"]), "kill")
             await trio.sleep_forever()
 
     assert journal == ["start a", "fail a", "fail a"]
@@ -260,7 +261,7 @@ async def test_a_failing_restart_is_shown_counted_and_called_off_by_the_last_pid
         pid = await candil.start_child(sup, ["a"])
         other = await candil.start_child(sup, ["b"])
         failing = True
-        candil.exit_nowait(pid, "kill")
+        candil.exit(pid, "kill")
         await knocked.wait()
 
         assert await listed(sup) == [other, "restarting"]
@@ -268,20 +269,20 @@ async def test_a_failing_restart_is_shown_counted_and_called_off_by_the_last_pid
         await candil.terminate_child(sup, pid)
         assert await listed(sup) == [other]
         await settle()
-        assert (await candil.sys.get_state(sup)).children.retried == {}
+        assert (await candil.sys.get_state(sup)).children.by_last_pid == {}
 
 
 async def test_a_restart_that_succeeds_at_last_forgets_the_old_pid():
     """From then on the new pid names the child."""
     async with dynamic(template(Journal(), script=["ok", "e1", "ok"])) as sup:
         pid = await candil.start_child(sup, ["a"])
-        candil.exit_nowait(pid, "kill")
+        candil.exit(pid, "kill")
         await settle()
         (new,) = await listed(sup)
 
         await candil.terminate_child(sup, pid)
         assert await listed(sup) == [new]
-        assert (await candil.sys.get_state(sup)).children.retried == {}
+        assert (await candil.sys.get_state(sup)).children.by_last_pid == {}
 
 
 # --- stopping -------------------------------------------------------------------------------------
@@ -368,7 +369,7 @@ async def test_a_stop_forgets_restarts_that_are_put_off(autojump_clock):
     journal = Journal()
     spec = template(journal, backoff=candil.Backoff(initial=1.0))
     async with dynamic(spec) as sup:
-        candil.exit_nowait(await candil.start_child(sup, ["a"]), "kill")
+        candil.exit(await candil.start_child(sup, ["a"]), "kill")
         await candil.start_child(sup, ["b"])
         await settle()
     await trio.sleep(5.0)
@@ -384,7 +385,7 @@ async def test_a_stop_leaves_no_timers_of_restarts_that_were_put_off():
             candil.supervisor_spec([spec], strategy="simple_one_for_one", max_restarts=9)
         )
         for label in "abc":
-            await candil.exit(await candil.start_child(sup, [label]), "kill")
+            await exit_and_settle(await candil.start_child(sup, [label]), "kill")
         await candil.stop(sup)
 
         long = trio.current_time() + 1e5
@@ -397,7 +398,7 @@ async def test_a_process_that_has_ended_is_not_waited_for():
     async with dynamic(template(journal)) as sup:
         pids = [await candil.start_child(sup, [label]) for label in "ab"]
         await candil.sys.suspend(sup)
-        candil.exit_nowait(pids[0], "kill")
+        candil.exit(pids[0], "kill")
         await settle()
 
     assert journal == ["start a", "start b", "terminate b shutdown"]

@@ -16,6 +16,7 @@ import candil
 from candil import Crashed, Down, Exit, ExitSignal, Normal
 from candil._otp.processes.runtime import current_process
 from tests.otp.bodies import crash, do_nothing, end_of, leave, linger, wait_for_ever
+from tests.otp.ids import without_address
 
 T = TypeVar("T")
 
@@ -171,7 +172,7 @@ async def test_is_alive_from_spawn_until_it_is_told_to_end() -> None:
         pid = candil.spawn(wait_for_ever)
         assert candil.is_alive(pid)
         await wait_all_tasks_blocked()
-        candil.exit_nowait(pid, "boom")
+        candil.exit(pid, "boom")
 
         assert not candil.is_alive(pid)
         await end_of(pid)
@@ -222,7 +223,7 @@ async def test_the_status_of_a_process_is_running_waiting_or_exiting() -> None:
         assert "running" == candil.process_info(candil.self()).status
         await wait_all_tasks_blocked()
         assert "running" == candil.process_info(pid).status
-        candil.exit_nowait(pid, "boom")
+        candil.exit(pid, "boom")
         assert "exiting" == candil.process_info(pid).status
         done.set()
 
@@ -332,7 +333,7 @@ async def test_a_coroutine_object_is_refused_at_once_and_closed(spawn: Any) -> N
         (Plain().yields, r"got Plain.yields, which yields"),
         (functools.partial(Plain().yields), r"got Plain.yields, which yields"),
     ],
-    ids=repr,
+    ids=without_address,
 )
 async def test_what_is_no_async_function_is_refused_at_once(
     spawn: Any, wrong: Any, got: str
@@ -356,7 +357,7 @@ async def test_what_is_no_async_function_is_refused_at_once(
         old_style,
         functools.partial(anext, aiter(Plain().yields())),
     ],
-    ids=repr,
+    ids=without_address,
 )
 async def test_whatever_gives_something_to_await_can_be_spawned(right: Any) -> None:
     """What only a call can tell is left to it."""

@@ -13,7 +13,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import candil
 from candil import Down, Exit, ExitSignal, NoProc, Normal
 from candil._otp.processes.runtime import current_process, get_runtime
-from tests.otp.bodies import BOOM, end_of, wait_for_ever
+from tests.otp.bodies import BOOM, end_of, exit_and_settle, wait_for_ever
 from tests.otp.hosted import hosted
 from tests.otp.starters import (
     NAMES,
@@ -190,7 +190,7 @@ async def test_start_links_to_nobody(cls: type[Plain]) -> None:
 async def test_start_monitor_monitors(cls: type[Plain]) -> None:
     """The Down carries the reference that it gave."""
     pid, ref = await candil.start_monitor(cls)
-    candil.exit_nowait(pid, "boom")
+    candil.exit(pid, "boom")
 
     assert Down(ref, pid, BOOM) == await candil.receive(Down)
 
@@ -226,7 +226,7 @@ async def test_a_linked_server_that_ends_right_after_its_start_signals_its_paren
 async def test_the_end_of_a_linked_server_is_a_signal_to_its_parent() -> None:
     """Once it is up, and not before."""
     pid = await candil.start_link(Plain)
-    await candil.exit(pid, "boom")
+    await exit_and_settle(pid, "boom")
 
     assert ExitSignal(pid, BOOM) == await candil.receive()
 
@@ -317,7 +317,7 @@ def _after(up: trio.Event) -> Callable[[], Any]:
 async def test_a_start_is_refused_to_a_dead_name() -> None:
     """A name that was given up can be taken, and calls to it in between find nobody."""
     pid = await candil.start(Plain, name="counter")
-    await candil.exit(pid, "kill")
+    await exit_and_settle(pid, "kill")
     with pytest.raises(NoProc):
         await candil.call("counter", "ping")
 

@@ -41,24 +41,24 @@ class AsyncEnding(Ending, Async):
 
 FAILURES: dict[str, tuple[Callable[[], Any], Any]] = {
     "raises": (lambda: raise_(Boom("init")), Boom),
-    "stops": (lambda: candil.stop(BOOM), BOOM),
-    "stops normally": (candil.stop, Normal()),
+    "stops": (lambda: candil.stop_self(BOOM), BOOM),
+    "stops normally": (candil.stop_self, Normal()),
     "leaves": (lambda: raise_(candil.ProcessExit("boom")), BOOM),
     "leaves normally": (lambda: raise_(candil.ProcessExit), Normal()),
     "ignores": (lambda: candil.IGNORE, Normal()),
-    "stops and ignores": (lambda: candil.stop(BOOM) or candil.IGNORE, BOOM),
+    "stops and ignores": (lambda: candil.stop_self(BOOM) or candil.IGNORE, BOOM),
     "speaks oddly": (lambda: ("ok", 1), BadReturnValue),
     "returns False": (lambda: False, BadReturnValue),
-    "ends itself": (lambda: candil.exit_nowait(candil.self(), "boom"), BOOM),
+    "ends itself": (lambda: candil.exit(candil.self(), "boom"), BOOM),
     "ends itself and raises": (
-        lambda: candil.exit_nowait(candil.self(), "boom") or raise_(Boom()),
+        lambda: candil.exit(candil.self(), "boom") or raise_(Boom()),
         BOOM,
     ),
     "ends itself and ignores": (
-        lambda: candil.exit_nowait(candil.self(), "boom") or candil.IGNORE,
+        lambda: candil.exit(candil.self(), "boom") or candil.IGNORE,
         BOOM,
     ),
-    "kills itself": (lambda: candil.exit_nowait(candil.self(), "kill"), Killed()),
+    "kills itself": (lambda: candil.exit(candil.self(), "kill"), Killed()),
     "leaves the program": (lambda: raise_(SystemExit(3)), SystemExit),
 }
 
@@ -101,7 +101,7 @@ async def test_an_ignored_start_is_no_failure_of_anything(cls: type[Plain], star
     await assert_nothing_is_left()
 
     with pytest.raises(candil.StartError) as caught:
-        await start(cls, lambda: candil.stop(BOOM) or candil.IGNORE)
+        await start(cls, lambda: candil.stop_self(BOOM) or candil.IGNORE)
     assert not isinstance(caught.value, candil.StartIgnored)
 
 
@@ -170,7 +170,7 @@ async def test_subscribers_see_a_failed_start_come_and_go(cls: type[Plain]) -> N
     """ProcessStarted, then ProcessExited with the reason, and no ExitSignal between."""
     events: list[Any] = []
     with candil.subscribe(events.append), pytest.raises(candil.StartError):
-        await candil.start_link(cls, lambda: candil.stop(BOOM))
+        await candil.start_link(cls, lambda: candil.stop_self(BOOM))
 
     started, exited = events
     assert candil.ProcessStarted(started.pid, candil.self()) == started
@@ -204,7 +204,7 @@ async def test_a_server_that_is_ended_by_others_during_init_has_not_started(
 
     async def end_it() -> None:
         await wait_all_tasks_blocked()
-        candil.exit_nowait("counter", signal)
+        candil.exit("counter", signal)
         signalled.set()
 
     candil.spawn(end_it)
@@ -229,7 +229,7 @@ async def test_a_parent_that_is_told_to_end_during_init_gives_the_start_up() -> 
     child = candil.whereis("counter")
     assert child is not None
     ref = candil.monitor(child)
-    candil.exit_nowait(pid, "boom")
+    candil.exit(pid, "boom")
 
     assert Down(ref, child, Killed()) == await candil.receive(Down)
     assert [] == log

@@ -138,7 +138,7 @@ async def test_stop_of_a_server_that_is_ended_first_raises_its_reason() -> None:
 
         async def kill() -> None:
             await trio.testing.wait_all_tasks_blocked()
-            candil.exit_nowait(pid, "kill")
+            candil.exit(pid, "kill")
 
         nursery.start_soon(kill)
         with pytest.raises(candil.ServerExited) as caught:
@@ -192,7 +192,7 @@ async def test_stop_of_what_was_told_to_end_raises_noproc() -> None:
     async with candil.open_node(log=False):
         for pid in (await candil.start(Server), candil.spawn(wait_for_ever)):
             await trio.testing.wait_all_tasks_blocked()
-            candil.exit_nowait(pid, "boom")
+            candil.exit(pid, "boom")
             with pytest.raises(candil.NoProc):
                 await candil.stop(pid)
 
@@ -209,7 +209,7 @@ async def test_stop_waits_for_a_plain_process_to_end_by_itself(
 
 @pytest.mark.parametrize("by", ["pid", "name"])
 async def test_a_server_that_waits_for_its_own_end_gets_calling_self(by: str) -> None:
-    """As in OTP; stop(reason) is for that."""
+    """As in OTP; stop_self(reason) is for that."""
     async with candil.open_node(log=False):
         pid = await candil.start(Server, name="server")
         with pytest.raises(candil.ServerExited) as caught:
@@ -217,28 +217,26 @@ async def test_a_server_that_waits_for_its_own_end_gets_calling_self(by: str) ->
         assert isinstance(caught.value.__cause__, candil.CallingSelf)
 
 
-@pytest.mark.parametrize("target", [5, object, ("shutdown", "x"), ValueError()], ids=repr)
-async def test_stop_of_what_is_neither_server_nor_reason_says_what_it_takes(target: Any) -> None:
-    """Wherever it is called."""
-    with pytest.raises(TypeError, match="stop takes the pid or name of a server; or, in a callb"):
+@pytest.mark.parametrize("target", [5, object, ("shutdown", "x"), ValueError(), BOOM], ids=repr)
+async def test_stop_of_what_is_no_server_says_what_it_takes(target: Any) -> None:
+    """Wherever it is called, and whether it is awaited or not."""
+    with pytest.raises(TypeError, match=r"stop takes the pid or name of a server; .*stop_self"):
         candil.stop(target)
 
 
-async def test_stop_within_a_callback_tells_how_it_speaks_of_a_name():
+@pytest.mark.parametrize("reason", ["boom", BOOM, candil.Shutdown(), ("shutdown", "x")], ids=repr)
+async def test_a_callback_that_means_itself_is_told_of_stop_self(reason: Any):
     """``candil.stop("boom")`` without ``await`` would do nothing at all."""
 
     class Confused(candil.GenServer):
         @candil.handle_call
         def end(self) -> None:
-            candil.stop("boom")
+            candil.stop(reason)
 
     async with candil.open_node(log=False):
         with pytest.raises(candil.ServerExited) as raised:
             await Confused.end(await candil.start(Confused))
-        advice = (
-            "To stop this server itself with that reason: candil.stop(candil.as_exit_reason('boom'"
-            ")); a string is the name of a server, whose stop is awaited"
-        )
+        advice = "To stop its own server a callback calls candil.stop_self(reason)"
         assert str(raised.value.__cause__).endswith(advice)
         assert str(raised.value).endswith(advice)
 

@@ -224,7 +224,7 @@ async def test_a_child_that_crashes_while_the_supervisor_stops_is_not_restarted(
                 candil.trap_exit(True)
 
             async def terminate(self, reason):
-                candil.exit_nowait(victim, "kill")
+                candil.exit(victim, "kill")
                 await settle()
 
         await candil.start_child(sup, Slow)

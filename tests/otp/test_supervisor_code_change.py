@@ -125,7 +125,7 @@ async def test_a_new_template_is_used_for_new_children_and_for_restarts():
         await change(sup, [template(new, 2)], strategy="simple_one_for_one")
         await candil.start_child(sup, ["b"])
         await settle()
-        candil.exit_nowait(pid, "kill")
+        candil.exit(pid, "kill")
         await settle()
 
         assert journal == ["old (1, 'a')", "new (2, 'b')", "new (1, 'a')"]

@@ -132,7 +132,7 @@ async def test_a_child_that_crashes_again_while_its_siblings_are_restarted():
             await trio.lowlevel.checkpoint()
             if self.label == "c" and len(journal) < 2:
                 journal.append("crash b")
-                candil.exit_nowait("b", "kill")
+                candil.exit("b", "kill")
 
         def terminate(self, reason):
             living.discard((self.label, self))
@@ -157,7 +157,7 @@ async def test_a_crash_during_init_of_a_later_sibling_is_found_afterwards():
 
     class Killer(candil.GenServer):
         async def init(self):
-            candil.exit_nowait("a", "kill")
+            candil.exit("a", "kill")
             await settle()
 
     async with opened([worker("a", journal, name="a"), Killer]) as sup:

@@ -1,11 +1,12 @@
 """What a supervisor says about its children."""
 
+import attrs
 import pytest
 import trio
 
 import candil
 
-from .bodies import do_nothing
+from .bodies import do_nothing, exit_and_settle
 from .workers import Boom, Journal, Worker, end, end_all, kill, pid_of, settle, worker, workers
 
 
@@ -185,6 +186,34 @@ async def test_starts_are_told_as_events_too():
     ]
 
 
+async def test_stops_are_told_as_events_too():
+    """Of a child that was stopped, and of one whose restart is cancelled while it is delayed."""
+    stops = []
+
+    def note(event):
+        if isinstance(event, candil.ChildStopped):
+            stops.append(event)
+
+    later = candil.Backoff(initial=600, maximum=600, jitter=0)
+    specs = [worker("a", Journal()), attrs.evolve(worker("b", Journal()), backoff=later)]
+    async with candil.open_supervisor(specs, name="root", log=False) as sup:
+        with candil.subscribe(note):
+            await candil.terminate_child(sup, "a")
+            await kill(sup, "b")
+            assert stops == [candil.ChildStopped("root", "a")]
+            await candil.terminate_child(sup, "b")
+
+    assert stops == [candil.ChildStopped("root", "a"), candil.ChildStopped("root", "b")]
+
+
+async def test_a_spec_keeps_what_tells_others_of_its_kind():
+    """The supervisor gives it back; it does not make two specs differ."""
+    kind = object()
+    spec = attrs.evolve(worker("a", Journal()), metadata=kind)
+    async with candil.open_supervisor([spec], log=False) as sup:
+        assert (await candil.get_childspec(sup, "a")).metadata is kind
+
+
 async def test_siblings_that_are_found_dead_tell_why(reports, note):
     """Their own reason, out of the exit signals that wait; they were told to end too late."""
     with candil.subscribe(note):
@@ -287,13 +316,13 @@ async def test_a_transient_child_whose_restart_ends_normally_is_told_of_no_trans
         def init(self):
             type(self).starts += 1
             if self.starts > 1:
-                candil.stop()
+                candil.stop_self()
 
     with pytest.raises(candil.RestartIntensityExceeded) as raised:
         async with candil.open_supervisor(
             [candil.child_spec(Stops, name="stops", restart="transient")], log=False
         ):
-            await candil.exit("stops", "boom")
+            await exit_and_settle("stops", "boom")
             await trio.sleep_forever()
 
     assert raised.value.child_restart == "transient"

@@ -4,6 +4,7 @@ import pytest
 
 import candil
 
+from .ids import without_address
 from .workers import Journal, Worker, kill, pid_of, shown, worker, workers
 
 STRATEGIES = ["one_for_one", "one_for_all", "rest_for_one"]
@@ -122,7 +123,7 @@ async def test_ids_differ_by_type_as_well_as_value():
         assert [type(id) for id in stopped] == [bool]
 
 
-@pytest.mark.parametrize("strange", [[], {}, [1], {"a"}, None, object()], ids=repr)
+@pytest.mark.parametrize("strange", [[], {}, [1], {"a"}, None, object()], ids=without_address)
 async def test_whatever_is_not_an_id_is_not_found(strange):
     """Even what cannot be hashed: the supervisor survives the question."""
     async with candil.open_supervisor(workers("a", Journal()), log=False) as sup:

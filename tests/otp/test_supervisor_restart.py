@@ -4,6 +4,7 @@ import pytest
 import trio
 
 import candil
+from tests.otp.bodies import exit_and_settle
 
 from .workers import (
     Journal,
@@ -74,7 +75,7 @@ async def test_signals_are_classified_as_ends_are():
     journal = Journal()
     specs = workers("ab", journal, restart="transient", trap=False)
     async with candil.open_supervisor(specs, log=False) as sup:
-        await candil.exit(await pid_of(sup, "a"), "shutdown")
+        await exit_and_settle(await pid_of(sup, "a"), "shutdown")
         await kill(sup, "b")
 
         assert await shown(sup) == {"b": "up", "a": "stopped"}
@@ -111,7 +112,7 @@ async def test_exactly_max_restarts_are_allowed_and_one_more_ends_the_supervisor
         for _ in range(allowed):
             await kill(sup, "b")
         assert candil.is_alive(sup)
-        candil.exit_nowait(await pid_of(sup, "b"), "kill")
+        candil.exit(await pid_of(sup, "b"), "kill")
 
         assert await gives_up(sup) == candil.Shutdown()
     assert journal == ["start a", "start b", "start c", *["start b"] * allowed]
@@ -354,7 +355,7 @@ async def test_a_significant_child_that_a_sibling_revives_ends_nothing():
     ) as sup:
         await candil.sys.suspend(sup)
         state = await candil.sys.get_state(sup)
-        candil.exit_nowait(state.children.get("a").pid, "kill")
+        candil.exit(state.children.get("a").pid, "kill")
         await settle()
         Worker.end(state.children.get("s").pid, "normal")
         await settle()

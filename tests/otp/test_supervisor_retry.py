@@ -66,7 +66,7 @@ async def test_a_supervisor_goes_on_answering_while_a_restart_fails():
     specs = [worker("a", Journal()), door.spec()]
     async with candil.open_supervisor(specs, max_restarts=10_000, log=False) as sup:
         door.open = False
-        candil.exit_nowait(await pid_of(sup, "d"), "kill")
+        candil.exit(await pid_of(sup, "d"), "kill")
         await door.knocked.wait()
 
         assert await shown(sup) == {"d": "restarting", "a": "up"}
@@ -87,7 +87,7 @@ async def test_terminate_child_ends_the_attempts():
     door = Door()
     async with candil.open_supervisor([door.spec()], max_restarts=10_000, log=False) as sup:
         door.open = False
-        candil.exit_nowait(await pid_of(sup, "d"), "kill")
+        candil.exit(await pid_of(sup, "d"), "kill")
         await door.knocked.wait()
         await candil.terminate_child(sup, "d")
         tries = door.tries

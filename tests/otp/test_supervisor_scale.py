@@ -8,6 +8,7 @@ import pytest
 import trio
 
 import candil
+from tests.otp.bodies import exit_and_settle
 
 from .workers import Boom, Journal, is_gone, settle, shown
 
@@ -125,7 +126,7 @@ async def test_ten_thousand_children_start_crash_and_stop():
     specs = [candil.child_spec(idle, id=number) for number in range(BREADTH)]
     async with candil.open_supervisor(specs, log=False) as sup:
         before = await candil.which_children(sup)
-        await candil.exit(before[5].child, "kill")
+        await exit_and_settle(before[5].child, "kill")
         after = await candil.which_children(sup)
 
         assert sum(old != new for old, new in zip(before, after, strict=True)) == 1
@@ -147,7 +148,7 @@ async def test_temporary_children_of_a_template_come_and_go_in_linear_time():
         ) as sup:
             pids = [await candil.start_child(sup, []) for _ in range(count)]
             for pid in pids:
-                candil.exit_nowait(pid, "kill")
+                candil.exit(pid, "kill")
             await settle()
             state = await candil.sys.get_state(sup)
             assert not state.children
@@ -192,10 +193,11 @@ async def test_a_killed_child_leaves_nothing_behind_in_its_supervisor():
         [candil.child_spec(idle)], max_restarts=1000, log=False
     ) as sup:
         for _ in range(100):
-            await candil.exit((await candil.which_children(sup))[0].child, "kill")
+            await exit_and_settle((await candil.which_children(sup))[0].child, "kill")
 
         state = await candil.sys.get_state(sup)
-        assert (len(state.children), len(state.children.by_pid), len(state.history)) == (1, 1, 10)
+        assert (len(state.children), len(state.children.by_pid)) == (1, 1)
+        assert len(state.restarts.history) == 10
         assert len(candil.process_info(sup).links) == 2  # its child, and the block
 
 
@@ -210,7 +212,7 @@ async def test_specs_and_journals_are_shared_by_all_incarnations():
     journal = Journal()
     async with candil.open_supervisor([candil.child_spec(job, journal)], log=False) as sup:
         await settle()
-        await candil.exit((await candil.which_children(sup))[0].child, "kill")
+        await exit_and_settle((await candil.which_children(sup))[0].child, "kill")
         await settle()
 
     assert [one is journal for one in seen] == [True, True]

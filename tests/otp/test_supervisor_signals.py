@@ -6,6 +6,7 @@ import pytest
 import trio
 
 import candil
+from tests.otp.bodies import exit_and_settle
 
 from .workers import Journal, Worker, is_gone, kill, pid_of, settle, shown, worker, workers
 
@@ -17,7 +18,7 @@ async def test_the_exit_of_a_stranger_is_ignored():
     async with candil.open_supervisor(workers("a", Journal()), log=False) as sup:
 
         async def stranger():
-            candil.exit_nowait(sup, "shutdown")
+            candil.exit(sup, "shutdown")
             candil.link(sup)
             raise candil.ProcessExit("boom")
 
@@ -32,7 +33,7 @@ async def test_a_signal_from_outside_every_process_is_ignored():
     """It has no sender at all."""
     async with trio.open_nursery() as nursery:
         sup = await nursery.start(partial(candil.serve, workers("a", Journal()), log=False))
-        candil.exit_nowait(sup, "boom")
+        candil.exit(sup, "boom")
         await settle()
 
         assert await shown(sup) == {"a": "up"}
@@ -76,7 +77,7 @@ async def test_a_killed_supervisor_stops_nothing_in_order():
         specs = [*workers("ab", journal), worker("n", journal, trap=False)]
         sup = await candil.start(candil.supervisor_spec(specs))
         pids = [info.child for info in await candil.which_children(sup)]
-        await candil.exit(sup, "kill")
+        await exit_and_settle(sup, "kill")
         await settle()
 
         assert sorted(journal[3:]) == ["terminate a killed", "terminate b killed"]
@@ -91,7 +92,7 @@ async def test_a_supervisor_under_a_killed_one_stops_its_children_in_order():
         middle = await candil.start_child(sup, candil.supervisor_spec([inner], id="middle"))
         candil.monitor(await pid_of(middle, "inner"))
         journal.take()
-        await candil.exit(middle, "kill")
+        await exit_and_settle(middle, "kill")
         down = await candil.receive(candil.Down)
 
         assert down.reason == candil.Killed()
@@ -137,7 +138,7 @@ async def test_a_suspended_supervisor_restarts_nothing_until_it_is_resumed():
     async with candil.open_supervisor(workers("ab", journal), log=False) as sup:
         pid = await pid_of(sup, "a")
         await candil.sys.suspend(sup)
-        candil.exit_nowait(pid, "kill")
+        candil.exit(pid, "kill")
         await settle()
         assert journal.take() == ["start a", "start b"]
 

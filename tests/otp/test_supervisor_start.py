@@ -6,9 +6,9 @@ import pytest
 import trio
 
 import candil
-from candil._otp.supervisors.child import Child, start_child_process
+from candil._otp.supervisors.child import Child
 
-from .workers import Boom, Journal, Worker, end, kill, pid_of, shown, worker
+from .workers import Boom, Journal, Worker, end, is_gone, kill, pid_of, shown, worker
 
 # --- start functions ------------------------------------------------------------------------------
 
@@ -19,7 +19,7 @@ def starting(function, **options):
 
 
 async def test_a_start_function_may_return_a_pid_alone_or_with_anything_beside_it():
-    """What stands beside the pid is of no concern to the supervisor."""
+    """Restarts ignore what stands beside the pid."""
     journal = Journal()
 
     async def plain():
@@ -35,6 +35,38 @@ async def test_a_start_function_may_return_a_pid_alone_or_with_anything_beside_i
         assert journal.take() == ["start p", "start e", "start e"]
 
     assert journal == ["terminate e shutdown", "terminate p shutdown"]
+
+
+async def test_what_stands_beside_the_pid_goes_to_who_asked():
+    """OTP's {ok, Child, Info}, from start_child and restart_child alike."""
+    extras = iter("abc")
+
+    async def function():
+        return await candil.start_link(candil.GenServer), next(extras)
+
+    async with candil.open_supervisor([], log=False) as sup:
+        first = await candil.start_child(sup, starting(function))
+        await candil.terminate_child(sup, "f")
+        second = await candil.restart_child(sup, "f")
+
+        assert (first.extra, second.extra) == ("a", "b")
+        assert (isinstance(first, candil.StartedChild), is_gone(first.pid)) == (True, True)
+        assert second == (await pid_of(sup, "f"), "b")
+
+
+async def test_what_stands_beside_the_pid_comes_from_a_template_too():
+    """Each start of a child has its own."""
+
+    async def function(extra):
+        return await candil.start_link(candil.GenServer), extra
+
+    async with candil.open_supervisor(
+        [starting(function)], strategy="simple_one_for_one", log=False
+    ) as sup:
+        started = await candil.start_child(sup, [None])
+
+        assert started.extra is None
+        assert candil.is_alive(started.pid)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +204,7 @@ def test_a_start_function_that_is_dropped_has_not_failed():
         await wait_for_ever()
 
     child = Child(starting(function))
-    start = start_child_process(None, child)
+    start = child.start(None)
     start.send(None)
     start.close()
 

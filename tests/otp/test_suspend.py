@@ -147,7 +147,7 @@ async def test_anothers_exit_waits_for_the_resumption() -> None:
 
 async def _signals(pid: candil.Pid[Any]) -> None:
     await wait_all_tasks_blocked()
-    candil.exit_nowait(pid, "boom")
+    candil.exit(pid, "boom")
 
 
 @hosted
@@ -174,7 +174,7 @@ async def test_a_supervisor_can_be_asked_too() -> None:
     await sys.suspend(top)
     pid = candil.whereis("notebook")
     assert pid is not None
-    candil.exit_nowait(pid, "boom")
+    candil.exit(pid, "boom")
     await wait_all_tasks_blocked()
     assert None is candil.whereis("notebook")
     await sys.resume(top)
@@ -214,7 +214,7 @@ async def test_a_parents_death_ends_a_suspended_server(reason: candil.ExitReason
     pid: candil.Pid[Any] = await candil.receive(candil.Pid)
     ref = candil.monitor(pid)
     await sys.suspend(pid)
-    candil.exit_nowait(pid, "another's shutdown")
+    candil.exit(pid, "another's shutdown")
     Notebook.note(pid, "queued")
     candil.send(parents_pid, reason)
 
@@ -229,7 +229,7 @@ async def test_a_parents_signal_ends_a_suspended_server() -> None:
     pid = await candil.start_link(Trapping, log)
     await sys.suspend(pid)
     candil.send(pid, "queued")
-    candil.exit_nowait(pid, "shutdown")
+    candil.exit(pid, "shutdown")
 
     assert ExitSignal(pid, Shutdown()) == await candil.receive()
     assert [("terminate", Shutdown())] == log
@@ -240,7 +240,7 @@ async def test_a_signal_ends_a_suspended_server_that_does_not_trap() -> None:
     """Suspension is no protection."""
     pid, ref = await candil.start_monitor(Notebook)
     await sys.suspend(pid)
-    candil.exit_nowait(pid, "boom")
+    candil.exit(pid, "boom")
 
     assert Down(ref, pid, BOOM) == await candil.receive()
 
@@ -259,7 +259,7 @@ async def test_a_suspended_server_can_be_killed() -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ask)
         await wait_all_tasks_blocked()
-        candil.exit_nowait(pid, "kill")
+        candil.exit(pid, "kill")
 
 
 # --- changes of its code
@@ -354,7 +354,7 @@ async def test_a_code_change_may_stop_its_server(cls: type[Changing]) -> None:
     """Suspended as it is, it terminates; who asked has been answered."""
     pid, ref = await candil.start_monitor(cls)
     await sys.suspend(pid)
-    await sys.change_code(pid, 1, lambda: candil.stop(BOOM))
+    await sys.change_code(pid, 1, lambda: candil.stop_self(BOOM))
 
     assert Down(ref, pid, BOOM) == await candil.receive()
 
@@ -380,4 +380,4 @@ async def test_a_server_that_is_killed_in_a_code_change_is_the_error() -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ask)
         await wait_all_tasks_blocked()
-        candil.exit_nowait(pid, "kill")
+        candil.exit(pid, "kill")

@@ -179,7 +179,7 @@ async def test_a_dead_server_cannot_be_asked(query: str) -> None:
     await candil.stop(pid)
     ending = candil.spawn(wait_for_ever)
     await wait_all_tasks_blocked()
-    candil.exit_nowait(ending, "boom")
+    candil.exit(ending, "boom")
     for target in (ending, pid, "unknown"):
         with trio.testing.assert_checkpoints(), pytest.raises(NoProc) as caught:
             await QUERIES[query](target)
@@ -215,13 +215,13 @@ async def test_a_server_that_ends_first_is_the_error(query: str) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ask)
         await wait_all_tasks_blocked()
-        candil.exit_nowait(pid, "boom")
+        candil.exit(pid, "boom")
 
 
 @hosted
 async def test_a_server_that_crashes_first_is_the_cause() -> None:
     """The crash is chained; where there was none, nothing is."""
-    for end, cause in ((lambda: 1 / 0, ZeroDivisionError), (candil.stop, type(None))):
+    for end, cause in ((lambda: 1 / 0, ZeroDivisionError), (candil.stop_self, type(None))):
         pid = await candil.start(Notebook)
         Notebook.do(pid, end)
         with pytest.raises(candil.ServerExited) as caught:

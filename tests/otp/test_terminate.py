@@ -11,7 +11,7 @@ import trio.testing
 
 import candil
 from tests.otp.bodies import BOOM, raise_
-from tests.otp.diary import Bare, Diary, Trapper, every_callback
+from tests.otp.recorders import Bare, Recorder, Trapper, every_callback
 
 
 @every_callback
@@ -25,9 +25,9 @@ from tests.otp.diary import Bare, Diary, Trapper, every_callback
     ],
     ids=repr,
 )
-@pytest.mark.parametrize("kind", [Diary, Trapper])
+@pytest.mark.parametrize("kind", [Recorder, Trapper])
 async def test_terminate_runs_when_the_server_stops_by_itself(
-    kind: type[Diary], arguments: Any, reason: candil.ExitReason, act: Any
+    kind: type[Recorder], arguments: Any, reason: candil.ExitReason, act: Any
 ) -> None:
     """
     Whichever callback stops it, trapping or not; what is queued is not handled, and a stop without
@@ -36,14 +36,14 @@ async def test_terminate_runs_when_the_server_stops_by_itself(
     log: list[Any] = []
     async with candil.open_node(log=False):
         pid, _ = await candil.start_monitor(kind, log)
-        act(pid, lambda: candil.stop(*arguments))
+        act(pid, lambda: candil.stop_self(*arguments))
         candil.send(pid, "queued")
         assert (await candil.receive(candil.Down)).reason == reason
     assert log == [("terminate", reason)]
 
 
-@pytest.mark.parametrize("kind", [Diary, Trapper])
-async def test_terminate_runs_when_the_server_is_stopped_from_outside(kind: type[Diary]) -> None:
+@pytest.mark.parametrize("kind", [Recorder, Trapper])
+async def test_terminate_runs_when_the_server_is_stopped_from_outside(kind: type[Recorder]) -> None:
     """Trapping or not."""
     log: list[Any] = []
     async with candil.open_node(log=False):
@@ -89,7 +89,7 @@ async def test_what_terminate_raises_replaces_the_reason(
             if way == "from outside":
                 await candil.stop(pid)
             else:
-                end = candil.stop if way == "stop" else lambda: raise_(KeyError("y"))
+                end = candil.stop_self if way == "stop" else lambda: raise_(KeyError("y"))
                 await Clumsy.act(pid, end)
         expected = candil.Crashed(error) if reason is None else reason
         assert (await candil.receive(candil.Down)).reason == expected
@@ -121,7 +121,7 @@ async def test_the_caller_of_a_call_that_stops_gets_its_reply_after_terminate(
     """OTP's {stop, Reason, Reply, State}: terminate, even if it raises, the reply, the end."""
     log: list[Any] = []
 
-    class Slow(Diary):
+    class Slow(Recorder):
         async def terminate(self, reason: candil.ExitReason) -> None:
             await trio.testing.wait_all_tasks_blocked()
             log.append(reason)
@@ -133,8 +133,8 @@ async def test_the_caller_of_a_call_that_stops_gets_its_reply_after_terminate(
         await trio.testing.wait_all_tasks_blocked()
         if way == "mailbox":
             candil.send(pid, "in the way")
-        ask = {"async": Diary.act, "callback": candil.call}.get(way, Diary.act_at_once)
-        log.append(await ask(pid, lambda: candil.stop(BOOM) or "answer"))
+        ask = {"async": Recorder.act, "callback": candil.call}.get(way, Recorder.act_at_once)
+        log.append(await ask(pid, lambda: candil.stop_self(BOOM) or "answer"))
         reason = candil.Exit("other") if fails else BOOM
         assert await candil.receive(candil.Down) == candil.Down(ref, pid, reason)
     assert log == [BOOM, "answer"]
@@ -154,11 +154,11 @@ async def test_a_server_killed_during_terminate_takes_its_reply_with_it(
 
         async def kill() -> None:
             await trio.sleep(1)
-            candil.exit_nowait(pid, "kill")
+            candil.exit(pid, "kill")
 
         nursery.start_soon(kill)
         with pytest.raises(candil.ServerExited) as caught:
-            await Slow.act(pid, lambda: candil.stop() or "goodbye")
+            await Slow.act(pid, lambda: candil.stop_self() or "goodbye")
         assert caught.value.reason == candil.Killed()
 
 
@@ -172,8 +172,8 @@ async def test_terminate_may_wait_and_a_kill_ends_it() -> None:
     async with candil.open_node(log=False):
         pid, _ = await candil.start_monitor(Endless)
         with contextlib.suppress(candil.CallTimeout):
-            await Endless.act.within(0)(pid, candil.stop)
+            await Endless.act.within(0)(pid, candil.stop_self)
         await trio.testing.wait_all_tasks_blocked()
         assert candil.is_alive(pid)
-        candil.exit_nowait(pid, "kill")
+        candil.exit(pid, "kill")
         assert (await candil.receive(candil.Down)).reason == candil.Killed()

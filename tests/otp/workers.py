@@ -61,7 +61,7 @@ class Worker(candil.GenServer):
             raise Boom(self.label)
         if outcome != "ok":
             self.journal.append(f"fail {self.label}")
-            candil.stop(candil.as_exit_reason(outcome))
+            candil.stop_self(outcome)
             return None
         candil.trap_exit(self.trap)
         self.journal.append(f"start {self.label}")
@@ -69,7 +69,7 @@ class Worker(candil.GenServer):
 
     @candil.handle_cast
     def end(self, reason: object = "normal") -> None:
-        candil.stop(candil.as_exit_reason(reason))
+        candil.stop_self(reason)
 
     @candil.handle_cast
     def crash(self) -> None:
@@ -147,7 +147,7 @@ async def end(supervisor: Sup, child_id: object, reason: object = "boom") -> Non
 
 async def kill(supervisor: Sup, child_id: object) -> None:
     """Kill a child, and wait until its supervisor has dealt with it."""
-    candil.exit_nowait(await pid_of(supervisor, child_id), "kill")
+    candil.exit(await pid_of(supervisor, child_id), "kill")
     await settle()
 
 

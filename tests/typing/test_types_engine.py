@@ -54,7 +54,7 @@ def a_child_of_a_supervisor_takes_the_options_of_a_child_spec(llama: Engine, mod
     child = engine.child_spec(
         llama,
         model,
-        timing=Timing(ready=math.inf),
+        timing=Timing(startup_timeout=math.inf),
         log_path=Path("engine.log"),
         id="llm",
         name=candil.Name("llm"),
@@ -79,7 +79,7 @@ def wrong_options_of_a_child_are_found(
 
 async def an_engine_is_started_and_asked_after_by_its_alias(llama: Engine, model: Model) -> None:
     assert_type(await engine.start(llama, model, timing=Timing()), candil.Pid[EngineServer])
-    assert_type(await engine.await_ready("smollm2", timeout=60.0), str)
+    assert_type(await engine.wait_ready("smollm2", timeout=60.0), str)
     assert_type(await engine.healthy("smollm2"), bool)
     assert_type(await engine.base_url("smollm2"), str | None)
     stopped = engine.stop("smollm2")
@@ -89,7 +89,7 @@ async def an_engine_is_started_and_asked_after_by_its_alias(llama: Engine, model
 
 async def a_request_to_an_engine_that_is_not_awaited_is_found(llama: Engine, model: Model) -> None:
     engine.start(llama, model)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
-    engine.await_ready("smollm2", timeout=60.0)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    engine.wait_ready("smollm2", timeout=60.0)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
     engine.healthy("smollm2")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
     engine.base_url("smollm2")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
     engine.stop("smollm2")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]

@@ -130,7 +130,7 @@ async def a_request_that_is_not_awaited_is_found(pid: candil.Pid[Counter]) -> No
     candil.call(pid, "increment")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
     Counter.increment(pid)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
     Counter.increment.within(1.0)(pid)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
-    candil.exit(pid, "boom")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    candil.wait_for("counter")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
     candil.receive(candil.Down)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
     candil.stop(pid)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
     candil.stop("counter", "shutdown", timeout=1.0)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
@@ -154,10 +154,18 @@ async def a_request_that_is_not_awaited_is_found(pid: candil.Pid[Counter]) -> No
 
 
 async def a_server_that_stops_itself_awaits_nothing(pid: candil.Pid[Counter]) -> None:
-    assert_type(candil.stop(), None)
-    assert_type(candil.stop(candil.Shutdown()), None)
+    candil.stop_self()
+    candil.stop_self(candil.Shutdown())
+    candil.stop_self("boom")
+    candil.stop(candil.Shutdown())  # type: ignore[arg-type, unused-coroutine]  # pyright: ignore[reportArgumentType, reportUnusedCoroutine]
     await candil.stop(pid)
     await candil.stop(candil.whereis("counter"))
+
+
+async def a_name_that_is_waited_for_gives_its_type(pid: candil.Pid[Counter]) -> None:
+    assert_type(await candil.wait_for(COUNTER, timeout=1.0), candil.Pid[Counter])
+    assert_type(await candil.wait_for("counter"), candil.Pid[Any])
+    await candil.wait_for(pid)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 async def starting_a_server_gives_its_pid() -> None:

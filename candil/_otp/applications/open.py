@@ -13,6 +13,7 @@ from candil._otp.behaviours.gen_server import GenServer
 from candil._otp.behaviours.proc_lib import start_process
 from candil._otp.processes.interrupts import ki_protected_context
 from candil._otp.processes.node import Node, current_node, open_node
+from candil._otp.processes.runtime import current_process
 from candil._otp.supervisors.child_spec import ChildSpec
 from candil._otp.supervisors.supervisor_spec import (
     SupervisorOptions,
@@ -22,6 +23,7 @@ from candil._otp.supervisors.supervisor_spec import (
 from candil._otp.values.exit_reasons import Shutdown
 
 if TYPE_CHECKING:
+    from candil._otp.processes.process import Process
     from candil._otp.supervisors.supervisor import Supervisor
     from candil._otp.values.pids import Pid
 
@@ -49,31 +51,40 @@ async def open_tree(
         if opened is not None:
             opened(node)
         try:
-            root = await start_process(spec, (), {}, None, math.inf, parent=node.opener)
+            root = await start_process(
+                spec, (), {}, None, math.inf, parent=node.opener, is_root=True
+            )
         except StartError as error:
             if isinstance(error.reason, Shutdown) and isinstance(error.reason.cause, StartError):
                 raise error.reason.cause from error.reason.cause.__cause__
             raise
-        node.root = root
         yield node, root.pid
 
 
 def root() -> Pid[Supervisor] | None:
     """
-    Give the root supervisor of the tree that this code belongs to.
+    Return the root supervisor of the tree that this code belongs to.
 
-    That is the tree of the process that runs it; outside every process, the one that is open.
+    That is the tree of the process that runs it; outside every process, the one that is open. A
+    root that still starts its children answers when all are up.
 
     Returns:
-        Its pid; ``None`` if the block was opened by ``open_node`` and has none, or if the root is
-        still starting its children. Either can be asked, as in ``which_children(root())``; nobody
-        answers ``None``: ``NoProc``.
+        Its pid; ``None`` if the block was opened by ``open_node`` and has none, or in an ``init``
+        that the root waits for while it starts. What asks or stops a process takes ``None`` as
+        well, and raises ``NoProc``.
 
     Raises:
         RuntimeError: No tree is open, or this task belongs to none of several.
     """
     found = current_node().root
-    return None if found is None else found.pid
+    if found is None or (_is_starting(found) and _is_starting(current_process.get())):
+        return None
+    return found.pid
+
+
+def _is_starting(process: Process | None) -> bool:
+    """Tell whether this is a server whose ``init`` is not done."""
+    return process is not None and process.server is not None and not process.server.initialised
 
 
 @ki_protected_context

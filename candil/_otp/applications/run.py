@@ -20,10 +20,11 @@ import trio
 
 from candil._otp.applications.open import Tree, as_tree, open_tree
 from candil._otp.behaviours.errors import CHAINED, StartError
-from candil._otp.processes.runtime import subscribe
+from candil._otp.processes.event_stream import subscribe
 from candil._otp.supervisors.errors import RestartIntensityExceeded
 from candil._otp.values.events import SupervisorReport
 from candil._otp.values.exit_errors import ProcessTerminated
+from candil._otp.values.reason_summaries import summary_of
 from candil._otp.values.reports import describe_event
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class _Program:
 
     def note(self, event: object) -> None:
         if isinstance(event, SupervisorReport):
-            self.last_report = event
+            self.last_report = attrs.evolve(event, reason=summary_of(event.reason))
 
     def stop(self, number: int) -> None:
         """Begin the orderly stop, or, the second time, end everything."""

@@ -69,7 +69,7 @@ exception_in_flight = sys.exception
 frame_above = sys._getframe  # noqa: SLF001  # the frames have no other face
 
 
-async def perform(  # noqa: C901  # see above
+async def perform(  # noqa: C901, PLR0915  # see above
     target: Server[Any] | None,
     request: object,
     args: tuple[Any, ...],
@@ -124,7 +124,10 @@ async def perform(  # noqa: C901  # see above
             except BaseException as error:  # noqa: ASYNC103, BLE001  # the server's crash, not the caller's
                 crashed = Call(target, request, args, kwargs, timeout)
                 server.crash(crashed, error)
-                return await _wait(process, crashed)  # noqa: ASYNC102, ASYNC104  # shielded, or the wait of a live caller
+                waiting = _wait(process, crashed)
+                # The handler's frame, which the error keeps, leads to this one.
+                del process, server, crashed, function
+                return await waiting  # noqa: ASYNC102, ASYNC104  # shielded, or the wait of a live caller
             runtime.inline_calls += 1
             runtime.inline_seconds += perf_counter() - started
             if type(value) not in NO_ANSWERS and process.idle:

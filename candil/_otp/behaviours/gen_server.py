@@ -23,7 +23,7 @@ from candil._otp.behaviours.loop import ServerLoop
 from candil._otp.processes.call_deadlines import check_timeout
 from candil._otp.processes.interrupts import allow_keyboard_interrupt
 from candil._otp.processes.runtime import current_process
-from candil._otp.values.exit_reasons import NORMAL, ExitReason
+from candil._otp.values.exit_reasons import NORMAL, as_exit_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,8 @@ class GenServer:
 
     A subclass needs no ``super().__init__()``; its constructor runs in the new process. Callbacks:
 
-    - ``init()``: before the start returns. May return ``IGNORE``, or call ``stop(reason)`` to fail.
+    - ``init()``: before the start returns. May return ``IGNORE``, or call ``stop_self(reason)`` to
+      fail.
     - ``handle_call(request, caller)``: a call that no ``@handle_call`` method is named after.
       Returns the answer, a ``Deferred``, or ``NO_REPLY``.
     - ``handle_cast(message)``: a cast that no ``@handle_cast`` method is named after.
@@ -53,8 +54,8 @@ class GenServer:
       is a tuple: ``("call", name, args, kwargs)``, the same for a cast, ``("info", message)`` or
       ``("continue", argument)``.
 
-    In any of them ``candil.stop(reason)`` ends the server after it, and ``candil.self()`` is its
-    pid.
+    In any of them ``candil.stop_self(reason)`` ends the server after it, and ``candil.self()`` is
+    its pid.
     """
 
     __candil_calls__: ClassVar[Functions] = {}
@@ -78,11 +79,22 @@ class GenServer:
         }
 
 
-def stop_self(reason: ExitReason = NORMAL) -> None:
-    """Have the current server stop after this callback; the public face is ``stop``."""
-    loop = _own_loop("stop")
+def stop_self(reason: object = NORMAL) -> None:
+    """
+    Have the current server stop after this callback. OTP: ``{stop, Reason, State}``.
+
+    Returns at once. ``terminate`` runs when the callback has returned. A call handler that stops
+    its server still answers, after ``terminate`` has run.
+
+    Args:
+        reason: What it shall end with; anything that ``as_exit_reason`` takes.
+
+    Raises:
+        RuntimeError: Not called in a callback of a server.
+    """
+    loop = _own_loop("stop_self")
     actions = loop.actions or Actions()
-    actions.stop = reason
+    actions.stop = as_exit_reason(reason)
     loop.request(actions)
 
 

@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable
 from time import perf_counter
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, NoReturn, cast, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 import attrs
 import trio
@@ -35,7 +35,7 @@ from candil._otp.behaviours.unhandled import (
 )
 from candil._otp.processes.nurseries import open_nurseries, refuse_open_nursery
 from candil._otp.processes.process import Process, park, unpark
-from candil._otp.processes.task import fail_requests, keyboard_interrupt_in, notify_idle, reason_of
+from candil._otp.processes.task import fail_requests, keyboard_interrupt_in, reason_of
 from candil._otp.values.errors import ProcessExit
 from candil._otp.values.exit_reasons import Crashed, ExitReason, is_abnormal
 from candil._otp.values.messages import ExitSignal, Timeout
@@ -66,6 +66,7 @@ class ServerLoop:
     )
     context: contextvars.Context = attrs.field(init=False)
     actions: Actions | None = None
+    initialised: bool = False
     suspended: bool = False
     _system_calls: int = 0  # among the messages that it took
     _timeout: float | None = None
@@ -85,6 +86,16 @@ class ServerLoop:
         self.casts = cls.__candil_casts__
         self.sync_handlers = cls.__candil_sync_handlers__
 
+    async def wait_for_work(self) -> None:
+        """Be idle until there is a message, or an exit signal."""
+        process = self.process
+        task = current_task()
+        self.context = task.context
+        if not process.mailbox and self.actions is None and process.exit_requested is None:
+            process.idle = True
+            process.parked = task
+            await wait_task_rescheduled(process.abort_park)
+
     async def run(self) -> None:
         """Handle messages until the end; leaves the reason in ``process.own_reason``."""
         reason: ExitReason
@@ -98,9 +109,13 @@ class ServerLoop:
                 self.process.node.interrupt(interrupt)
                 await self._end(Crashed(interrupt))  # noqa: ASYNC102  # it cleans up as after any crash
                 raise
-            reason = self._own_reason(error)
+            if self.process.exit_requested is not None or not self._is_own(error):
+                raise
+            reason = reason_of(error)
             if is_abnormal(reason) and self.process.runtime.reports:
                 self.process.crash = crash_report(self.instance, *self._last)
+        else:
+            return  # an exit signal came, whose reason counts
         await self._end(reason)
 
     def request(self, actions: Actions) -> None:
@@ -139,7 +154,7 @@ class ServerLoop:
         else:
             call.reply(value)
 
-    async def _loop(self) -> NoReturn:  # noqa: C901, PLR0912, PLR0915  # each await costs every message
+    async def _loop(self) -> None:  # noqa: C901, PLR0912, PLR0915  # each await costs every message
         process = self.process
         task = process.task
         mailbox = process.mailbox
@@ -157,15 +172,13 @@ class ServerLoop:
                 if nurseries:
                     refuse_open_nursery(process)
                 if process.exit_requested is not None:
-                    await checkpoint()
+                    return
                 if self.actions is not None:
                     await self._apply_actions()
                     calls, instance = self.calls, self.instance
                     continue
                 if not mailbox:
                     turns = 0
-                    if process.idle_waiters is not None:
-                        notify_idle(process)
                     if self._timeout is not None:
                         await self._wait_with_timeout(self._timeout)
                         continue
@@ -177,9 +190,8 @@ class ServerLoop:
                 turns += 1
                 if turns % LOOK_EVERY == 0:
                     until = await self._checkpoint_if_due(turns, until)
-                    if (
-                        process.exit_requested is not None or not mailbox
-                    ):  # changed while others ran
+                    # Both may have changed while others ran.
+                    if process.exit_requested is not None or not mailbox:  # type: ignore[redundant-expr]
                         turns -= 1
                         continue
                 message = mailbox.popleft()
@@ -201,7 +213,7 @@ class ServerLoop:
                 if (
                     self.actions is None  # type: ignore[redundant-expr]  # the handler sets it
                     and type(value) not in NO_ANSWERS
-                    and process.exit_requested is None
+                    and process.exit_requested is None  # type: ignore[redundant-expr]  # as above
                     and not call.holders
                 ):
                     call.put(value)
@@ -212,6 +224,8 @@ class ServerLoop:
             if message is not None and self._last[0] is None:
                 self._note_last(message)
             self.attach_current()
+            # The frame of a plain handler, which the error keeps, leads to this one.
+            del self, process, task, mailbox, instance
             raise
 
     def _note_last(self, message: object) -> None:
@@ -358,8 +372,6 @@ class ServerLoop:
             )
             if urgent is None:
                 seen = len(mailbox)
-                if self.process.idle_waiters is not None:
-                    notify_idle(self.process)
                 await park(self.process)
                 continue
             seen = urgent
@@ -378,18 +390,11 @@ class ServerLoop:
     def _is_parents_exit(self, message: object) -> bool:
         return type(message) is ExitSignal and message.pid is self.parent
 
-    def _own_reason(self, error: BaseException) -> ExitReason:
-        """
-        Give the reason for which the server ends by itself, when a handler raised *error*; raises
-        it again if it is not the server's own end: a signal's, the node's, or Ctrl-C.
-
-        A ``Cancelled`` that is none of these was stored by a handler.
-        """
-        if self.process.exit_requested is not None or not self._is_own(error):
-            raise error
-        return reason_of(error)
-
     def _is_own(self, error: BaseException) -> bool:
+        """
+        Tell whether *error* is the server's own end, and not the node's or the interpreter's. A
+        ``Cancelled`` that is neither was stored by a handler.
+        """
         if isinstance(error, Exception):
             return True
         if isinstance(error, trio.Cancelled | BaseExceptionGroup):

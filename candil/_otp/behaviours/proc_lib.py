@@ -101,12 +101,13 @@ def server_class(target: Any) -> Any:
 class Starting(Request[bool]):
     """One start that is waited for."""
 
-    __slots__ = ("expired", "ignored", "in_order", "process", "timeout")
+    __slots__ = ("arguments", "expired", "ignored", "in_order", "process", "timeout")
 
     def __init__(self, process: Process, timeout: float, *, in_order: bool = False) -> None:
         super().__init__()
         self.in_order = in_order
         self.process = process
+        self.arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
         self.timeout = timeout
         self.expired = False
         self.ignored = False
@@ -149,7 +150,8 @@ class Starting(Request[bool]):
         if self.in_order and self.process.exit_requested is None:
             self._unlink()
             self.process.exit_requested = SHUTDOWN
-            self.process.scope.cancel()
+            if self.process.scope is not None:
+                self.process.scope.cancel()
         else:
             self._give_up()
 
@@ -172,6 +174,7 @@ async def start_process(  # one start, seen from inside
     *,
     parent: Process | None,
     unlinked_parent: Process | None = None,
+    is_root: bool = False,
 ) -> Process:
     """
     Start a server and wait until it is up. A *parent* is linked to it; one without any parent is
@@ -192,6 +195,8 @@ async def start_process(  # one start, seen from inside
         check_name(name)
     process = node.new_process(cls.__name__, current_process.get())
     node.add(process)
+    if is_root:
+        node.root = process
     process.server = ServerLoop(process, (parent or unlinked_parent or process).pid, cls)
     if name is not None:
         claim_name(process, name)
@@ -201,8 +206,9 @@ async def start_process(  # one start, seen from inside
         _start_in_place(process, parent, cls, args, kwargs)
         return process
     starting = Starting(process, timeout, in_order=cls.__candil_stops_in_order__)
+    starting.arguments = (args, kwargs)
     starting.attach(process)
-    node.run(process, _run_server, cls, args, kwargs, parent, starting)
+    node.run(process, _run_server, cls, parent, starting)
     expire_after(process, starting, timeout)
     try:
         await starting.wait()
@@ -244,11 +250,13 @@ def _start_in_place(
             process.node.interrupt(interrupt)
     process.node.runtime.inline_calls += 1
     if reason is None:
+        loop.initialised = True
         _hint_at_terminate(process, cls)
-        context.run(process.node.run, process, loop.run)
+        context.run(process.node.run_server, process, loop.run, loop.wait_for_work)
         return
     _unlink_parent(process, parent)
     finish(process, reason)
+    process.server = None
     raise starting.exited_error(reason)
 
 
@@ -272,18 +280,20 @@ def _resolve_target(
     return cls, own_args, name if name is not None else own_name
 
 
-async def _run_server(
-    cls: type[Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    parent: Process | None,
-    starting: Starting,
-) -> None:
-    """Be a server process: build the instance, run ``init``, say so, and handle messages."""
+async def _run_server(cls: type[Any], parent: Process | None, starting: Starting) -> None:
+    """
+    Be a server process: build the instance, run ``init``, say so, and handle messages.
+
+    The arguments come in *starting*: a process that runs for long must not keep what its
+    constructor let go.
+    """
     process = own_process("start")
     loop: ServerLoop = process.server
     try:
-        result = await completed(_build(loop, cls, args, kwargs)())
+        (args, kwargs), starting.arguments = starting.arguments, ((), {})
+        init = _build(loop, cls, args, kwargs)
+        del args, kwargs
+        result = await completed(init())
         starting.ignored = _check_init_result(loop, result)
         if open_nurseries(current_task()):
             refuse_open_nursery(process)
@@ -295,6 +305,7 @@ async def _run_server(
     if starting.ignored:
         _unlink_parent(process, parent)
         return
+    loop.initialised = True
     _hint_at_terminate(process, cls)
     starting.reply(True)
     await loop.run()

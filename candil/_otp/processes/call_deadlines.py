@@ -145,7 +145,7 @@ class DeadlineTimer:
         again = self._removals != process.removals
         new = len(mailbox) if again else min(len(mailbox), posted - self._read_until)
         found: list[object] = list(islice(reversed(mailbox), new))
-        for request in reversed(process.pending):
+        for request in reversed(process.pending or {}):
             if not again and self._has_read(request):
                 break
             found.append(request)

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import traceback
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import attrs
 import trio
+from trio.lowlevel import Abort, current_task, wait_task_rescheduled
 
 from candil._otp.processes.interrupts import ki_protected_context, run_user_code
 from candil._otp.processes.log import EventLog
@@ -26,12 +27,15 @@ from candil._otp.processes.runtime import Runtime, current_process, get_runtime,
 from candil._otp.processes.task import Body, finish, run_process
 from candil._otp.processes.timers import Timers
 from candil._otp.processes.watchdog import open_watchdog
+from candil._otp.values.arguments import check_flag, check_text
 from candil._otp.values.events import ProcessLingers, ProcessStarted
 from candil._otp.values.exit_errors import ProcessTerminated
 from candil._otp.values.exit_reasons import KILLED, SHUTDOWN, ExitReason, Normal, Shutdown, cause_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+
+T = TypeVar("T")
 
 LINGER_SECONDS = 0.4
 ABANDON_SECONDS = 0.5
@@ -77,13 +81,14 @@ class Node:
     closing: bool = False
     opener_ended_first: bool = False  # its reason is its own, though the root's may be the same
     closed: bool = False
+    host_ended: OneShot[bool] = attrs.field(factory=OneShot[bool])
     _emptied: OneShot[bool] | None = None
 
     def new_process(self, label: str, parent: Process | None) -> Process:
         """Make the record of a process; nothing runs yet."""
         pid = self.runtime.new_pid(self.name, label)
         made_by = None if parent is None else parent.pid
-        process = Process(pid, self, self.runtime, made_by, trio.CancelScope())
+        process = Process(pid, self, self.runtime, made_by)
         pid.process = process
         return process
 
@@ -107,6 +112,14 @@ class Node:
     def run(self, process: Process, body: Body, *args: object) -> None:
         """Let a process run, from the next checkpoint on."""
         self.nursery.start_soon(run_process, process, body, args, name=process.pid.label)
+
+    def run_server(
+        self, process: Process, body: Body, wait_for_work: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Let a server that is up run, from the next checkpoint on."""
+        self.nursery.start_soon(
+            run_process, process, body, (), wait_for_work, name=process.pid.label
+        )
 
     def process_ended(self, process: Process, reason: ExitReason) -> None:
         """
@@ -221,14 +234,42 @@ def _stack(process: Process) -> str:
     return "".join(traceback.StackSummary.extract(iter(frames)).format())
 
 
-async def _host(
-    runtime: Runtime, name: str, *, task_status: trio.TaskStatus[Node] = trio.TASK_STATUS_IGNORED
-) -> None:
-    with trio.CancelScope(shield=True):
-        async with trio.open_nursery() as nursery:
-            node = Node(name, runtime, nursery)
-            nursery.start_soon(node.timers.run)
-            task_status.started(node)
+async def _host(runtime: Runtime, name: str, started: OneShot[Node]) -> None:
+    """Be the task that has the nursery of a node."""
+    node: Node | None = None
+    try:
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as nursery:
+                node = Node(name, runtime, nursery)
+                nursery.start_soon(node.timers.run)
+                started.put(node)
+    finally:
+        if node is not None:
+            node.host_ended.put(True)
+
+
+async def _wait_in_any_case(
+    slot: OneShot[T], interrupted: Callable[[KeyboardInterrupt], None] | None = None
+) -> T:
+    """
+    Wait for *slot*, and let nothing end the wait.
+
+    trio's own waits for a task to start or to end would raise a Ctrl-C in an exception group, and
+    leave the host alone. Here *interrupted* gets it; without that it comes at the next checkpoint.
+    """
+
+    def stay(raise_cancel: Callable[[], Any]) -> Abort:  # never for a Cancelled: all is shielded
+        if interrupted is not None:
+            try:
+                raise_cancel()
+            except KeyboardInterrupt as interrupt:
+                interrupted(interrupt)
+        return Abort.FAILED
+
+    if not slot.done:
+        slot.task = current_task()
+        await wait_task_rescheduled(stay)
+    return slot.unwrap()
 
 
 @ki_protected_context
@@ -249,24 +290,32 @@ async def open_node(*, name: str = "local", log: bool = True) -> AsyncGenerator[
     Raises:
         ProcessTerminated: An exit signal ended the block's own process, by a link or by ``exit``.
 
-        KeyboardInterrupt: It was raised in one of the processes; all have been stopped in order.
+        TypeError: *name* is no string, or *log* neither ``True`` nor ``False``.
+
+        KeyboardInterrupt: It was raised in one of the processes, or while the block closed; all
+            have been stopped in order. An exception of the body is its ``__cause__``.
 
     Cancellation:
         The body is cancelled at once; the processes are stopped in order, shielded, and only then
         does the cancellation go on.
     """
+    check_text("the name of open_node", name)
+    check_flag("log of open_node", log)
     runtime = get_runtime()
     failure: BaseException | None = None
     with _logged(runtime, wanted=log), open_watchdog(runtime), trio.CancelScope() as shield:
         shield.shield = True  # cancelled between its start and here, the host would run for ever
         async with trio.open_nursery() as outer:
-            node: Node = await outer.start(_host, runtime, name)
+            started = OneShot[Node]()
+            outer.start_soon(_host, runtime, name, started)
+            node = await _wait_in_any_case(started)
             shield.shield = False
             runtime.nodes[node] = None
             block = node.opener = _adopt_block(node)
             outer_process = current_process.get()
             current_process.set(block)
             try:
+                assert block.scope is not None
                 with block.scope:
                     yield node
             except BaseException as error:  # noqa: ASYNC103, BLE001  # raised again below, outside the nursery, as itself
@@ -274,7 +323,7 @@ async def open_node(*, name: str = "local", log: bool = True) -> AsyncGenerator[
             finally:
                 shield.shield = True
                 await _close(node)  # noqa: ASYNC102  # shielded, or the wait of a live caller
-                failure = node.interrupted or failure or _why_ended(node)
+                failure = _failure_of(node, failure)
                 current_process.set(outer_process)
                 runtime.nodes.pop(node, None)
     if failure is not None:
@@ -288,10 +337,24 @@ async def _close(node: Node) -> None:
     """End the node in order; a Ctrl-C that finds it waiting for that kills what still runs."""
     while True:
         try:
-            return await node.close()
+            await node.close()
+            break
         except KeyboardInterrupt as interrupt:
             node.interrupted = node.interrupted or interrupt
             node.kill_all()
+    await _wait_in_any_case(node.host_ended, node.interrupt)
+
+
+def _failure_of(node: Node, of_body: BaseException | None) -> BaseException | None:
+    """Return what leaves the block: a Ctrl-C before anything else, itself and in no group."""
+    interrupt = node.interrupted
+    if interrupt is None:
+        return of_body or _why_ended(node)
+    if isinstance(of_body, KeyboardInterrupt):
+        return of_body
+    if of_body is not None and not isinstance(of_body, trio.Cancelled):
+        interrupt.__cause__ = interrupt.__cause__ or of_body
+    return interrupt
 
 
 @contextmanager
@@ -313,6 +376,7 @@ def _logged(runtime: Runtime, *, wanted: bool) -> Generator[None]:
 def _adopt_block(node: Node) -> Process:
     block = node.new_process("block", None)
     block.task = trio.lowlevel.current_task()
+    block.scope = trio.CancelScope()
     return block
 
 

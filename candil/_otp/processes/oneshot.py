@@ -5,7 +5,7 @@ Where a task waits to be handed one thing: the direct hand-off under calls, star
    cancellation clears it too.
 2. What is handed to ``reschedule`` only needs an ``unwrap`` method: trio calls it in the task that
    wakes. So the slot itself is handed over, and no ``outcome`` object is made per call.
-   ``tests/otp/test_parking.py`` fails if a trio stops doing so.
+   ``tests/otp/test_oneshot.py`` fails if a trio stops doing so.
 3. In a thread that trio does not run in, a hand-off raises and changes nothing: the task still
    waits, and a later value still reaches it.
 """
@@ -97,7 +97,6 @@ class OneShot(Generic[T]):
             finally:
                 del error  # else the traceback and this frame keep each other alive
         value: Any = self.value
-        self.value = None  # it may be large, and whoever keeps this has no use for it
         return value  # type: ignore[no-any-return]
 
     def abort(self, _raise_cancel: object) -> Abort:

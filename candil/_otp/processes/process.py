@@ -25,20 +25,30 @@ from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_resch
 from candil._otp.processes.oneshot import RESUMED, OneShot
 from candil._otp.processes.runtime import outside_of_trio
 from candil._otp.values.events import MailboxHigh
-from candil._otp.values.exit_reasons import KILL, KILLED, ExitReason, Normal
+from candil._otp.values.exit_reasons import KILLED, ExitReason, Normal, is_kill
 from candil._otp.values.messages import ExitSignal
 
 if TYPE_CHECKING:
     from candil._otp.processes.call_deadlines import DeadlineTimer
+    from candil._otp.processes.message_timers import TimerRef
     from candil._otp.processes.node import Node
     from candil._otp.processes.requests import Request
     from candil._otp.processes.runtime import Runtime
     from candil._otp.processes.timers import Timer
     from candil._otp.values.events import CrashReport
-    from candil._otp.values.names import Server, Via
+    from candil._otp.values.names import Server, ServerName
     from candil._otp.values.pids import Pid, Ref
 
 HIGH_WATER = 1024
+
+
+# Functions, since a call of ``dict[Process, None]`` takes five times as long as one of ``dict``.
+def _new_mailbox() -> deque[object]:
+    return deque()
+
+
+def _new_links() -> dict[Process, None]:
+    return {}
 
 
 @final
@@ -50,9 +60,9 @@ class Process:
     node: Node
     runtime: Runtime
     parent: Pid[Any] | None  # not its record, which would keep that of its parent, and so on
-    scope: trio.CancelScope
+    scope: trio.CancelScope | None = None  # entered when there is something to cancel
     task: Task | None = None
-    mailbox: deque[object] = attrs.field(factory=deque[object])
+    mailbox: deque[object] = attrs.field(factory=_new_mailbox)
     parked: Task | None = None
     taken: int = 0  # messages that its server took from the front
     removals: int = 0  # grows with each message taken by choice: who counts the seen looks anew
@@ -64,22 +74,20 @@ class Process:
         None  # why its code says it ends, where it says so without raising
     )
     exit_reason: ExitReason | None = None
-    links: dict[Process, None] = attrs.field(factory=dict["Process", None])
-    monitors: dict[Ref, Process] = attrs.field(factory=dict["Ref", "Process"])
-    monitored_by: dict[Ref, tuple[Process, Server[Any]]] = attrs.field(
-        factory=dict["Ref", "tuple[Process, Server[Any]]"]
-    )
-    names: list[object] = attrs.field(factory=list[object])
+    links: dict[Process, None] = attrs.field(factory=_new_links)
+    # Most processes never need the next five, so each is made at its first use.
+    monitors: dict[Ref, Process] | None = None
+    monitored_by: dict[Ref, tuple[Process, Server[Any]]] | None = None
+    pending: dict[Request[Any], None] | None = None
+    exit_waiters: dict[OneShot[bool], None] | None = None
+    names: dict[object, ServerName[Any]] | None = None  # by their keys in the run's table
     registered: str | None = None
-    via: list[Via[Any]] = attrs.field(factory=list["Via[Any]"])
-    pending: dict[Request[Any], None] = attrs.field(factory=dict["Request[Any]", None])
-    exit_waiters: dict[OneShot[bool], None] = attrs.field(factory=dict["OneShot[bool]", None])
-    idle_waiters: list[OneShot[bool]] | None = None
     current_request: Request[Any] | None = None  # what the server has taken and not settled yet
     deadline_timer: DeadlineTimer | None = (
         None  # for those who wait for it until then, see call_deadlines.py
     )
     next_deadline: float = math.inf
+    message_timers: set[TimerRef] | None = None  # which end with the process
     high_water: int = HIGH_WATER
     server: Any = None
     crash: CrashReport | None = None  # what its server said of itself
@@ -95,11 +103,12 @@ class Process:
     @property
     def name(self) -> object:
         """What it is registered as, or the first of its ``Via``; ``None`` if it has no name."""
-        return self.registered or (self.via[0] if self.via else None)
+        return self.registered or next(iter((self.names or {}).values()), None)
 
     def drop(self, request: Request[Any]) -> None:
         """Owe no answer to a request that is done."""
-        self.pending.pop(request, None)
+        if self.pending is not None:
+            self.pending.pop(request, None)
 
     def abort_park(self, _raise_cancel: object) -> Abort:
         """Let a cancellation end ``park``."""
@@ -156,7 +165,7 @@ def unpark(process: Process) -> None:
 
 def send_exit(process: Process, sender: Pid[Any] | None, reason: ExitReason) -> None:
     """Do what OTP's ``exit/2`` does to the receiver."""
-    if reason == KILL:
+    if is_kill(reason):
         kill(process, sender)
     elif not process.alive:
         return
@@ -181,11 +190,9 @@ def signal_link(process: Process, dead: Pid[Any], reason: ExitReason) -> None:
 
 def request_exit(process: Process, reason: ExitReason, sender: Pid[Any] | None = None) -> None:
     """Have the process end with *reason* at its next checkpoint; its cleanup runs."""
-    process.exit_requested = reason
-    process.ended_by = sender
-    process.idle = False
-    process.node.watch_ending(process)
-    process.scope.cancel()
+    if not _end_idle_server(process, reason, sender):
+        process.node.watch_ending(process)
+        _cancel(process)
 
 
 def kill(process: Process, sender: Pid[Any] | None = None) -> None:
@@ -195,11 +202,27 @@ def kill(process: Process, sender: Pid[Any] | None = None) -> None:
     """
     if process.exit_reason is not None:
         return
-    if process.exit_requested != KILLED:
-        process.exit_requested = KILLED
-        process.ended_by = sender
-        process.idle = False
+    if process.exit_requested != KILLED and not _end_idle_server(process, KILLED, sender):
         process.node.watch_killed(process)
+        _cancel(process)
+
+
+def _end_idle_server(process: Process, reason: ExitReason, sender: Pid[Any] | None) -> bool:
+    """
+    Note why the process must end. An idle server runs no user code that had to be cancelled: it is
+    woken instead, its loop returns, and that costs a fourth.
+    """
+    process.exit_requested = reason
+    process.ended_by = sender
+    if not process.idle:
+        return False
+    unpark(process)
+    return True
+
+
+def _cancel(process: Process) -> None:
+    """Cancel the code of the process. One that has not run yet looks before its first step."""
+    if process.scope is not None:
         process.scope.cancel()
 
 
@@ -221,6 +244,10 @@ def unlink_processes(one: Process, other: Process) -> None:
 def add_monitor(watcher: Process, target: Process, shown: Server[Any]) -> Ref:
     """Have *watcher* get a ``Down`` that shows *shown* when *target* ends."""
     ref = watcher.runtime.new_ref()
+    if watcher.monitors is None:
+        watcher.monitors = {}
+    if target.monitored_by is None:
+        target.monitored_by = {}
     watcher.monitors[ref] = target
     target.monitored_by[ref] = (watcher, shown)
     return ref
@@ -228,8 +255,8 @@ def add_monitor(watcher: Process, target: Process, shown: Server[Any]) -> Ref:
 
 def remove_monitor(watcher: Process, ref: Ref) -> None:
     """Undo ``add_monitor``; a ``Down`` that came already stays."""
-    target = watcher.monitors.pop(ref, None)
-    if target is not None:
+    target = watcher.monitors.pop(ref, None) if watcher.monitors else None
+    if target is not None and target.monitored_by is not None:
         target.monitored_by.pop(ref, None)
 
 
@@ -237,15 +264,18 @@ async def join(process: Process, timeout: float) -> bool:
     """Wait until the process has ended. Gives ``False`` if it has not within *timeout* seconds."""
     slot = OneShot[bool]()
     timer: Timer | None = None
+    waiters = process.exit_waiters
+    if waiters is None:
+        waiters = process.exit_waiters = {}
     if process.exit_reason is not None:
         slot.put(True)
     else:
-        process.exit_waiters[slot] = None
+        waiters[slot] = None
         if timeout != math.inf:
             timer = process.node.timers.call_later(timeout, lambda: slot.put(False))
     try:
         return await slot.wait()
     finally:
-        process.exit_waiters.pop(slot, None)
+        waiters.pop(slot, None)
         if timer is not None:
             timer.cancel()

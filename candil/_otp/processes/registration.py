@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from candil._otp.processes.runtime import get_runtime
+from candil._otp.values.arguments import check_is_name, check_pid
 from candil._otp.values.errors import RegistrationError
 from candil._otp.values.names import Name, ServerName, Via, name_key
 
@@ -18,7 +19,8 @@ S = TypeVar("S")
 
 
 def check_name(name: object) -> None:
-    """Raise ``RegistrationError`` if *name* is held by a process or is no name."""
+    """Raise an error if *name* is held by a process, or is none that can be."""
+    check_is_name("name=", name)
     key = name_key(name)
     if key == "":
         raise RegistrationError(name, "a name must not be empty")
@@ -29,20 +31,22 @@ def check_name(name: object) -> None:
         )
 
 
-def claim_name(process: Process, name: object) -> None:
+def claim_name(process: Process, name: ServerName[Any]) -> None:
     """Give *name* to a living process."""
     check_name(name)
-    if isinstance(name, Via):
-        process.via.append(name)  # pyright: ignore[reportUnknownArgumentType]
-    elif process.registered is not None:
-        raise RegistrationError(
-            name, f"{process.pid} is already registered as {process.registered!r}"
-        )
-    else:
+    if not isinstance(name, Via):
+        if process.registered is not None:
+            raise RegistrationError(
+                name, f"{process.pid} is already registered as {process.registered!r}"
+            )
         process.registered = name.name if isinstance(name, Name) else str(name)
-    key = name_key(name)  # pyright: ignore[reportUnknownArgumentType]
-    process.names.append(key)
+    key = name_key(name)
+    if process.names is None:
+        process.names = {}
+    process.names[key] = name
     process.runtime.names[key] = process
+    if process.runtime.name_waiters:
+        process.runtime.name_registered(key)
 
 
 def register(name: ServerName[Any], pid: Pid[Any]) -> None:
@@ -58,7 +62,11 @@ def register(name: ServerName[Any], pid: Pid[Any]) -> None:
     Raises:
         RegistrationError: The name is taken or empty, the process has ended, or it has a name
             already. OTP: ``badarg``.
+
+        TypeError: *name* is no name, or *pid* no pid.
     """
+    check_is_name("register", name)
+    check_pid("register", pid)
     process = pid.process
     if process is None or not process.alive:
         raise RegistrationError(name, f"{pid} has ended")
@@ -73,16 +81,17 @@ def unregister(name: ServerName[Any]) -> None:
         name: The name.
 
     Raises:
-        RegistrationError: Nobody has it. OTP: ``badarg``.
+        RegistrationError: No process has it. OTP: ``badarg``.
+
+        TypeError: It is no name.
     """
+    check_is_name("unregister", name)
     key = name_key(name)
     process = get_runtime().names.pop(key, None)
     if process is None:
         raise RegistrationError(name, "no process is registered under it")
-    process.names.remove(key)
-    if isinstance(name, Via):
-        process.via = [via for via in process.via if name_key(via) != key]
-    else:
+    (process.names or {}).pop(key, None)
+    if not isinstance(name, Via):
         process.registered = None
 
 
@@ -98,10 +107,14 @@ def whereis(name: ServerName[Any]) -> Pid[Any] | None:
         name: The name.
 
     Returns:
-        Its pid, or ``None`` if nobody holds it. A process that was told to end does not count.
+        Its pid, or ``None`` if no process holds it. A process that was told to end does not count.
         Whatever asks, tells or ends a process takes either, and treats ``None`` as a pid that has
         ended; ``send`` and ``exit`` raise ``NoProc`` instead. ``link``, ``monitor`` and timers
         refuse it.
+
+    Raises:
+        TypeError: It is no name.
     """
+    check_is_name("whereis", name)
     process = get_runtime().names.get(name_key(name))
     return process.pid if process is not None and process.alive else None

@@ -49,6 +49,8 @@ class Request(OneShot[T], Generic[T]):
         """Have whoever waits told when *process* ends without an answer."""
         if not self.done:
             self.holders = (*self.holders, process)
+            if process.pending is None:
+                process.pending = {}
             process.pending[self] = None
 
     def reply(self, value: T) -> None:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, final
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from types import CodeType
 
     from candil._otp.processes.node import Node
+    from candil._otp.processes.oneshot import OneShot
     from candil._otp.processes.process import Process
     from candil._otp.processes.watchdog import Watchdog
 
@@ -46,6 +46,9 @@ class Runtime:
 
     incarnation: int
     names: dict[object, Process] = attrs.field(factory=dict[object, "Process"])
+    name_waiters: dict[object, dict[OneShot[bool], None]] = attrs.field(
+        factory=dict[object, "dict[OneShot[bool], None]"]
+    )
     nodes: dict[Node, None] = attrs.field(factory=dict["Node", None])
     subscribers: tuple[Subscriber, ...] = ()
     log: EventLog | None = None
@@ -64,6 +67,11 @@ class Runtime:
 
     def new_pid(self, node: str, label: str) -> Pid[object]:
         return Pid(node, self.incarnation, next(self._serial), label)
+
+    def name_registered(self, key: object) -> None:
+        """Wake those that wait for a process under *key*."""
+        for waiter in self.name_waiters.pop(key, ()):
+            waiter.put(True)
 
     def new_ref(self) -> Ref:
         return Ref(next(self._serial))
@@ -126,36 +134,3 @@ def resolve(target: object) -> Process | None:
     if target is None:  # what whereis gives for a name that nobody holds
         return None
     return get_runtime().names.get(name_key(target))
-
-
-def emit(event: object) -> None:
-    """
-    Put *event* into the stream of the current run.
-
-    Args:
-        event: Any object; those of the runtime are listed with ``subscribe``.
-    """
-    get_runtime().emit(event)
-
-
-@contextmanager
-def subscribe(subscriber: Subscriber) -> Generator[None]:
-    """
-    Have *subscriber* called with every event of the current run, while the block lasts.
-
-    It is called in the loop at the moment the event happens, so it sees a death before any link or
-    monitor does. It must be quick; what it raises is logged and dropped.
-
-    Args:
-        subscriber: Called with one event: ``ProcessStarted``, ``ProcessExited``,
-            ``ProcessLingers``, ``LoopBlocked``, ``MailboxHigh``, ``Hint``, ``ChildStarted``,
-            ``SupervisorReport``, or whatever ``emit`` was given.
-    """
-    runtime = get_runtime()
-    runtime.subscribers = (*runtime.subscribers, subscriber)
-    try:
-        yield
-    finally:
-        remaining = list(runtime.subscribers)
-        remaining.remove(subscriber)
-        runtime.subscribers = tuple(remaining)

@@ -5,25 +5,22 @@ neighbours.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any
 
 import trio
 
-from candil._otp.processes.oneshot import OneShot
 from candil._otp.processes.process import (
     Process,
     add_monitor,
     link_processes,
-    park,
     post,
     remove_monitor,
     send_exit,
     unlink_processes,
-    unpark,
 )
-from candil._otp.processes.requests import Request
 from candil._otp.processes.runtime import current_process, resolve
 from candil._otp.processes.spawn import own_process
+from candil._otp.values.arguments import check_flag, check_pid, check_ref
 from candil._otp.values.errors import NoProc
 from candil._otp.values.exit_reasons import as_exit_reason
 from candil._otp.values.messages import Down, ExitSignal
@@ -46,8 +43,12 @@ def trap_exit(flag: bool) -> bool:  # noqa: FBT001  # OTP's process_flag(trap_ex
 
     Returns:
         What it was before.
+
+    Raises:
+        TypeError: It is neither ``True`` nor ``False``.
     """
     process = own_process("trap_exit")
+    check_flag("the flag of trap_exit", flag)
     before, process.trap_exit = process.trap_exit, flag
     return before
 
@@ -67,7 +68,7 @@ def link(pid: Pid[Any]) -> None:
             ``ExitSignal`` with ``NoProc()``.
     """
     own = own_process("link")
-    _check_pid("link", pid)
+    check_pid("link", pid)
     other = pid.process
     if other is own:
         return
@@ -90,17 +91,9 @@ def unlink(pid: Pid[Any]) -> None:
         TypeError: It is no pid.
     """
     own = own_process("unlink")
-    _check_pid("unlink", pid)
+    check_pid("unlink", pid)
     if pid.process is not None:
         unlink_processes(own, pid.process)
-
-
-def _check_pid(what: str, pid: object) -> None:
-    if not is_pid(pid):
-        raise TypeError(
-            f"{what} takes the pid of a process; got {pid!r}. whereis(name) gives the pid of who "
-            "holds a name, or None if nobody does"
-        )
 
 
 def monitor(target: Server[Any]) -> Ref:
@@ -135,8 +128,13 @@ def demonitor(ref: Ref, *, flush: bool = False) -> None:
         ref: What ``monitor`` returned.
 
         flush: Whether a ``Down`` that came already is taken out of the mailbox too.
+
+    Raises:
+        TypeError: *ref* is no such reference, or *flush* neither ``True`` nor ``False``.
     """
     own = own_process("demonitor")
+    check_ref("demonitor", ref)
+    check_flag("flush of demonitor", flush)
     remove_monitor(own, ref)
     if flush:
         remove_messages(own, lambda message: isinstance(message, Down) and message.ref is ref)
@@ -150,13 +148,14 @@ def remove_messages(process: Process, unwanted: Callable[[object], bool]) -> Non
     process.removals += 1
 
 
-def exit_nowait(target: Server[Any] | None, reason: object) -> None:
+def exit(target: Server[Any] | None, reason: object) -> None:  # OTP's name for it
     """
     Send an exit signal, and return at once. OTP: ``exit/2``.
 
     ``normal`` from another process is ignored unless trapped; ``kill`` cannot be trapped and ends
     it with ``Killed()``; any other reason ends a process at its next checkpoint, or reaches it as
-    an ``ExitSignal`` if it traps exits.
+    an ``ExitSignal`` if it traps exits. To wait for the end, ``monitor`` the process first; to wait
+    for its replacement, ``await wait_for(name)`` afterwards.
 
     Args:
         target: A pid or name; one that has ended is ignored.
@@ -164,15 +163,15 @@ def exit_nowait(target: Server[Any] | None, reason: object) -> None:
         reason: Anything that ``as_exit_reason`` takes.
 
     Raises:
-        NoProc: *target* is ``None`` or a name that nobody holds.
+        NoProc: *target* is ``None`` or a name that no process holds.
 
         RuntimeError: In a thread that trio does not run in; ``trio.from_thread.run_sync`` is the
             way from there.
     """
     if not trio.lowlevel.in_trio_run():
         raise RuntimeError(
-            "candil.exit_nowait() was called outside of trio's thread; from another thread call "
-            "trio.from_thread.run_sync(candil.exit_nowait, target, reason)"
+            "candil.exit() was called outside of trio's thread; from another thread call "
+            "trio.from_thread.run_sync(candil.exit, target, reason)"
         )
     process = None if target is None else resolve(target)
     if process is not None:
@@ -180,100 +179,3 @@ def exit_nowait(target: Server[Any] | None, reason: object) -> None:
         send_exit(process, own.pid if own else None, as_exit_reason(reason))
     elif type(target) is not Pid:
         raise NoProc(target, "exit")
-
-
-async def exit(target: Server[Any] | None, reason: object) -> None:  # OTP's name for it
-    """
-    Send an exit signal and wait for what it does. OTP: ``exit/2``, which does not wait.
-
-    Returns when the target has ended and its supervisor has dealt with that: restarted it, given
-    up, or put the restart off; a suspended supervisor is not waited for. If the signal does not end
-    the target, it returns at once. Within a process that somebody waits for, as in a call handler,
-    it does not wait, or no longer: whoever waits may be the supervisor.
-
-    Args:
-        target: As for ``exit_nowait``.
-
-        reason: As for ``exit_nowait``.
-
-    Raises:
-        NoProc: As for ``exit_nowait``.
-
-    Cancellation:
-        The signal has been sent; only the wait ends.
-    """
-    process = None if target is None else resolve(target)
-    exit_nowait(target, reason)
-    own = current_process.get()
-    if process is None or process is own or process.alive or _has_waiting_caller(own):
-        await trio.lowlevel.checkpoint()
-        return
-    ended = _slot_for_this_task()
-    process.exit_waiters[ended] = None
-    try:
-        await _wait_unless_wanted(ended)
-    finally:
-        process.exit_waiters.pop(ended, None)
-    supervisor = None if process.parent is None else process.parent.process
-    if ended.done and supervisor is not None and supervisor.server is not None:
-        await _wait_unless_wanted(_when_idle(supervisor))
-
-
-def _has_waiting_caller(own: Process | None) -> bool:
-    """Tell whether somebody waits for an answer of the process whose task this is."""
-    return (
-        own is not None
-        and own.task is trio.lowlevel.current_task()
-        and (own.current_request is not None or bool(own.pending))
-    )
-
-
-@final
-class _OwnSlot(OneShot[bool]):
-    """Filling it wakes the process that waits for it among its messages."""
-
-    __slots__ = ("process",)
-
-    def __init__(self, process: Process) -> None:
-        super().__init__()
-        self.process = process
-
-    def put(self, value: bool) -> None:  # noqa: FBT001  # what it says is that it is filled
-        """Fill it, and wake the process."""
-        super().put(value)
-        unpark(self.process)
-
-
-def _slot_for_this_task() -> OneShot[bool]:
-    own = current_process.get()
-    if own is None or own.task is not trio.lowlevel.current_task() or own.parked is not None:
-        return OneShot()  # another task waits among the messages, or none can
-    return _OwnSlot(own)
-
-
-def _when_idle(process: Process) -> OneShot[bool]:
-    """Give a slot that is filled when the process has nothing more to do."""
-    slot = _slot_for_this_task()
-    loop = process.server
-    suspended = loop is not None and loop.suspended and process.parked is not None
-    if process.idle or suspended or process.exit_reason is not None:
-        slot.put(True)
-    else:
-        process.idle_waiters = [*(process.idle_waiters or ()), slot]
-    return slot
-
-
-async def _wait_unless_wanted(slot: OneShot[bool]) -> None:
-    """Wait for *slot*; in a process, not beyond the moment it gets a request or an exit signal."""
-    if not isinstance(slot, _OwnSlot):
-        await slot.wait()
-        return
-    own = slot.process
-    waited = False
-    while not slot.done and not any(
-        isinstance(message, Request | ExitSignal) for message in own.mailbox
-    ):
-        await park(own)
-        waited = True
-    if not waited:
-        await trio.lowlevel.checkpoint()

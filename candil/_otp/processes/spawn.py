@@ -1,25 +1,23 @@
-"""Making processes of plain async functions, and asking about them."""
+"""Processes of plain async functions. OTP: ``spawn/1`` and its like."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, cast, final, get_origin
-
-import attrs
+from typing import TYPE_CHECKING, Any, cast, get_origin
 
 from candil._otp.processes.node import current_node
 from candil._otp.processes.process import Process, add_monitor, link_processes
 from candil._otp.processes.registration import check_name, claim_name
-from candil._otp.processes.runtime import current_process, resolve
+from candil._otp.processes.runtime import current_process
 from candil._otp.values.errors import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import TypeVarTuple
 
-    from candil._otp.values.names import Server, ServerName, Via
+    from candil._otp.values.names import ServerName
     from candil._otp.values.pids import Pid, Ref
 
     Args = TypeVarTuple("Args")
@@ -171,88 +169,3 @@ def _spawn(
     if name is not None:
         claim_name(process, name)
     return process
-
-
-def is_alive(target: Server[Any] | None) -> bool:
-    """
-    Tell whether a process runs and was not told to end. OTP: ``is_process_alive``.
-
-    Args:
-        target: Its pid or name; ``False`` for a name that nobody holds, and for ``None``.
-    """
-    process = None if target is None else resolve(target)
-    return process is not None and process.alive
-
-
-@final
-@attrs.frozen
-class ProcessInfo:
-    """
-    A snapshot of one process. OTP: ``process_info``.
-
-    Attributes:
-        pid: The process.
-
-        registered_name: The name that ``register`` gave it, if any.
-
-        via: Its ``Via`` names.
-
-        parent: Who spawned it; ``None`` for a block.
-
-        links: Processes that it is linked to.
-
-        monitors: Processes that it monitors.
-
-        monitored_by: Processes that monitor it.
-
-        message_queue_len: Messages in its mailbox.
-
-        trap_exit: Whether exit signals reach it as messages.
-
-        status: ``"waiting"`` for a message, ``"exiting"``, or ``"running"`` (which includes waiting
-            for anything else).
-    """
-
-    pid: Pid[Any]
-    registered_name: str | None
-    via: tuple[Via[Any], ...]
-    parent: Pid[Any] | None
-    links: tuple[Pid[Any], ...]
-    monitors: tuple[Pid[Any], ...]
-    monitored_by: tuple[Pid[Any], ...]
-    message_queue_len: int
-    trap_exit: bool
-    status: str
-
-
-def process_info(target: Server[Any] | None) -> ProcessInfo | None:
-    """
-    Describe a process as it is now.
-
-    Args:
-        target: Its pid or name, or the ``None`` that ``whereis`` gave.
-
-    Returns:
-        The snapshot, or ``None`` if there is no such process.
-    """
-    process = resolve(target)
-    if process is None:
-        return None
-    return ProcessInfo(
-        pid=process.pid,
-        registered_name=process.registered,
-        via=tuple(process.via),
-        parent=process.parent,
-        links=tuple(linked.pid for linked in process.links),
-        monitors=tuple(target.pid for target in process.monitors.values()),
-        monitored_by=tuple(watcher.pid for watcher, _ in process.monitored_by.values()),
-        message_queue_len=len(process.mailbox),
-        trap_exit=process.trap_exit,
-        status=_status(process),
-    )
-
-
-def _status(process: Process) -> str:
-    if not process.alive:
-        return "exiting"
-    return "waiting" if process.parked is not None else "running"

@@ -29,21 +29,35 @@ from candil._otp.values.exit_reasons import (
     Shutdown,
     as_exit_reason,
     is_abnormal,
+    is_bare_shutdown,
 )
 from candil._otp.values.messages import Down, ExitSignal
+from candil._otp.values.reports import without_own_frames
 
 Body = Callable[..., Awaitable[object]]
 
 
-async def run_process(process: Process, body: Body, args: tuple[object, ...]) -> None:
-    """Be the task of a process: run *body*, and let nothing but its exit reason out."""
+async def run_process(
+    process: Process,
+    body: Body,
+    args: tuple[object, ...],
+    wait_for_work: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """
+    Be the task of a process: run *body*, and let nothing but its exit reason out.
+
+    A server that is up already waits for its first message outside of every cancel scope, which
+    costs more than all else of its start.
+    """
     current_process.set(process)
-    process.task = current_task()
+    task = process.task = current_task()
     error: BaseException | None = None
     left: BaseException | None = None
     try:
+        if wait_for_work is not None:
+            await wait_for_work()
         if process.exit_requested is None:
-            with process.scope:
+            with trio.CancelScope() as process.scope:
                 try:
                     await body(*args)
                 except BaseException as raised:  # noqa: ASYNC103  # kept as the reason, or raised later
@@ -52,8 +66,8 @@ async def run_process(process: Process, body: Body, args: tuple[object, ...]) ->
                         raise
                     await _hold_interrupt(process, interrupt)  # noqa: ASYNC102  # shielded, or the wait of a live caller
                 finally:
-                    if process.task.child_nurseries:
-                        left = await _leave(process, process.task)  # noqa: ASYNC102  # their tasks are cancelled
+                    if task.child_nurseries:
+                        left = await _leave(process, task)  # noqa: ASYNC102  # their tasks are cancelled
     except BaseException as raised:  # noqa: ASYNC103, BLE001  # whatever it is, it is this process's reason to end
         error = raised
     if left is not None and not _is_failure(error, process.own_reason):
@@ -63,8 +77,15 @@ async def run_process(process: Process, body: Body, args: tuple[object, ...]) ->
         finish(process, process.exit_requested or own_reason or reason_of(error))
     else:  # it was abandoned, and everybody knows already
         process.node.ended_after_all(process)
+    _let_go(process)
     if isinstance(error, trio.Cancelled) and trio.current_effective_deadline() == -float("inf"):
         raise error  # the whole node is being cancelled, which only its own failure does
+
+
+def _let_go(process: Process) -> None:
+    """Break the circles through an ended process: it is freed at once, without the collector."""
+    process.task = None
+    process.server = None
 
 
 async def _leave(process: Process, task: Task) -> BaseException:
@@ -120,9 +141,10 @@ def reason_of(error: BaseException | None) -> ExitReason:
     lone = _without_groups(error)
     if isinstance(lone, ProcessExit):
         return as_exit_reason(lone.reason)
-    if isinstance(lone, ServerExited) and lone.reason == SHUTDOWN:
+    if isinstance(lone, ServerExited) and is_bare_shutdown(lone.reason):
         # OTP: {shutdown, {gen_server, call, [Server, Request]}}, an orderly end.
         return Shutdown(("call", lone.target, lone.request), cause=lone)
+    error.__traceback__ = without_own_frames(error)
     return Crashed(error)
 
 
@@ -143,7 +165,7 @@ def finish(process: Process, reason: ExitReason) -> None:
     process.idle = False
     pid = process.pid
     pid.process = None
-    for name in process.names:
+    for name in process.names or ():
         process.runtime.names.pop(name, None)
     process.node.processes.pop(process, None)
     runtime = process.runtime
@@ -152,19 +174,27 @@ def finish(process: Process, reason: ExitReason) -> None:
         runtime.emit(ProcessExited(pid, reason, signalled, process.name, process.crash))
     if process.deadline_timer is not None:
         process.deadline_timer.cancel()
+        process.deadline_timer = None
+    _end_message_timers(process)
     fail_requests(process, reason)
+    process.current_request = None
     _signal_links(process, reason)
     _notify_monitors(process, reason)
-    for slot in process.exit_waiters:
+    for slot in process.exit_waiters or ():
         slot.put(True)
-    notify_idle(process)
     process.node.process_ended(process, reason)
+
+
+def _end_message_timers(process: Process) -> None:
+    timers, process.message_timers = process.message_timers, None
+    for timer in timers or ():
+        timer.end()
 
 
 def fail_requests(process: Process, reason: ExitReason) -> None:
     """Tell everybody who waits for this process to answer that it will not."""
-    owed, process.pending = process.pending, {}
-    for request in owed:
+    pending, process.pending = process.pending, None
+    for request in pending or ():
         request.server_exited(reason)
     for message in process.mailbox:
         if isinstance(message, Request):
@@ -180,20 +210,12 @@ def _signal_links(process: Process, reason: ExitReason) -> None:
 
 
 def _notify_monitors(process: Process, reason: ExitReason) -> None:
-    for ref, (watcher, shown) in process.monitored_by.items():
-        del watcher.monitors[ref]
+    monitored_by, process.monitored_by = process.monitored_by, None
+    for ref, (watcher, shown) in (monitored_by or {}).items():
+        if watcher.monitors is not None:
+            watcher.monitors.pop(ref, None)
         post(watcher, Down(ref, shown, reason))
-    process.monitored_by.clear()
-    for ref, target in process.monitors.items():
-        target.monitored_by.pop(ref, None)
-    process.monitors.clear()
-
-
-def notify_idle(process: Process) -> None:
-    """
-    Tell those who wait for it that the process has dealt with all that was in its mailbox, or has
-    ended.
-    """
-    idle_waiters, process.idle_waiters = process.idle_waiters, None
-    for slot in idle_waiters or ():
-        slot.put(True)
+    monitors, process.monitors = process.monitors, None
+    for ref, target in (monitors or {}).items():
+        if target.monitored_by is not None:
+            target.monitored_by.pop(ref, None)

@@ -3,7 +3,7 @@ The timers of a node: one heap, one task, whatever their number.
 
 1. Those that all take the same time fire in the order they were set, so each such time has a queue,
    and only its head is in the heap.
-2. A cancelled timer stays in the heap, empty, until its time, or until half the heap is empty.
+2. A cancelled timer stays in the heap, empty, until its time, or until half the heap is cancelled.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_SLACK = 256  # what is cancelled may hide behind what is set until it is so much more than that
+_SLACK = 256  # so many cancelled timers more than armed ones may stay in the heap
 
 
 class Expirable(Protocol):
@@ -55,13 +55,16 @@ class Timer:
 
     deadline: float
     callback: Callable[[], None] | None
+    _timers: Timers
 
     def __lt__(self, other: Timer) -> bool:
         return self.deadline < other.deadline
 
     def cancel(self) -> None:
         """Keep it from firing; harmless when it already has."""
-        self.callback = None
+        if self.callback is not None:
+            self.callback = None
+            self._timers.count_cancelled()
 
 
 @final
@@ -80,7 +83,7 @@ class Timers:
     ahead: float = attrs.field(init=False)
     _heap: list[Timer] = attrs.field(factory=list[Timer])
     _queues: dict[float, deque[Expirable]] = attrs.field(factory=dict[float, "deque[Expirable]"])
-    _sweep_at: int = _SLACK
+    _cancelled: int = 0  # in the heap; one that is cancelled while it is due counts in vain
     _scope: trio.CancelScope | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -90,10 +93,8 @@ class Timers:
         """Call *callback* in the loop at *deadline*, on trio's clock. It must not raise."""
         if deadline != deadline:  # noqa: PLR0124  # NaN: it would break the order of all others
             raise ValueError("a deadline or timeout must be a number of seconds, not NaN")
-        timer = Timer(deadline, callback)
+        timer = Timer(deadline, callback, self)
         heapq.heappush(self._heap, timer)
-        if len(self._heap) > self._sweep_at:
-            self._drop_cancelled()
         if self._scope is not None and deadline < self._scope.deadline:
             self._scope.deadline = deadline
         return timer
@@ -123,15 +124,19 @@ class Timers:
         due: list[Timer] = []  # first, so that a timer that arms itself anew waits for its turn
         while self._heap and self._heap[0].deadline <= now:
             due.append(heapq.heappop(self._heap))
+        self._cancelled -= sum(timer.callback is None for timer in due)
         for timer in due:
             callback, timer.callback = timer.callback, None
             if callback is not None:
                 callback()
 
-    def _drop_cancelled(self) -> None:
-        self._heap = [timer for timer in self._heap if timer.callback is not None]
-        heapq.heapify(self._heap)
-        self._sweep_at = 2 * len(self._heap) + _SLACK
+    def count_cancelled(self) -> None:
+        """Note that a timer was cancelled, and drop such timers when most of the heap is so."""
+        self._cancelled += 1
+        if 2 * self._cancelled > len(self._heap) + _SLACK:
+            self._heap = [timer for timer in self._heap if timer.callback is not None]
+            heapq.heapify(self._heap)
+            self._cancelled = 0
 
     def _arm(self, queue: deque[Expirable]) -> None:
         self.call_at(queue[0].deadline, lambda: self._expire_heads(queue))

@@ -89,8 +89,9 @@ class Watchdog:
 
 
 def _frame_of(thread_id: int) -> FrameType | None:
-    frames = sys._current_frames()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # documented, and the only way
-    return frames.get(thread_id)
+    # Not in a local variable: the frame of this function is among them, and a cycle of the two would
+    # keep the locals of every frame until the collector comes.
+    return sys._current_frames().get(thread_id)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # documented, and the only way
 
 
 def _running_process(frame: FrameType) -> tuple[Process | None, int]:

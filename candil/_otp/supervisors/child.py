@@ -1,47 +1,33 @@
 """
-Starting and stopping one child, as a supervisor does.
+One child, as its supervisor knows it: its start and its end.
 
-Not here: which child and when (``supervisor.py``, ``strategy.py``).
+Not here: which child and when (``supervisor.py``), what its start does (``child_start.py``).
 """
 
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 import attrs
-import trio
 
-from candil._otp.behaviours.errors import AlreadyStarted, StartError, StartIgnored
-from candil._otp.behaviours.proc_lib import IGNORE, Startable, start_process
-from candil._otp.processes.process import (
-    Process,
-    join,
-    kill,
-    link_processes,
-    send_exit,
-    unlink_processes,
-)
-from candil._otp.processes.registration import claim_name
-from candil._otp.processes.task import keyboard_interrupt_in, reason_of
-from candil._otp.supervisors.child_spec import ChildSpec, StartFunction
+from candil._otp.behaviours.errors import AlreadyStarted, StartError
+from candil._otp.processes.process import Process, join, kill, send_exit, unlink_processes
 from candil._otp.values.exit_reasons import (
     SHUTDOWN,
-    Exit,
     ExitReason,
     Killed,
-    as_exit_reason,
     is_abnormal,
-    is_pair,
+    is_bare_shutdown,
 )
-from candil._otp.values.names import name_key
-from candil._otp.values.pids import Pid, is_pid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from candil._otp.processes.timers import Timer
+    from candil._otp.supervisors.child_spec import ChildSpec
+    from candil._otp.supervisors.child_start import Started
+    from candil._otp.values.pids import Pid
 
 
 @final
@@ -50,22 +36,59 @@ class Child:
     """
     What a supervisor knows of one child.
 
-    ``pid`` is ``None`` while it is stopped. A child that is being restarted has ``restarting`` set,
-    no pid, and in ``failure`` why its last start failed.
+    ``pid`` is ``None`` while it is stopped. A child that is being restarted has ``restarting`` set
+    and no pid.
+
+    ``arguments`` are those of a child of a template; the others have those of their specs.
     """
 
     spec: ChildSpec[Any]
     pid: Pid[Any] | None = None
-    arguments: tuple[tuple[Any, ...], Mapping[str, Any]] | None = None  # instead of the spec's
+    arguments: tuple[tuple[Any, ...], Mapping[str, Any]] | None = None
     restarting: bool = False
     crashes: int = 0
     started_at: float = -math.inf
     timer: Timer | None = None
     last_pid: Pid[Any] | None = None
-    failure: ExitReason = SHUTDOWN
+
+    async def start(self, own: Process) -> Started:
+        """
+        Start what the spec says, linked to the supervisor *own*.
+
+        A temporary child lets go of its arguments then: it is never started again, and they may be
+        large. OTP: supervisor's ``save_child``.
+
+        Raises:
+            StartError: It did not start; ``.child_id`` is this child's.
+        """
+        spec = self.spec
+        args, kwargs = self.arguments or (spec.args, spec.kwargs)
+        try:
+            started = await spec.start.start(own, args, kwargs, spec.name)
+        except AlreadyStarted as error:
+            raise AlreadyStarted(
+                error.pid, error.reason, spec.id, label=error.label, name=error.name
+            ) from error
+        except StartError as error:
+            raise StartError(error.reason, spec.id, label=error.label) from error.__cause__
+        if spec.restart == "temporary":
+            self._drop_arguments()
+        return started
+
+    def change_spec(self, spec: ChildSpec[Any]) -> None:
+        """Take another spec of the same id, for the next start."""
+        self.spec = spec
+        if spec.restart == "temporary" and self.pid is not None:
+            self._drop_arguments()
+
+    def _drop_arguments(self) -> None:
+        if self.arguments is not None:
+            self.arguments = None
+        elif self.spec.args or self.spec.kwargs:
+            self.spec = attrs.evolve(self.spec, args=(), kwargs={})
 
     def cancel_timer(self) -> None:
-        """Call off a start that was put off."""
+        """Cancel a start that is delayed."""
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
@@ -88,101 +111,25 @@ class Child:
 @attrs.define(eq=False)
 class RetryRestart:
     """
-    A supervisor's message to itself: start this child again. With a *timer* when it was put off;
-    that crash was counted already.
+    A supervisor's message to itself: start this child again.
+
+    Attributes:
+        child: Which.
+
+        failure: Why its last start failed; ``None`` after a delay, when that has been counted.
+
+        timer: What posted this, after a delay.
     """
 
     child: Child
+    failure: ExitReason | None = None
     timer: Timer | None = None
 
     @property
-    def cancelled_starts(self) -> bool:
-        """Whether the child was stopped or started since, or is put off anew."""
-        put_off = self.timer is not None
-        return not self.child.restarting or (put_off and self.timer is not self.child.timer)
-
-
-async def start_child_process(own: Process, child: Child) -> Pid[Any] | None:
-    """
-    Start what the child's spec says, linked to its supervisor *own*. Gives ``None`` if it wants to
-    be ignored.
-
-    Raises:
-        StartError: It did not start; ``.reason`` as OTP's ``{error, Reason}``.
-    """
-    spec = child.spec
-    args, options = child.arguments or (spec.args, spec.kwargs)
-    kwargs = dict(options)
-    try:
-        if isinstance(spec.target, StartFunction):
-            return await _run_start_function(spec.target, args, kwargs)
-        if _is_server(spec.target):
-            process = await start_process(
-                spec.target, args, kwargs, spec.name, math.inf, parent=own
-            )
-            return process.pid
-        return _spawn_function(own, spec, args, kwargs)
-    except StartIgnored:
-        return None
-    except AlreadyStarted as error:
-        raise AlreadyStarted(
-            error.pid, error.reason, spec.id, label=error.label, name=error.name
-        ) from error
-    except StartError as error:
-        raise StartError(error.reason, spec.id, label=error.label) from error.__cause__
-
-
-def _is_server(target: object) -> bool:
-    return isinstance(target, type | Startable)
-
-
-def _spawn_function(
-    own: Process, spec: ChildSpec[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Pid[Any]:
-    """
-    Start a plain async function as a process; it counts as up at once. OTP:
-    ``proc_lib:spawn_link``.
-    """
-    label = getattr(spec.target, "__qualname__", None) or type(spec.target).__name__
-    if spec.name is not None and (holder := own.runtime.names.get(name_key(spec.name))) is not None:
-        reason = Exit(("already_started", holder.pid))
-        raise AlreadyStarted(holder.pid, reason, label=label, name=spec.name)
-    process = own.node.spawn(label, own, partial(spec.target, **kwargs), *args)
-    link_processes(own, process)
-    if spec.name is not None:
-        claim_name(process, spec.name)
-    return process.pid
-
-
-async def _run_start_function(
-    start: StartFunction, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Pid[Any] | None:
-    try:
-        result: object = await start.function(*args, **kwargs)
-    except StartError:
-        raise
-    except BaseException as error:
-        if not _is_its_own(error):
-            raise
-        raise StartError(Exit(("EXIT", reason_of(error)))) from error  # noqa: ASYNC104  # a leaked one
-    if result is IGNORE:
-        return None
-    first = result[0] if is_pair(result) else result
-    if is_pid(first):
-        return first
-    raise StartError(as_exit_reason(result))
-
-
-def _is_its_own(error: BaseException) -> bool:
-    """
-    Tell whether a start function failed with *error*; otherwise it is the end of the supervisor
-    that runs it, or of the program.
-    """
-    if isinstance(error, Exception | SystemExit):
-        return True
-    if isinstance(error, GeneratorExit) or keyboard_interrupt_in(error) is not None:
-        return False
-    return trio.current_effective_deadline() != -math.inf
+    def cancelled(self) -> bool:
+        """Whether the child was stopped or started since, or is delayed anew."""
+        delayed = self.timer is not None
+        return not self.child.restarting or (delayed and self.timer is not self.child.timer)
 
 
 async def stop_child_process(own: Process, child: Child) -> ExitReason | None:
@@ -211,6 +158,6 @@ def is_expected(reason: ExitReason, spec: ChildSpec[Any]) -> bool:
     """Tell whether a child that was stopped ended as it should, for which nobody need be told."""
     if isinstance(reason, Killed):
         return spec.shutdown == "brutal_kill"
-    if reason == SHUTDOWN and spec.shutdown != "brutal_kill":
+    if is_bare_shutdown(reason) and spec.shutdown != "brutal_kill":
         return True
     return not is_abnormal(reason) and spec.restart != "permanent"

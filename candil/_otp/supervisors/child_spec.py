@@ -6,15 +6,14 @@ OTP: the child maps that ``supervisor:init/1`` returns.
 
 from __future__ import annotations
 
-import inspect
 import math
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, final, overload
 
 import attrs
 
-from candil._otp.behaviours.gen_server import GenServer
-from candil._otp.behaviours.proc_lib import Startable, server_class
+from candil._otp.behaviours.proc_lib import server_class
 from candil._otp.supervisors.backoff import Backoff
+from candil._otp.supervisors.child_start import Start, StartFunction, start_of
 from candil._otp.supervisors.errors import SpecError
 from candil._otp.supervisors.spec_checks import (
     choice_mistakes,
@@ -23,7 +22,6 @@ from candil._otp.supervisors.spec_checks import (
     name_mistakes,
 )
 from candil._otp.values.errors import short_repr
-from candil._otp.values.names import Name, ServerName
 
 if TYPE_CHECKING:
     import builtins
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
 
     from candil._otp.supervisors.supervisor import Supervisor
     from candil._otp.supervisors.supervisor_spec import SupervisorSpec
+    from candil._otp.values.names import ServerName
 
 S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)
@@ -52,21 +51,6 @@ WORKER_SHUTDOWN = 5.0
 
 
 @final
-@attrs.frozen
-class StartFunction:
-    """
-    A start function of your own, as OTP's ``{Module, Function, Args}``: it runs in the supervisor,
-    and must start and link a process.
-
-    Args:
-        function: An async function. It returns the pid that ``candil.start_link`` gave, or ``(pid,
-            anything)``, or ``IGNORE``. What it raises is a failed start.
-    """
-
-    function: Callable[..., Awaitable[Any]]
-
-
-@final
 @attrs.frozen(repr=False)
 class ChildSpec(Generic[S_co]):
     """
@@ -78,7 +62,8 @@ class ChildSpec(Generic[S_co]):
         target: What runs: a ``GenServer`` subclass, an async function, a ``SupervisorSpec`` or a
             ``StartFunction``.
 
-        args: Its positional arguments, the same at each restart.
+        args: Its positional arguments, the same at each restart. A supervisor keeps none of a
+            temporary child that runs.
 
         kwargs: Its keyword arguments.
 
@@ -92,7 +77,12 @@ class ChildSpec(Generic[S_co]):
 
         type: Worker or supervisor.
 
-        backoff: How long its restarts are put off.
+        backoff: By how much its restarts are delayed.
+
+        start: How *target* comes up, found when the spec is built.
+
+        metadata: Anything that tells others what kind of child this is. The supervisor keeps it
+            and does not read it; ``get_childspec`` gives it back.
     """
 
     id: Hashable
@@ -105,16 +95,21 @@ class ChildSpec(Generic[S_co]):
     significant: bool = False
     type: ChildType = "worker"
     backoff: Backoff | None = None
+    metadata: object = attrs.field(default=None, eq=False)
+    start: Start = attrs.field(init=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
-        mistakes = [f"child {short_repr(self.id)}: {mistake}" for mistake in _child_mistakes(self)]
+        start = start_of(self.target)
+        if start is not None:
+            object.__setattr__(self, "start", start)
+        mistakes = [
+            f"child {short_repr(self.id)}: {mistake}" for mistake in _child_mistakes(self, start)
+        ]
         if mistakes:
             raise SpecError(mistakes)
 
     def __repr__(self) -> str:
-        return (
-            f"<ChildSpec {short_repr(self.id)} {self.restart} {self.type}: {_label(self.target)}>"
-        )
+        return f"<ChildSpec {short_repr(self.id)} {self.restart} {self.type}: {self.start.label}>"
 
 
 @overload
@@ -147,7 +142,7 @@ def child_spec(
 ) -> ChildSpec[Supervisor]: ...
 @overload
 def child_spec(
-    target: StartFunction | Callable[..., Awaitable[object]],
+    target: StartFunction,
     /,
     *args: Any,
     id: Hashable = ...,
@@ -158,7 +153,21 @@ def child_spec(
     type: ChildType | None = ...,
     backoff: Backoff | None = ...,
     **kwargs: Any,
-) -> ChildSpec[Any]: ...
+) -> ChildSpec[StartFunction]: ...
+@overload
+def child_spec(
+    target: Callable[..., Awaitable[object]],
+    /,
+    *args: Any,
+    id: Hashable = ...,
+    name: ServerName[Any] | None = ...,
+    restart: Restart = ...,
+    shutdown: ShutdownBudget | None = ...,
+    significant: bool = ...,
+    type: ChildType | None = ...,
+    backoff: Backoff | None = ...,
+    **kwargs: Any,
+) -> ChildSpec[object]: ...
 def child_spec(  # OTP's keys
     target: Any,
     /,
@@ -209,14 +218,14 @@ def child_spec(  # OTP's keys
         SpecError: With every mistake in it, arguments that *target* does not take included. Those
             that are missing are told by ``supervisor_spec``, since a template may lack some.
     """
-    target = server_class(target)
-    is_supervisor = isinstance(target, Startable)
+    start = start_of(target)
+    is_supervisor = start is not None and start.is_supervisor
     kind: ChildType = type or ("supervisor" if is_supervisor else "worker")
     if name is None and is_supervisor:
         name = target.name
     return ChildSpec(
-        id=id if id is not None else _default_id(target, name),
-        target=target,
+        id=_default_id(target, start, name) if id is None else id,
+        target=server_class(target),
         args=args,
         kwargs=kwargs,
         name=name,
@@ -230,16 +239,17 @@ def child_spec(  # OTP's keys
     )
 
 
-def instance_mistakes(spec: ChildSpec[Any], extra: tuple[Any, ...] = ()) -> list[str]:
-    """Say what is wrong with the arguments of *spec*, followed by *extra*, as those of a start."""
-    return _argument_mistakes(spec, (*spec.args, *extra), inspect.Signature.bind)
+def _default_id(target: object, start: Start | None, name: ServerName[Any] | None) -> Hashable:
+    if start is None:  # for the mistakes to begin with
+        return getattr(target, "__name__", None)
+    return start.default_id(name)
 
 
-def _child_mistakes(spec: ChildSpec[Any]) -> list[str]:
+def _child_mistakes(spec: ChildSpec[Any], start: Start | None) -> list[str]:
     mistakes = [
         *_id_mistakes(spec.id),
         *name_mistakes(spec.name),
-        *_target_mistakes(spec),
+        *_target_mistakes(spec, start),
         *choice_mistakes("restart", RESTARTS, spec.restart),
         *choice_mistakes("type", CHILD_TYPES, spec.type),
     ]
@@ -270,54 +280,9 @@ def _id_mistakes(child_id: object) -> list[str]:
     return key_mistakes("id", child_id)
 
 
-def _target_mistakes(spec: ChildSpec[Any]) -> list[str]:
-    target = spec.target
-    function = target.function if isinstance(target, StartFunction) else target
-    if not isinstance(target, Startable) and not _is_runnable(function):
+def _target_mistakes(spec: ChildSpec[Any], start: Start | None) -> list[str]:
+    if start is None:
         forms = "a GenServer subclass, an async function, a SupervisorSpec or a StartFunction"
-        return [f"target: {forms} is needed, got {short_repr(target)}"]
+        return [f"target: {forms} is needed, got {short_repr(spec.target)}"]
     # it may be a template, whose other arguments come with each start
-    return _argument_mistakes(spec, spec.args, inspect.Signature.bind_partial)
-
-
-def _argument_mistakes(
-    spec: ChildSpec[Any], args: tuple[Any, ...], bind: Callable[..., object]
-) -> list[str]:
-    target = spec.target
-    if isinstance(target, Startable):
-        return ["target: a supervisor spec takes no arguments"] if args or spec.kwargs else []
-    function = target.function if isinstance(target, StartFunction) else target
-    try:
-        bind(inspect.signature(function), *args, **spec.kwargs)
-    except TypeError as error:
-        return [f"target: {_label(target)} does not take these arguments: {error}"]
-    except ValueError:  # a callable without a signature can only be tried
-        return []
-    return []
-
-
-def _is_runnable(target: Any) -> bool:
-    if isinstance(target, type):
-        return issubclass(target, GenServer)
-    if inspect.iscoroutinefunction(target):
-        return True
-    inner = getattr(target, "func", None) or getattr(target, "__call__", None)  # noqa: B004  # partials, callable objects
-    return inspect.iscoroutinefunction(inner)
-
-
-def _default_id(target: Any, name: object) -> Hashable:
-    if isinstance(target, Startable) and target.id is not None:
-        return target.id
-    if isinstance(name, Name):
-        return name.name
-    if name is not None:
-        return name
-    if isinstance(target, Startable):
-        return "supervisor"
-    function = target.function if isinstance(target, StartFunction) else target
-    return getattr(function, "__name__", None)
-
-
-def _label(target: Any) -> str:
-    function = target.function if isinstance(target, StartFunction) else target
-    return getattr(function, "__qualname__", None) or short_repr(function)
+    return start.mistakes(spec.args, spec.kwargs, partial=True)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from candil._otp.behaviours.call_fast import perform
-from candil._otp.supervisors.supervisor import Refusal, Supervisor
+from candil._otp.supervisors.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from candil._otp.supervisors.child_spec import ChildSpec
-    from candil._otp.supervisors.children import ChildCounts, ChildInfo
+    from candil._otp.supervisors.child_start import Started, StartFunction
+    from candil._otp.supervisors.child_table import ChildCounts, ChildInfo
     from candil._otp.supervisors.supervisor_spec import SupervisorSpec
     from candil._otp.values.names import Server
     from candil._otp.values.pids import Pid
@@ -25,13 +25,20 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 
 
-async def _ask(supervisor: Server[Supervisor] | None, request: str, *args: object) -> Any:
-    answer = await perform(supervisor, request, args, {}, math.inf, Supervisor)
-    if isinstance(answer, Refusal):
-        raise answer.error
-    return answer
+_start_child = Supervisor.do_start_child.within(math.inf)
+_terminate_child = Supervisor.do_terminate_child.within(math.inf)
+_restart_child = Supervisor.do_restart_child.within(math.inf)
+_delete_child = Supervisor.do_delete_child.within(math.inf)
+_which_children = Supervisor.do_which_children.within(math.inf)
+_count_children = Supervisor.do_count_children.within(math.inf)
+_get_childspec = Supervisor.do_get_childspec.within(math.inf)
 
 
+# A start function decides what it gives; every other child has the pid of the next signature.
+@overload
+async def start_child(  # type: ignore[overload-overlap]
+    supervisor: Server[Supervisor] | None, child: ChildSpec[StartFunction]
+) -> Started: ...
 @overload
 async def start_child(
     supervisor: Server[Supervisor] | None, child: ChildSpec[S] | type[S]
@@ -43,8 +50,8 @@ async def start_child(
 @overload
 async def start_child(
     supervisor: Server[Supervisor] | None, child: Sequence[object]
-) -> Pid[Any] | None: ...
-async def start_child(supervisor: Server[Supervisor] | None, child: object) -> Pid[Any] | None:
+) -> Started: ...
+async def start_child(supervisor: Server[Supervisor] | None, child: object) -> Started:
     """
     Add a child and start it. OTP: ``supervisor:start_child``.
 
@@ -58,7 +65,8 @@ async def start_child(supervisor: Server[Supervisor] | None, child: object) -> P
 
     Returns:
         The child's pid; ``None`` if its ``init`` returned ``IGNORE``, in which case it is kept as
-        stopped unless it is temporary.
+        stopped unless it is temporary. A child whose ``StartFunction`` returned something beside
+        the pid gives a ``StartedChild``, which has both.
 
     Raises:
         StartError: It did not start, and is not kept.
@@ -71,8 +79,7 @@ async def start_child(supervisor: Server[Supervisor] | None, child: object) -> P
 
         NoProc, ServerExited: As for ``call``.
     """
-    pid: Pid[Any] | None = await _ask(supervisor, "do_start_child", child)
-    return pid
+    return await _start_child(supervisor, child)
 
 
 async def terminate_child(supervisor: Server[Supervisor] | None, child_id: object) -> None:
@@ -90,10 +97,10 @@ async def terminate_child(supervisor: Server[Supervisor] | None, child_id: objec
     Raises:
         ChildNotFound, SimpleOneForOneError, NoProc, ServerExited: As they say.
     """
-    await _ask(supervisor, "do_terminate_child", child_id)
+    await _terminate_child(supervisor, child_id)
 
 
-async def restart_child(supervisor: Server[Supervisor] | None, child_id: object) -> Pid[Any] | None:
+async def restart_child(supervisor: Server[Supervisor] | None, child_id: object) -> Started:
     """
     Start a stopped child again, in its old place. OTP: ``supervisor:restart_child``.
 
@@ -103,7 +110,7 @@ async def restart_child(supervisor: Server[Supervisor] | None, child_id: object)
         child_id: The child's id.
 
     Returns:
-        Its pid, or ``None`` if it wants to be ignored.
+        Its pid, or ``None`` if it wants to be ignored; a ``StartedChild`` as for ``start_child``.
 
     Raises:
         StartError: It did not start; it stays stopped.
@@ -111,8 +118,7 @@ async def restart_child(supervisor: Server[Supervisor] | None, child_id: object)
         ChildNotFound, ChildRunning, ChildRestarting, SimpleOneForOneError, NoProc, ServerExited: As
             they say.
     """
-    pid: Pid[Any] | None = await _ask(supervisor, "do_restart_child", child_id)
-    return pid
+    return await _restart_child(supervisor, child_id)
 
 
 async def delete_child(supervisor: Server[Supervisor] | None, child_id: object) -> None:
@@ -128,7 +134,7 @@ async def delete_child(supervisor: Server[Supervisor] | None, child_id: object) 
         ChildNotFound, ChildRunning, ChildRestarting, SimpleOneForOneError, NoProc, ServerExited: As
             they say.
     """
-    await _ask(supervisor, "do_delete_child", child_id)
+    await _delete_child(supervisor, child_id)
 
 
 async def which_children(supervisor: Server[Supervisor] | None) -> list[ChildInfo]:
@@ -141,8 +147,7 @@ async def which_children(supervisor: Server[Supervisor] | None) -> list[ChildInf
     Raises:
         NoProc, ServerExited: As for ``call``.
     """
-    children: list[ChildInfo] = await _ask(supervisor, "do_which_children")
-    return children
+    return await _which_children(supervisor)
 
 
 async def count_children(supervisor: Server[Supervisor] | None) -> ChildCounts:
@@ -155,13 +160,13 @@ async def count_children(supervisor: Server[Supervisor] | None) -> ChildCounts:
     Raises:
         NoProc, ServerExited: As for ``call``.
     """
-    counts: ChildCounts = await _ask(supervisor, "do_count_children")
-    return counts
+    return await _count_children(supervisor)
 
 
 async def get_childspec(supervisor: Server[Supervisor] | None, child_id: object) -> ChildSpec[Any]:
     """
-    Give the spec of a child. OTP: ``supervisor:get_childspec``.
+    Return the spec of a child, without arguments if it is temporary and runs. OTP:
+    ``supervisor:get_childspec``.
 
     Args:
         supervisor: As for ``start_child``.
@@ -171,5 +176,4 @@ async def get_childspec(supervisor: Server[Supervisor] | None, child_id: object)
     Raises:
         ChildNotFound, NoProc, ServerExited: As they say.
     """
-    spec: ChildSpec[Any] = await _ask(supervisor, "do_get_childspec", child_id)
-    return spec
+    return await _get_childspec(supervisor, child_id)

@@ -112,7 +112,9 @@ class RestartIntensityExceeded(CandilError):
         child_restart: When that child is to be started again, if it is known: ``"permanent"`` or
             ``"transient"``.
 
-        history: The last crashes, oldest first, as ``(child_id, reason)``.
+        history: The last restarts within the window, ten at most, oldest first, as ``(child_id,
+            reason)``. The last has the reason itself. Those before hold no frames: their
+            exceptions are ``ExceptionSummary``.
     """
 
     def __init__(  # one attribute each

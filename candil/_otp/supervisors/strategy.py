@@ -5,12 +5,13 @@ Which children a crash takes along, and how many crashes are too many. Pure func
 from __future__ import annotations
 
 from collections import deque
+from itertools import dropwhile
 from typing import TYPE_CHECKING, Literal, TypeVar, final
 
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
 Strategy = Literal["one_for_one", "one_for_all", "rest_for_one", "simple_one_for_one"]
 """Which children are restarted when one crashes."""
@@ -29,7 +30,7 @@ AUTO_SHUTDOWNS: tuple[AutoShutdown, ...] = ("never", "any_significant", "all_sig
 K = TypeVar("K")
 
 
-def restart_group(strategy: Strategy, order: Sequence[K], failed: K) -> list[K]:
+def restart_group(strategy: Strategy, order: Iterable[K], failed: K) -> list[K]:
     """
     Give the children that are stopped (in reverse) and started (in this order) because one failed.
 
@@ -46,7 +47,7 @@ def restart_group(strategy: Strategy, order: Sequence[K], failed: K) -> list[K]:
     if strategy == "one_for_all":
         return list(order)
     if strategy == "rest_for_one":
-        return list(order[order.index(failed) :])
+        return list(dropwhile(lambda other: other is not failed, order))
     return [failed]
 
 

@@ -7,21 +7,17 @@ The supervisor: a server whose state is its children. OTP: ``supervisor``.
    answering in between.
 3. An exit of a pid that is no child's (any more) is ignored.
 
-Not here: the rules of strategies and intensity (``strategy.py``), the table of children and how
-they are started and stopped (``children.py``).
+Not here: the rules of restarts (``restarts.py``, ``strategy.py``), how children are found
+(``child_table.py``) and how they are started and stopped (``children.py``).
 """
 
 from __future__ import annotations
 
-import math
-import random
-from collections import deque
 from typing import TYPE_CHECKING, Any, final
 
-import attrs
 import trio
 
-from candil._otp.behaviours.errors import AlreadyStarted, StartError
+from candil._otp.behaviours.errors import StartError
 from candil._otp.behaviours.gen_server import GenServer, stop_self
 from candil._otp.behaviours.handlers import handle_call
 from candil._otp.behaviours.proc_lib import server_of
@@ -29,20 +25,15 @@ from candil._otp.processes.process import post
 from candil._otp.processes.signals import trap_exit
 from candil._otp.processes.spawn import own_process
 from candil._otp.supervisors.child import Child, RetryRestart
-from candil._otp.supervisors.child_spec import ChildSpec, StartFunction, instance_mistakes
-from candil._otp.supervisors.children import ChildCounts, ChildInfo, Children
-from candil._otp.supervisors.errors import (
-    ChildAlreadyPresent,
-    ChildNotFound,
-    ChildRestarting,
-    ChildRunning,
-    RestartIntensityExceeded,
-    SimpleOneForOneError,
-    SpecError,
-)
+from candil._otp.supervisors.children import ChildProcesses
+from candil._otp.supervisors.dynamic_table import DynamicTable
+from candil._otp.supervisors.errors import SpecError
+from candil._otp.supervisors.ordered_table import OrderedTable
+from candil._otp.supervisors.refusals import refuses
+from candil._otp.supervisors.restarts import Restarts, delay_of, is_restarted
 from candil._otp.supervisors.strategy import RestartWindow, restart_group
-from candil._otp.supervisors.supervisor_spec import SupervisorSpec, as_child_spec, children_mistakes
-from candil._otp.values.errors import CandilError, short_repr
+from candil._otp.supervisors.supervisor_spec import SupervisorSpec
+from candil._otp.values.errors import short_repr
 from candil._otp.values.events import Hint
 from candil._otp.values.exit_reasons import (
     KILLED,
@@ -50,25 +41,15 @@ from candil._otp.values.exit_reasons import (
     Exit,
     ExitReason,
     Shutdown,
-    cause_of,
     is_abnormal,
 )
 from candil._otp.values.messages import ExitSignal
-from candil._otp.values.names import typed_key
-from candil._otp.values.pids import Pid, is_pid
 
 if TYPE_CHECKING:
+    from candil._otp.supervisors.child_spec import ChildSpec
+    from candil._otp.supervisors.child_start import Started
+    from candil._otp.supervisors.child_table import ChildCounts, ChildInfo, ChildTable
     from candil._otp.values.names import ServerName
-
-HISTORY = 10
-
-
-@final
-@attrs.frozen
-class Refusal:
-    """An answer that the client raises: the supervisor itself goes on."""
-
-    error: Exception
 
 
 @final
@@ -87,45 +68,43 @@ class Supervisor(GenServer):
     )
 
     def __init__(self, spec: SupervisorSpec) -> None:
-        self.spec = spec
+        self.strategy = spec.strategy
+        self.auto_shutdown = spec.auto_shutdown
         self.window = RestartWindow(spec.max_restarts, spec.max_seconds)
-        self.history: deque[tuple[object, ExitReason]] = deque(maxlen=HISTORY)
+        self.restarts = Restarts(self.window)
         self.own = own_process("Supervisor")
-        self.children = Children(self.own, spec)
-
-    @property
-    def simple(self) -> bool:
-        """Whether children are made from one template."""
-        return self.children.simple
+        self.children: ChildTable
+        if spec.strategy == "simple_one_for_one":
+            self.children = DynamicTable(spec.children[0])
+        else:
+            self.children = OrderedTable(spec.children)
+        self.processes = ChildProcesses(self.own, self.children, spec.id)
 
     # --- callbacks
 
     async def init(self) -> None:
         """
         Start all children in order; if one fails, stop those that run, in reverse, and fail as it
-        did. If the start is called off, stop them so as well.
+        did. If the start is cancelled, stop them so as well.
         """
         trap_exit(True)
         try:
             await self._start_all_or_none()
-            if (
-                self.own.exit_requested is not None
-            ):  # its start was called off just when all were up
+            if self.own.exit_requested is not None:  # its start was cancelled just when all were up
                 await trio.lowlevel.checkpoint()
         except trio.Cancelled:
-            if self.own.exit_requested != KILLED:  # its start was called off
+            if self.own.exit_requested != KILLED:  # its start was cancelled
                 with trio.CancelScope(shield=True):  # each child has its own time
-                    await self.children.stop_all(self.children)  # noqa: ASYNC102
+                    await self.processes.stop_all(self.children)  # noqa: ASYNC102
             raise
 
     async def _start_all_or_none(self) -> None:
-        try:
-            await self.children.start_all(self.children)
-        except StartError as error:
-            await self.children.stop_all(self.children)
-            stop_self(
-                Shutdown(("failed_to_start_child", error.child_id, error.reason), cause=error)
-            )
+        failed = await self.processes.start_all(self.children)
+        if failed is not None:
+            child, error = failed
+            await self.processes.stop_all(self.children)
+            detail = ("failed_to_start_child", child.spec.id, error.reason)
+            stop_self(Shutdown(detail, cause=error))
 
     async def handle_info(self, message: object) -> None:
         """Deal with a child's exit, or try again to start one; anything else is dropped."""
@@ -137,55 +116,53 @@ class Supervisor(GenServer):
             kind = type(message).__name__
             hint = f"a supervisor got a {kind} message, which is not for it: it was dropped"
             self.own.runtime.emit(Hint(self.own.pid, hint))
-        elif not message.cancelled_starts:
+        elif not message.cancelled:
             message.child.cancel_timer()
-            if message.timer is not None:
+            if message.failure is None:
                 await self._restart_now(message.child)
             else:
-                await self._restart(message.child, message.child.failure)
+                await self._restart(message.child, message.failure)
 
     async def terminate(self, _reason: ExitReason) -> None:
         """Stop all children: in reverse start order, or all at once if they are of one template."""
-        if self.simple:
-            await self.children.stop_at_once(self.spec.children[0].shutdown)
-        else:
-            await self.children.stop_all(self.children)
+        await self.processes.stop_every_child()
 
     async def code_change(self, _old_version: object, extra: object) -> None:
         """
         Take a new ``SupervisorSpec`` as *extra*: its flags, its specs by id; running children keep
         their pids. OTP: ``code_change``.
         """
-        if (
-            not isinstance(extra, SupervisorSpec)
-            or (extra.strategy == "simple_one_for_one") != self.simple
-        ):
+        if not isinstance(extra, SupervisorSpec) or not self._has_same_table(extra):
             got = short_repr(extra)
             raise SpecError(
                 [f"code_change: a SupervisorSpec of the same kind is needed, got {got}"]
             )
         self.children.change_specs(extra.children)
-        self.spec = extra
+        self.strategy = extra.strategy
+        self.auto_shutdown = extra.auto_shutdown
         self.window.max_restarts = extra.max_restarts
         self.window.max_seconds = extra.max_seconds
+
+    def _has_same_table(self, spec: SupervisorSpec) -> bool:
+        dynamic = "simple_one_for_one"
+        return (self.strategy == dynamic) == (spec.strategy == dynamic)
 
     # --- a child has ended
 
     async def _child_exited(self, child: Child, reason: ExitReason) -> None:
-        restart = child.spec.restart
-        if restart == "permanent" or (restart == "transient" and is_abnormal(reason)):
-            self.children.report("child_terminated", reason, child)
+        if is_restarted(child.spec, reason):
+            self.processes.report("child_terminated", reason, child)
             await self._restart(child, reason)
             return
         if is_abnormal(reason):
-            self.children.report("child_terminated", reason, child)
-        self.children.forget(child)
+            self.processes.report("child_terminated", reason, child)
+        self.processes.forget(child)
         if child.spec.significant and self._shuts_down_with(child):
             stop_self(SHUTDOWN)
 
     def _shuts_down_with(self, child: Child) -> bool:
-        if self.spec.auto_shutdown != "all_significant":
-            return self.spec.auto_shutdown == "any_significant"
+        if self.auto_shutdown != "all_significant":
+            return self.auto_shutdown == "any_significant"
         if any(other.spec.significant for other in self.children.by_pid.values()):
             return False
         coming = (
@@ -201,50 +178,29 @@ class Supervisor(GenServer):
         return self._group_of(late) if late.spec.backoff is not None else [late]
 
     async def _restart(self, child: Child, reason: ExitReason) -> None:
-        """Count a restart, and do it, put it off, or give up."""
+        """Count a restart, and do it, delay it, or give up."""
         now = trio.current_time()
-        self.history.append((child.spec.id, reason))
-        if not self.window.add(now):
+        if not self.restarts.count(child.spec.id, reason, now):
             self._give_up(child, reason)
             return
-        delay = self._delay(child, now)
+        delay = delay_of(child, now)
         if delay > 0:
             await self._delay_restart(child, delay)
         else:
             await self._restart_now(child)
 
     def _give_up(self, child: Child, reason: ExitReason) -> None:
-        self.children.report("shutdown", Exit("reached_max_restart_intensity"), child)
-        self.children.forget(child)
-        error = RestartIntensityExceeded(
-            self.children.supervisor,
-            child.spec.id,
-            reason,
-            restarts=self.window.count,
-            max_restarts=self.spec.max_restarts,
-            max_seconds=self.spec.max_seconds,
-            child_restart=child.spec.restart,
-            history=self.history,
-        )
-        error.__cause__ = cause_of(reason)
+        self.processes.report("shutdown", Exit("reached_max_restart_intensity"), child)
+        self.processes.forget(child)
+        error = self.restarts.error(self.processes.supervisor, child, reason)
         stop_self(Shutdown(cause=error))
-
-    def _delay(self, child: Child, now: float) -> float:
-        backoff = child.spec.backoff
-        if backoff is None:
-            return 0.0
-        if now - child.started_at >= backoff.reset_after:
-            child.crashes = 0
-        child.started_at = math.inf  # while its starts fail it is not stable, however long ago
-        delay = backoff.delay(child.crashes, random.random())  # noqa: S311  # jitter, not a secret
-        child.crashes += 1
-        return delay
 
     async def _delay_restart(self, child: Child, delay: float) -> None:
         """Stop those that go with it now, and start them all later; meanwhile go on answering."""
         self.children.mark_restarting(child)
-        others = [other for other in self._group_of(child) if other is not child]
-        await self.children.stop_all(others)
+        await self.processes.stop_all(
+            other for other in self._group_of(child) if other is not child
+        )
         again = RetryRestart(child)
         again.timer = child.timer = self.own.node.timers.call_later(
             delay, lambda: post(self.own, again)
@@ -252,113 +208,53 @@ class Supervisor(GenServer):
 
     async def _restart_now(self, child: Child) -> None:
         """Stop and start what the strategy says; if a start fails, try again later."""
-        if self.spec.strategy in ("one_for_one", "simple_one_for_one"):
-            await self._restart_one(child)
-            return
         group = self._group_of(child)
-        child.pid = None
-        child.restarting = False
-        await self.children.stop_all(group)
-        remaining = [other for other in group if other in self.children]
-        try:
-            await self.children.start_all(remaining)
-        except StartError as error:
-            failed = self.children.get(error.child_id)
-            assert failed is not None
-            self._retry_restart(failed, error)
-
-    async def _restart_one(self, child: Child) -> None:
-        child.pid = None
-        try:
-            await self.children.start_all([child])
-        except StartError as error:
-            self._retry_restart(child, error)
-
-    def _retry_restart(self, child: Child, error: StartError) -> None:
-        self.children.mark_restarting(child)
-        child.failure = error.reason
-        post(self.own, RetryRestart(child))
+        self.children.note_process_gone(child)
+        await self.processes.stop_all(other for other in group if other is not child)
+        failed = await self.processes.start_all(other for other in group if other in self.children)
+        if failed is not None:
+            late, error = failed
+            self.children.mark_restarting(late)
+            post(self.own, RetryRestart(late, error.reason))
 
     def _group_of(self, child: Child) -> list[Child]:
-        if self.spec.strategy in ("one_for_one", "simple_one_for_one"):
-            return [child]
-        return restart_group(self.spec.strategy, list(self.children), child)
+        return restart_group(self.strategy, self.children, child)
 
     # --- requests
 
     @handle_call
-    async def do_start_child(self, wanted: Any) -> Pid[Any] | Refusal | None:
+    @refuses
+    async def do_start_child(self, wanted: Any) -> Started:
         """
         Start one more child: of the template, with further arguments, or of a spec of its own.
         """
-        if self.simple:
-            return await self._start_instance(wanted)
-        try:
-            spec: Any = as_child_spec(wanted)
-        except SpecError as error:
-            return Refusal(error)
-        mistakes = children_mistakes((spec,), self.spec.strategy, self.spec.auto_shutdown)
-        if mistakes:
-            return Refusal(SpecError(mistakes))
-        present = self.children.get(spec.id)
-        if present is not None:
-            return Refusal(_present_error(present))
-        return await self._start_first(Child(spec))
-
-    async def _start_instance(self, extra: Any) -> Pid[Any] | Refusal | None:
-        if not isinstance(extra, list | tuple):
-            mistake = (
-                "a simple_one_for_one supervisor starts children of its template; give a "
-                "list of further arguments"
-            )
-            return Refusal(SpecError([mistake]))
-        template = self.spec.children[0]
-        more: tuple[Any, ...] = tuple(extra)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-        if not isinstance(template.target, type | StartFunction):  # whose start would succeed
-            mistakes = instance_mistakes(template, more)
-            if mistakes:
-                return Refusal(SpecError(mistakes))
-        arguments = ((*template.args, *more), template.kwargs)
-        return await self._start_first(Child(template, arguments=arguments))
-
-    async def _start_first(self, child: Child) -> Pid[Any] | Refusal | None:
+        child = self.children.new_child(wanted, self.auto_shutdown)
         self.children.add(child)
         try:
-            await self.children.start(child)
-        except StartError as error:
+            return await self.processes.start(child)
+        except StartError:
             self.children.remove(child)
-            return Refusal(error)
-        return child.pid
+            raise
 
     @handle_call
-    async def do_terminate_child(self, child_id: object) -> Refusal | None:
+    @refuses
+    async def do_terminate_child(self, child_id: object) -> None:
         """Stop a child; it stays as a stopped one unless it is temporary."""
-        child = self._find(child_id)
-        if not isinstance(child, Refusal | None):
-            await self.children.stop(child)
-            return None
-        return child
+        child = self.children.find(child_id)
+        if child is not None:
+            await self.processes.stop(child)
 
     @handle_call
-    async def do_restart_child(self, child_id: object) -> Pid[Any] | Refusal | None:
+    @refuses
+    async def do_restart_child(self, child_id: object) -> Started:
         """Start a stopped child again."""
-        child = self._find_stopped(child_id)
-        if isinstance(child, Refusal):
-            return child
-        try:
-            await self.children.start(child)
-        except StartError as error:
-            return Refusal(error)
-        return child.pid
+        return await self.processes.start(self.children.find_stopped(child_id))
 
     @handle_call
-    def do_delete_child(self, child_id: object) -> Refusal | None:
+    @refuses
+    async def do_delete_child(self, child_id: object) -> None:
         """Forget a stopped child."""
-        child = self._find_stopped(child_id)
-        if isinstance(child, Refusal):
-            return child
-        self.children.remove(child)
-        return None
+        self.children.remove(self.children.find_stopped(child_id))
 
     @handle_call
     def do_which_children(self) -> list[ChildInfo]:
@@ -371,51 +267,21 @@ class Supervisor(GenServer):
         return self.children.counts()
 
     @handle_call
-    def do_get_childspec(self, child_id: object) -> ChildSpec[Any] | Refusal:
-        """Give a child's spec, by id or pid."""
-        if self.simple and is_pid(child_id):
-            found = self._find(child_id)
-            return found if isinstance(found, Refusal) else self.spec.children[0]
-        if self.simple:
-            template = self.spec.children[0]
-            return (
-                template
-                if typed_key(child_id) == typed_key(template.id)
-                else Refusal(ChildNotFound(child_id))
-            )
-        by_pid = self.children.by_pid.get(child_id) if is_pid(child_id) else None
-        child = by_pid or self.children.get(child_id)
-        return Refusal(ChildNotFound(child_id)) if child is None else child.spec
+    @refuses
+    async def do_get_childspec(self, child_id: object) -> ChildSpec[Any]:
+        """Return a child's spec, by id or pid."""
+        return self.children.spec_of(child_id)
 
-    def _find(self, child_id: object) -> Child | Refusal | None:
-        """Find a child to stop; ``None`` means that there is nothing left to stop."""
-        if not self.simple:
-            child = self.children.get(child_id)
-            return child if child is not None else Refusal(ChildNotFound(child_id))
-        if not is_pid(child_id):
-            return Refusal(SimpleOneForOneError(child_id))
-        child = self.children.by_pid.get(child_id) or self.children.retried.get(child_id)
-        if child is None and child_id.process is not None:
-            return Refusal(ChildNotFound(child_id))
-        return child
-
-    def _find_stopped(self, child_id: object) -> Child | Refusal:
-        if self.simple:
-            return Refusal(SimpleOneForOneError(child_id))
-        child = self.children.get(child_id)
-        if child is None:
-            return Refusal(ChildNotFound(child_id))
-        if child.restarting:
-            return Refusal(ChildRestarting(child_id))
-        return Refusal(ChildRunning(child_id)) if child.pid is not None else child
+    @handle_call
+    def do_get_flags(self) -> SupervisorSpec:
+        """Return the flags as they are now, in a spec without children."""
+        return SupervisorSpec(
+            children=(),
+            max_restarts=self.window.max_restarts,
+            max_seconds=self.window.max_seconds,
+        )
 
 
 @server_of.register(SupervisorSpec)
 def _server_of(spec: SupervisorSpec) -> tuple[type[Any], tuple[Any, ...], ServerName[Any] | None]:
     return Supervisor, (spec,), spec.name
-
-
-def _present_error(child: Child) -> CandilError:
-    if child.pid is not None:
-        return AlreadyStarted(child.pid, Exit(("already_started", child.pid)), child.spec.id)
-    return ChildAlreadyPresent(child.spec.id)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING, Any, TypedDict, cast, final
+from typing import TYPE_CHECKING, Any, TypedDict, final
 
 import attrs
 
-from candil._otp.behaviours.gen_server import GenServer
-from candil._otp.behaviours.proc_lib import Startable, server_class
-from candil._otp.supervisors.child_spec import ChildSpec, child_spec, instance_mistakes
+from candil._otp.behaviours.proc_lib import Startable
+from candil._otp.supervisors.child_spec import ChildSpec, child_spec
+from candil._otp.supervisors.child_start import ServerStart, start_of
 from candil._otp.supervisors.errors import SpecError
 from candil._otp.supervisors.spec_checks import (
     choice_mistakes,
@@ -27,6 +27,7 @@ from candil._otp.values.errors import short_repr
 from candil._otp.values.names import ServerName, typed_key
 
 if TYPE_CHECKING:
+    from candil._otp.behaviours.gen_server import GenServer
     from candil._otp.supervisors.supervisor import Supervisor  # noqa: F401  # a base class names it in a string
 
 
@@ -199,12 +200,7 @@ def as_child_spec(child: Any) -> Any:
     """
     Give the child spec that *child* stands for, or *child* itself for the checks to complain of.
     """
-    target: object = server_class(child)
-    if isinstance(target, SupervisorSpec) or (
-        isinstance(target, type) and issubclass(target, GenServer)
-    ):
-        return child_spec(target)
-    return child
+    return child_spec(child) if isinstance(start_of(child), ServerStart) else child
 
 
 def children_mistakes(
@@ -234,9 +230,9 @@ def children_mistakes(
             )
         seen.add(key)
         if strategy != "simple_one_for_one":  # a template gets the rest of its arguments later
-            name = f"{where}: child {short_repr(child.id)}"
             mistakes.extend(
-                f"{name}: {mistake}" for mistake in instance_mistakes(cast("Any", child))
+                f"{where}: child {short_repr(child.id)}: {mistake}"
+                for mistake in child.start.mistakes(child.args, child.kwargs)
             )
         if child.significant and auto_shutdown == "never":
             mistakes.append(

@@ -12,10 +12,12 @@ What candil raises.
      ├─ ProcessTerminated                       see there
      ├─ RegistrationError (.name)               a name is taken, unknown or not allowed
      ├─ ReceiveTimeout (.timeout)
+     ├─ WaitTimeout (.name .timeout)            no living process held the name in time
      ├─ LeakedCancellation                      a process let another scope's Cancelled out
      ├─ NurseryLeftOpen                         a callback returned from within one (.label)
      ├─ BadReturnValue · UndefinedCallback      a callback broke its contract
      ├─ WrongServer                             a client was used on a server of another class
+     ├─ ExceptionSummary (.kind .text)          stands for an exception that is not kept
      └─ those of ``errors.py``
     ProcessExit (.reason)                       not an error: OTP's exit/1
 """
@@ -178,7 +180,7 @@ class CallingSelf(CallError):
             return (
                 f"{short_repr(self.target)} asked itself for {self.request} and would have waited "
                 "for ever. Ask from another process; to stop itself, a callback calls "
-                "candil.stop(reason)"
+                "candil.stop_self(reason)"
             )
         return (
             f"{short_repr(self.target)} called itself with {short_repr(self.request)} and would "
@@ -219,6 +221,29 @@ class ReceiveTimeout(CandilError):
 
     def __str__(self) -> str:
         return f"no matching message within {self.timeout:g} s"
+
+
+@final
+class WaitTimeout(CandilError):
+    """
+    No living process held a name in time.
+
+    Attributes:
+        name: The name.
+
+        timeout: Seconds that were waited.
+    """
+
+    def __init__(self, name: object, timeout: float) -> None:
+        super().__init__(name, timeout)
+        self.name = name
+        self.timeout = timeout
+
+    def __str__(self) -> str:
+        return (
+            f"no living process held the name {short_repr(self.name)} within {self.timeout:g} s. "
+            "Start one under that name, or give wait_for more time with timeout="
+        )
 
 
 @final
@@ -383,6 +408,27 @@ class WrongServer(CandilError, TypeError):
             f"{expected}.{self.request} is for servers of the class {expected}, and "
             f"{short_repr(self.target)} is of the class {actual}. {advice}"
         )
+
+
+@final
+class ExceptionSummary(CandilError):
+    """
+    What is kept of an exception: text. The exception itself would keep its frames, and their
+    locals.
+
+    Attributes:
+        kind: The name of its class.
+
+        text: One line: that name, and what the exception said.
+    """
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(kind, text)
+        self.kind = kind
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @final

@@ -8,7 +8,7 @@ event; those of the runtime are here, those of supervisors in ``reports.py``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Literal, final
 
 import attrs
 
@@ -37,6 +37,11 @@ class Reportable(ABC):
     """The base of events that have a sentence of their own for the log."""
 
     __slots__ = ()
+
+    @property
+    def level(self) -> Literal["DEBUG", "INFO", "WARNING", "ERROR"]:
+        """The level of its line."""
+        return "ERROR"
 
     @abstractmethod
     def report(self) -> str | None:
@@ -213,6 +218,24 @@ class ChildStarted:
     pid: Pid[object]
     restarted: bool = False
     supervisor_id: object = None
+
+
+@final
+@attrs.frozen
+class ChildStopped:
+    """
+    A supervisor has no process of a child any more and no restart of it is due: the child ended for
+    good, was stopped, or its restart was cancelled. Where it was stopped together with a sibling
+    that is restarted, a ``ChildStarted`` follows.
+
+    Attributes:
+        supervisor: Name or pid of the supervisor.
+
+        child_id: The child.
+    """
+
+    supervisor: object
+    child_id: object
 
 
 @final

@@ -4,6 +4,9 @@ Exit reasons: why a process ended, as values.
 The same value stands in ``Down.reason``, in ``terminate(reason)``, in reports and on the exception
 that a caller gets.
 
+A term may be any object, so nothing here compares terms but those that are known to be strings:
+``==`` of an array, or of a class of the user's, may raise.
+
 1. A reason is one of seven frozen classes; ``match`` over ``ExitReason`` is exhaustive.
 2. OTP's atoms have their own classes; any other term is ``Exit(term)``.
 3. ``Exit("kill")`` is only special on its way through ``exit``: the process that gets it dies of
@@ -129,9 +132,27 @@ def as_exit_reason(term: object) -> ExitReason:
         return NoProc() if term == "noproc" else _ATOMS.get(term) or Exit(term)
     if isinstance(term, BaseException):
         return Crashed(term)
-    if is_pair(term) and term[0] == "shutdown":
+    if is_pair(term) and isinstance(term[0], str) and term[0] == "shutdown":
         return Shutdown(term[1])
     return Exit(term)
+
+
+def is_kill(reason: ExitReason) -> bool:
+    """Tell whether *reason* is ``Exit("kill")``; a term of another type is not compared."""
+    return isinstance(reason, Exit) and isinstance(reason.term, str) and reason.term == "kill"
+
+
+def is_bare_shutdown(reason: ExitReason) -> bool:
+    """Tell whether *reason* is ``Shutdown()``; a detail is not compared, since that may raise."""
+    return isinstance(reason, Shutdown) and reason.detail is None
+
+
+def is_same(one: ExitReason, other: ExitReason) -> bool:
+    """Tell whether two reasons are equal; terms that cannot be compared are not."""
+    try:
+        return bool(one == other)
+    except Exception:  # noqa: BLE001  # a stranger's __eq__ may raise anything
+        return False
 
 
 def is_pair(term: object) -> TypeGuard[tuple[object, object]]:

@@ -20,7 +20,7 @@ from candil._otp.values.exit_reasons import Crashed, Normal, Shutdown
 
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40  # of logging, which is imported by its users only
 
-LEVELS: dict[str, int] = {"DEBUG": DEBUG, "INFO": INFO}
+LEVELS = {"DEBUG": DEBUG, "INFO": INFO, "WARNING": WARNING, "ERROR": ERROR}
 
 _FAULTS = (SupervisorReport, LoopBlocked, ProcessLingers, MailboxHigh)
 _KNOWN = (*_FAULTS, ProcessExited, ChildStarted, UnhandledMessage, Hint)
@@ -44,7 +44,7 @@ def level_of(event: object) -> int | None:
         case ChildStarted():
             return INFO if event.restarted else DEBUG
         case Reportable():
-            return None if event.report() is None else ERROR
+            return None if event.report() is None else LEVELS[event.level]
         case _:
             return ERROR if isinstance(event, _FAULTS) else None
 

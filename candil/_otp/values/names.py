@@ -8,10 +8,11 @@ taken.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, final
 
 import attrs
 
+from candil._otp.values.errors import short_repr
 from candil._otp.values.pids import Pid
 
 if TYPE_CHECKING:
@@ -95,10 +96,23 @@ def name_key(name: object) -> object:
     if isinstance(name, str):
         return name if type(name) is str else str.__str__(name)  # the text of a StrEnum's member
     if isinstance(name, Name):
+        if not isinstance(name.name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"a Name stands for a str; got {short_repr(name)}")
         return name.name
     if isinstance(name, Via):
+        _check_via(name)
         return (Via, name.registry, typed_key(name.key))
-    message = f"a process is called by a Pid, a Name, a Via or a str; got {name!r}"
+    message = f"a process is called by a Pid, a Name, a Via or a str; got {short_repr(name)}"
     if name is None:
-        message += ", which whereis gives for a name that nobody holds"
+        message += ", which whereis returns for a name that no process holds"
     raise TypeError(message)
+
+
+def _check_via(via: Via[Any]) -> None:
+    """Raise an error that names the ``Via``, which that of a dictionary would not."""
+    try:
+        hash(via.key)
+    except Exception as error:
+        raise TypeError(f"the key of a Via must be hashable; got {short_repr(via)}") from error
+    if not isinstance(via.registry, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"the registry of a Via must be a str; got {short_repr(via)}")

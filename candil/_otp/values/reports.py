@@ -7,7 +7,7 @@ import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from candil._otp.values.errors import NoProc, short_repr
+from candil._otp.values.errors import CandilError, ExceptionSummary, NoProc, short_repr
 from candil._otp.values.events import (
     ChildStarted,
     CrashReport,
@@ -124,7 +124,14 @@ def _walk(error: BaseException) -> Iterator[BaseException]:
             yield current
 
 
+def exception_line(error: BaseException) -> str:
+    """Return the class of *error* and what it says, in one line of at most 500 characters."""
+    return _words(error).partition("\n")[0][:500]
+
+
 def _words(error: BaseException, limit: int = 500) -> str:
+    if isinstance(error, ExceptionSummary):
+        return error.text
     kind, leaves = type(error).__name__, leaves_of(error)
     if leaves != [error]:
         return f"{kind} of {'; '.join(map(_words, leaves))}"
@@ -179,18 +186,24 @@ def _traceback_of(error: BaseException, shown: set[int]) -> str:
 def _plain_traceback(error: BaseException) -> str:
     try:
         with _alone(error):
-            trace = _from_users_code(error.__traceback__)
+            trace = without_own_frames(error)
             return "".join(traceback.format_exception(type(error), error, trace, chain=False))
     except Exception:  # noqa: BLE001  # as above
         return _words(error) + "\n"
 
 
-def _from_users_code(trace: TracebackType | None) -> TracebackType | None:
-    """Leave out the frames of the runtime above what users wrote; if there is no other, none."""
-    below = trace
+def without_own_frames(error: BaseException) -> TracebackType | None:
+    """
+    Return the traceback of *error* without the frames of the runtime above what users wrote.
+
+    They say nothing to a reader, and they refer to the process, which refers to the error: all of
+    it would be left to the cyclic collector. An error of the runtime itself keeps its frames,
+    unless it is one that candil raises on purpose.
+    """
+    trace = below = error.__traceback__
     while below is not None and below.tb_frame.f_globals.get("__name__", "").startswith(_OWN):
         below = below.tb_next
-    return below or trace
+    return trace if below is None and not isinstance(error, CandilError) else below
 
 
 @contextmanager

@@ -15,15 +15,15 @@ import os
 import signal
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
 import attrs
 
+from candil.engine._system.processes import all_processes, exists, has_proc, read_stat
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PROC: Final = Path("/proc")
 _LOOK_SECONDS: Final = 0.01
 
 
@@ -56,16 +56,6 @@ class Noted:
 
 
 @final
-@attrs.frozen
-class _Stat:
-    """Of what Linux tells about a process, the part that matters here."""
-
-    state: str
-    parent: int
-    born: int
-
-
-@final
 @attrs.define
 class Census:
     """The processes that were seen, in the order in which they were."""
@@ -76,10 +66,10 @@ class Census:
         """Remember process *pid*, and the process that guards it: its parent, if that is ours."""
         if pid in self.noted:
             return
-        stat = _stat(pid)
-        self.noted[pid] = Noted(pid, role, None if stat is None else stat.born)
-        if stat is not None and (above := _stat(stat.parent)) and above.parent == os.getpid():
-            self.noted.setdefault(stat.parent, Noted(stat.parent, guard, above.born))
+        stat = read_stat(pid)
+        self.noted[pid] = Noted(pid, role, None if stat is None else stat.started)
+        if stat is not None and (above := read_stat(stat.parent)) and above.parent == os.getpid():
+            self.noted.setdefault(stat.parent, Noted(stat.parent, guard, above.started))
 
     def kill(self) -> None:
         """Send SIGKILL to those that were seen and still live."""
@@ -103,46 +93,16 @@ class Census:
 
     def _all(self) -> Iterator[Noted]:
         yield from self.noted.values()
-        for pid, stat in _children():
-            if pid not in self.noted:
-                yield Noted(pid, "another child", stat.born)
+        for pid, stat in all_processes():
+            if stat.parent == os.getpid() and pid not in self.noted:
+                yield Noted(pid, "another child", stat.started)
 
 
 def fate(noted: Noted) -> Fate:
     """Say what has become of a process."""
-    if not _PROC.is_dir():
-        return Fate.ALIVE if _answers(noted.pid) else Fate.GONE
-    stat = _stat(noted.pid)
-    if stat is None or (noted.born is not None and stat.born != noted.born):
+    if not has_proc():
+        return Fate.ALIVE if exists(noted.pid) else Fate.GONE
+    stat = read_stat(noted.pid)
+    if stat is None or (noted.born is not None and stat.started != noted.born):
         return Fate.GONE
-    return Fate.ZOMBIE if stat.state in "ZX" else Fate.ALIVE
-
-
-def _stat(pid: int) -> _Stat | None:
-    try:
-        text = (_PROC / str(pid) / "stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    # The name in parentheses may itself contain spaces and parentheses.
-    fields = text.rpartition(")")[2].split()
-    return _Stat(state=fields[0], parent=int(fields[1]), born=int(fields[19]))
-
-
-def _children() -> Iterator[tuple[int, _Stat]]:
-    if not _PROC.is_dir():
-        return
-    for entry in _PROC.iterdir():
-        if entry.name.isdigit():
-            stat = _stat(int(entry.name))
-            if stat is not None and stat.parent == os.getpid():
-                yield int(entry.name), stat
-
-
-def _answers(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return Fate.ZOMBIE if stat.is_dead else Fate.ALIVE

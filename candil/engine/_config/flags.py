@@ -28,6 +28,12 @@ RESERVED: Final = {
     "-a": "set Model.alias",
     "--alias": "set Model.alias",
     "--api-prefix": "the health probe would miss the server",
+    "-dr": "download the model first",
+    "--docker-repo": "download the model first",
+    "-hff": "download the model first",
+    "--hf-file": "download the model first",
+    "--ssl-key-file": "candil probes over plain HTTP; put a proxy in front",
+    "--ssl-cert-file": "candil probes over plain HTTP; put a proxy in front",
     "--models-dir": "one engine serves one model",
     "--models-preset": "one engine serves one model",
 }
@@ -46,23 +52,34 @@ OPTIONAL: Final = (
 _REFUSAL = "error: invalid argument:"
 
 
-def smuggled(args: Iterable[str]) -> list[str]:
+def reserved_flags_in(args: Iterable[str]) -> list[str]:
     """Return a sentence for each argument that would take over a flag candil owns."""
     return [
         f"{flag} is candil's own: {RESERVED[flag]}"
-        for flag in (arg.split("=", 1)[0] for arg in args)
+        for flag in map(flag_in, args)
         if flag in RESERVED
     ]
+
+
+def flag_in(arg: str) -> str:
+    """
+    Return the flag that *arg* is for ``llama-server``, in the one spelling that the tables have.
+
+    The program takes ``_`` for ``-`` in flags that begin with ``--``. Some builds also take
+    ``--flag=value``.
+    """
+    flag = arg.split("=", 1)[0]
+    return flag.replace("_", "-") if flag.startswith("--") else flag
 
 
 def refused_flag(lines: Iterable[str]) -> str | None:
     """Return the flag that the program said it does not know, if it said so."""
     for line in lines:
         if _REFUSAL in line:
-            return line.split(_REFUSAL, 1)[1].strip()
+            return flag_in(line.split(_REFUSAL, 1)[1].strip())
     return None
 
 
-def can_do_without(flag: str) -> bool:
+def is_optional(flag: str) -> bool:
     """Tell whether *flag* is one that candil adds and an engine can run without."""
     return any(flag == words[0] for words in OPTIONAL)

@@ -14,7 +14,7 @@ The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 from __future__ import annotations
 
 import struct
-from typing import IO, Final, final
+from typing import IO, Final, NamedTuple, final
 
 MAGIC: Final = b"GGUF"
 _VERSIONS = (2, 3)
@@ -28,6 +28,7 @@ _DEFAULT_ALIGNMENT = 32
 _STRING = 8
 _ARRAY = 9
 _UINT32 = 4
+_UINT16 = 2
 # Bytes of each scalar type of a key's value.
 _SCALARS: Final = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 # Of each tensor type: elements in a block, bytes of a block.
@@ -39,6 +40,7 @@ _BLOCKS: Final = {
     29: (256, 56), 30: (1, 2), 34: (256, 54), 35: (256, 66), 39: (32, 17),
 }  # fmt: skip
 
+_U16 = struct.Struct("<H")
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
 _STARTS_WITH = struct.Struct("<4sIQQ")
@@ -52,17 +54,30 @@ class TooShort(Exception):
     """The file is a GGUF and ends before its own contents do."""
 
 
-def check(file: IO[bytes], size: int) -> None:
-    """Raise `BadFormat` or `TooShort` unless *file*, of *size* bytes, is a whole GGUF."""
+class Split(NamedTuple):
+    """Which part of how many a file is; a model in one file is part 0 of 0."""
+
+    part: int = 0
+    parts: int = 0
+
+
+def check(file: IO[bytes], size: int) -> Split:
+    """
+    Raise `BadFormat` or `TooShort` unless *file*, of *size* bytes, is a whole GGUF.
+
+    Returns:
+        Which part of a split model it is.
+    """
     header = _Header(file, size)
     magic = header.take(min(4, size))
     if magic != MAGIC:
         looks = "it is empty" if not size else f"it starts with {bytes(magic)!r}, not {MAGIC!r}"
         raise BadFormat(looks)
     tensors, keys = _counts(header)
-    alignment = _skip_keys(header, keys)
+    alignment, split = _read_keys(header, keys)
     ends = [_tensor_end(header) for _ in range(tensors)]
     _compare(ends, _rounded_up(header.position, alignment), size)
+    return split
 
 
 def _counts(header: _Header) -> tuple[int, int]:
@@ -75,19 +90,23 @@ def _counts(header: _Header) -> tuple[int, int]:
     return tensors, keys
 
 
-def _skip_keys(header: _Header, count: int) -> int:
-    """Pass over all keys and return the alignment of the tensors."""
-    alignment = _DEFAULT_ALIGNMENT
+def _read_keys(header: _Header, count: int) -> tuple[int, Split]:
+    """Pass over all keys. Return the alignment of the tensors, and which part the file is."""
+    alignment, split = _DEFAULT_ALIGNMENT, Split()
     for _ in range(count):
         key = header.string()
         kind = header.u32()
         if key == b"general.alignment" and kind == _UINT32:
             alignment = header.u32()
+        elif key == b"split.no" and kind == _UINT16:
+            split = split._replace(part=header.u16())
+        elif key == b"split.count" and kind == _UINT16:
+            split = split._replace(parts=header.u16())
         else:
             _skip_value(header, kind)
     if alignment == 0 or alignment % 8:
         raise BadFormat(f"its tensors are aligned to {alignment} bytes")
-    return alignment
+    return alignment, split
 
 
 def _skip_value(header: _Header, kind: int) -> None:
@@ -151,6 +170,9 @@ class _Header:
         start = self.position
         self.skip(count)
         return bytes(self._buffer[start : self.position])
+
+    def u16(self) -> int:
+        return int(_U16.unpack(self.take(2))[0])
 
     def u32(self) -> int:
         return int(_U32.unpack(self.take(4))[0])

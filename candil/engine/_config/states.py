@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Literal, final
 
 import attrs
 
@@ -38,10 +38,11 @@ class EngineStateChanged(Reportable):
     Event: an engine went from one state to another.
 
     The first of each start goes from ``None`` to ``starting``, the last of each end to ``None``:
+    The first of each start goes from ``None`` to ``starting``, the last of each end to ``None``:
     with an error when the engine ended by itself, without one when it was stopped. Only a server
-    that is killed cannot tell its end. One that goes to ``failed`` stands in the log as well, and
-    so does one from ``starting`` to ``starting``: a start that was put off for lack of files,
-    memory or processes.
+    that is killed does not report its end. Each is a line in the log: an ERROR for ``failed`` and
+    for a start that is delayed for lack of files, memory or processes (from ``starting`` to
+    ``starting``), a WARNING for ``unhealthy``, else INFO.
 
     Attributes:
         alias: Whose engine.
@@ -53,6 +54,10 @@ class EngineStateChanged(Reportable):
         pid: The operating-system process id, if one runs.
 
         error: Why, where something went wrong.
+
+        base_url: Where it listens, once it is ready.
+
+        seconds: When it becomes ready: how long the start took.
     """
 
     alias: str
@@ -60,11 +65,32 @@ class EngineStateChanged(Reportable):
     new: EngineState | None
     pid: int | None
     error: EngineError | None = None
+    base_url: str | None = None
+    seconds: float | None = None
 
-    def report(self) -> str | None:
-        """Say what the log must hold: nobody else tells of a server that lives on, failed."""
-        if self.new is EngineState.FAILED:
-            return (
-                f"engine {self.alias!r} has failed, and is not tried again by itself: {self.error}"
-            )
-        return str(self.error) if self.new is self.old else None
+    @property
+    def level(self) -> Literal["INFO", "WARNING", "ERROR"]:
+        """The level of its line in the log."""
+        if self.new is EngineState.FAILED or self.new is self.old:
+            return "ERROR"
+        return "WARNING" if self.new is EngineState.UNHEALTHY else "INFO"
+
+    def report(self) -> str:
+        """Return its line in the log."""
+        if self.new is self.old:
+            return str(self.error)
+        return f"engine {self.alias!r} {self._what_it_does()}"
+
+    def _what_it_does(self) -> str:
+        pid = "" if self.pid is None else f" (pid {self.pid})"
+        took = "" if self.seconds is None else f" after {self.seconds:.1f} s"
+        by_itself = "" if self.error is None else " by itself"
+        return {
+            None: f"has ended{by_itself}",
+            EngineState.STARTING: "is starting",
+            EngineState.LOADING: f"loads its model{pid}",
+            EngineState.READY: f"is ready at {self.base_url}{pid}{took}",
+            EngineState.UNHEALTHY: f"is unhealthy: it does not answer its health probes{pid}",
+            EngineState.STOPPING: f"is stopping{pid}",
+            EngineState.FAILED: f"has failed, and is not tried again by itself: {self.error}",
+        }[self.new]

@@ -13,11 +13,11 @@ _LEAST: Final = math.ulp(0.0)
 _MOST: Final = 1e9  # thirty years: a time that ends
 # From, to, and how to say it.
 _RANGES: Final = {
-    "ready": (_LEAST, math.inf, "more than 0 seconds, or math.inf"),
-    "look": (_LEAST, _MOST, "more than 0 seconds"),
-    "answer": (_LEAST, _MOST, "more than 0 seconds"),
-    "drain": (0.0, math.inf, "seconds from 0 on, or math.inf"),
-    "grace": (0.0, _MOST, "seconds from 0 on"),
+    "startup_timeout": (_LEAST, math.inf, "more than 0 seconds, or math.inf"),
+    "probe_interval": (_LEAST, _MOST, "more than 0 seconds"),
+    "probe_timeout": (_LEAST, _MOST, "more than 0 seconds"),
+    "drain_timeout": (0.0, math.inf, "seconds from 0 on, or math.inf"),
+    "grace_period": (0.0, _MOST, "seconds from 0 on"),
 }
 
 
@@ -28,31 +28,31 @@ class Timing:
     How long things may take, in seconds.
 
     Attributes:
-        ready: From the start to ready; ``math.inf`` for ever.
+        startup_timeout: From the start to ready; ``math.inf`` for ever.
 
-        look: Between two looks at the health of an engine that is ready.
+        probe_interval: Between two health probes of an engine that is ready.
 
-        answer: For the answer to such a look.
+        probe_timeout: For the answer to a probe.
 
-        misses: How many looks in a row may fail before the engine counts as unhealthy.
+        failure_threshold: How many probes in a row may fail before the engine is unhealthy.
 
-        drain: How long a stop lets running answers finish; those that have not by then are cut.
-            ``math.inf`` waits for the last word, 0 for none. An engine that nobody asks ends at
-            once. When a whole tree is closed, the time of all its engines runs from the first.
+        drain_timeout: How long a stop lets running answers finish; those that have not by then are
+            cut. ``math.inf`` waits until all have finished, 0 for none. An idle engine ends at
+            once. When a whole tree closes, the time of all its engines runs from the first stop.
 
-        grace: From SIGTERM to SIGKILL, for an engine that answers nobody. One that still answers
-            after the drain does not heed SIGTERM, and gets none.
+        grace_period: From SIGTERM to SIGKILL, for an idle engine. One that still answers after the
+            drain ignores SIGTERM, and gets SIGKILL at once.
 
     Raises:
         ConfigError: At construction, with every mistake at once.
     """
 
-    ready: float = 600.0
-    look: float = 2.0
-    answer: float = 2.0
-    misses: int = 3
-    drain: float = 1.0
-    grace: float = 1.0
+    startup_timeout: float = 600.0
+    probe_interval: float = 2.0
+    probe_timeout: float = 2.0
+    failure_threshold: int = 3
+    drain_timeout: float = 1.0
+    grace_period: float = 1.0
 
     def __attrs_post_init__(self) -> None:
         """Refuse what cannot work, here and not in the middle of a start or a stop."""
@@ -61,9 +61,11 @@ class Timing:
             for name, (low, high, words) in _RANGES.items()
             if not _is_between(low, getattr(self, name), high)
         ]
-        misses: Any = self.misses
-        if not isinstance(misses, int) or not _is_between(1, misses, _MOST):
-            mistakes.append(f"misses must be a whole number from 1 on, got: {misses!r}")
+        threshold: Any = self.failure_threshold
+        if not isinstance(threshold, int) or not _is_between(1, threshold, _MOST):
+            mistakes.append(
+                f"failure_threshold must be a whole number from 1 on, got: {threshold!r}"
+            )
         if mistakes:
             raise ConfigError("Timing", mistakes)
 

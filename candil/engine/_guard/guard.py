@@ -4,20 +4,21 @@ candil's end of a guard (`program`): one process that runs one program after ano
 Invariants:
 1. The guard is started in the thread of the event loop (`command`), and without a checkpoint
    between the start and the ``finally`` that ends it.
-2. What a program writes is read from the first moment until after its death: a pipe that is full
-   wedges ``llama-server``, while its ``/health`` goes on saying that all is well.
-3. A `Run` is over when nothing of its process group is alive and all it wrote was read.
+2. What a program writes is read by the guard, whatever candil does: a pipe that is full wedges
+   ``llama-server``, while its ``/health`` goes on saying that all is well. candil gets it from the
+   guard, and may be slow.
+3. A `Run` is reaped when nothing of its process group is alive and all it wrote was read.
 4. The block of `open_guard` is left, also by cancellation and by errors, only when the guard is
-   buried, and what it guarded dead; or `EngineUnkillable` says that the kernel would not do it.
+   reaped, and its program dead; or `EngineUnkillable` says that the kernel would not do it.
+5. A forked copy of candil has none of the pipes, or they would not end with candil.
 
 stdout and stderr share one pipe: builds differ in which one they write to, and one pipe keeps
-the order of the lines. The guard holds it open between two programs, so its end does not mark
-the end of a program's words; but once the guard has buried the program nobody is left to write,
-and what the pipe holds then is all.
+the order of the lines.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -28,8 +29,10 @@ import trio
 
 from candil.engine._config.errors import EngineUnkillable
 from candil.engine._config.exit_status import ExitStatus
+from candil.engine._config.os_errors import is_shortage
 from candil.engine._guard.command import start_guard
-from candil.engine._system.groups import group_is_alive, kill_group
+from candil.engine._system.forks import close_in_forked_child
+from candil.engine._system.processes import group_is_alive, kill_group
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
@@ -40,11 +43,11 @@ if TYPE_CHECKING:
 # long the kernel then may take. Freeing the memory of a large model takes a while.
 GUARD_SECONDS: Final = 1.0
 KERNEL_SECONDS: Final = 10.0
-_LAST_WORDS_SECONDS = 1.0
+_LAST_OUTPUT_SECONDS = 1.0
 _LONGEST_END = 2 * (GUARD_SECONDS + KERNEL_SECONDS)  # never reached: `end` gives up before
-_LOOK_SECONDS = 0.002
+_POLL_SECONDS = 0.002
 _CHUNK = 64 << 10
-_MOST_LAST_CHUNKS = 64  # without a subreaper somebody may be left who writes for ever
+_MOST_LAST_CHUNKS = 64  # a bound for whatever writes into the pipe at this moment
 
 
 @final
@@ -56,101 +59,108 @@ class Guard:
         pid: Its process id.
         run: The program that runs now.
         runs: How many programs it was told to start so far.
-        is_lost: Whether it ends or has ended: no program can be started with it any more.
+        closing: Whether it ends or has ended: no program can be started with it any more.
     """
 
     def __init__(self, name: str, env: Mapping[str, str], changed: Callable[[], None]) -> None:
-        self.run: Run | None = None
+        self.current: Run | None = None
         self.runs = 0
-        self.is_lost = False
+        self.closing = False
         self._changed = changed
-        self._process, self._control, facts, self._output = start_guard(name, env)
+        self._process, self._control, self._events, self._output = start_guard(name, env)
         self.pid = self._process.pid
-        self._facts = trio.lowlevel.FdStream(facts)
+        self._failure: OSError | None = None
         self._unsent = b""
         self._backlog = trio.Event()
         self._drained = trio.Event()
-        self._buried = trio.Event()
+        self._reaped = trio.Event()
         self._scope = trio.CancelScope(shield=True)
+        close_in_forked_child(self)
 
     @property
     def is_free(self) -> bool:
         """Whether it lives, as far as is known, and no program runs."""
-        return self.run is None and not self.is_lost and self._process.poll() is None
+        return self.current is None and not self.closing and self._process.poll() is None
 
     def launch(self, run: Run) -> None:
-        """Start a program. If the guard proves to be dead, the run is over and never began."""
-        assert self.run is None, "a guard runs one program at a time"
-        if self.is_lost:
-            run.over.set()
+        """Start a program. If the guard proves to be dead, the run ends and never started."""
+        assert self.current is None, "a guard runs one program at a time"
+        if self.closing:
+            run.reaped.set()
             return
-        self.run = run
+        self.current = run
         self.runs += 1
         self._wake()
-        self.order(run.as_order())
+        self.write(run.as_command())
 
-    def order(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
         """Write to the guard, without waiting: what the pipe has no room for follows later."""
         self._unsent += data
         self._flush()
 
     def force(self) -> None:
         """Kill the program's group, and the guard, which does not do it."""
-        run = self.run
+        run = self.current
         if run is not None and run.pid is not None and run.status is None:
             # Not buried by the guard yet, as far as is known: the number is still this group's.
             kill_group(run.pid, signal.SIGKILL)
         self._process.kill()
 
-    def give_up(self) -> None:
-        """Let the run be over though the kernel does not end its processes."""
-        run, self.run = self.run, None
-        if run is not None:
-            run.over.set()
-            self._changed()
+    def abandon(self) -> None:
+        """End the run, and the use of this guard, though the kernel does not end its processes."""
+        self.closing = True
+        self._end_run()
+
+    def close_in_child(self) -> None:
+        """Close what a forked copy of candil has inherited; candil's own stays as it is."""
+        for fd in (self._control, self._events, self._output):
+            if fd >= 0:
+                os.close(fd)
+        self._control = self._events = self._output = -1
 
     # --- the inside: called by `open_guard` only
 
-    async def attend(self) -> None:
+    async def run(self) -> None:
         """Read what guard and program write, until both are dead."""
         with self._scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._drain)
-                nursery.start_soon(self._write_on)
-                await self._read_facts()
-                self.is_lost = True
+                nursery.start_soon(self._write_backlog)
+                await self._read_events()
+                self.closing = True
                 self._changed()
-                await self._bury()
+                await self._reap()
                 nursery.cancel_scope.cancel()
 
     async def end(self) -> None:
         """End the guard, and the program with it; return when nothing is left."""
-        self.is_lost = True
-        self._close_control()  # the order to kill, and to end
-        self._process.terminate()  # the same, should a forked copy of candil hold the pipe open
+        self.closing = True
         self._wake()
+        # The end of the file means the same, but does not come while some other process has
+        # inherited the pipe; and a command does not come while the pipe is full.
+        self.write(b"Q")
+        self._close_control()
         try:
             with trio.move_on_after(GUARD_SECONDS):
-                await self._buried.wait()
+                await self._reaped.wait()
                 return
             self.force()
             with trio.move_on_after(KERNEL_SECONDS):
-                await self._buried.wait()
+                await self._reaped.wait()
                 return
-            pid = None if self.run is None else self.run.pid
+            pid = None if self.current is None else self.current.pid
             raise EngineUnkillable(pid or self.pid, KERNEL_SECONDS)
         finally:
             self._scope.cancel()
 
     def close(self) -> None:
-        """Close what is still open, and let nobody wait any more."""
+        """Close what is still open, and end the run, so that no task waits for it any more."""
         self._close_control()
-        self._facts.close()
-        os.close(self._output)
-        self.give_up()
+        self.close_in_child()
+        self._end_run()
 
     def _wake(self) -> None:
-        """Let it go on if somebody has stopped it; it takes this signal as nothing else."""
+        """Continue it, if it was stopped; otherwise the signal means nothing to it."""
         self._process.send_signal(signal.SIGCONT)
 
     # --- writing to it
@@ -164,7 +174,7 @@ class Guard:
         except OSError:  # the guard is gone, and so is the engine
             self._unsent = b""
 
-    async def _write_on(self) -> None:
+    async def _write_backlog(self) -> None:
         """Write what the pipe had no room for: an environment may be large."""
         while True:
             await self._backlog.wait()
@@ -184,7 +194,7 @@ class Guard:
     # --- reading from it
 
     async def _drain(self) -> None:
-        """Read what the program writes until nobody is left who could."""
+        """Read what the guard writes on until no process is left that could write."""
         while True:
             await trio.lowlevel.wait_readable(self._output)
             if self._read_output() == b"":
@@ -197,57 +207,97 @@ class Guard:
             data = os.read(self._output, _CHUNK)
         except BlockingIOError:
             return None
-        if self.run is not None:
-            self.run.sink(data)
+        if self.current is not None:
+            self.current.sink(data)
         return data
 
-    async def _read_facts(self) -> None:
+    async def _read_events(self) -> None:
         unfinished = b""
-        while data := await self._facts.receive_some():
+        while True:
+            await trio.lowlevel.wait_readable(self._events)
+            data = os.read(self._events, _CHUNK)
+            if not data:
+                return
             *lines, unfinished = (unfinished + data).split(b"\n")
             for line in lines:
-                self._note(json.loads(line))
+                self._handle_event(json.loads(line))
 
-    def _note(self, fact: dict[str, Any]) -> None:
-        run = self.run
-        assert run is not None, f"the guard said {fact!r} of nothing"
-        match fact:
+    def _handle_event(self, event: dict[str, Any]) -> None:
+        match event:
+            case {"event": "failed", "errno": int(number)}:
+                self._failure = _error(number)
+            case _ if self.current is not None:
+                self._handle_event_of(self.current, event)
+            case _:
+                assert self.closing, f"the guard reported {event!r} of no program"
+
+    def _handle_event_of(self, run: Run, event: dict[str, Any]) -> None:
+        match event:
             case {"event": "started", "pid": int(pid)}:
                 run.pid = pid
-                run.begun.set()
-            case {"event": "exec_failed", "errno": int(number)}:
-                run.status = ExitStatus(None, exec_error=os.strerror(number))
+                run.started.set()
+            case {"event": "start_failed", "errno": int(number)}:
+                self._note_failed_start(run, _error(number))
             case {"event": "exited", "status": int(raw)}:
                 run.status = ExitStatus(os.waitstatus_to_exitcode(raw))
-            case {"event": "buried"}:
-                self._read_last_words()
-                self.give_up()
+            case {"event": "log_failed", "errno": int(number)}:
+                run.log_failed(_error(number))
+            case {"event": "reaped"}:
+                self._read_last_output()
+                self._end_run()
             case _:
-                raise AssertionError(f"the guard said {fact!r}")
+                raise AssertionError(f"the guard reported {event!r}")
 
-    def _read_last_words(self) -> None:
+    def _note_failed_start(self, run: Run, error: OSError) -> None:
+        run.status = ExitStatus(None, exec_error=error.strerror)
+        run.shortage = error if is_shortage(error) else None
+
+    def _early_end(self) -> OSError:
+        """
+        Return why a new guard ended before it could report anything.
+
+        This interpreter has run before, and so it lacked memory: it could not load its libraries,
+        or the kernel killed it. A guard that has served is replaced instead.
+        """
+        ended = ExitStatus(self._process.returncode).describe()
+        return OSError(errno.EAGAIN, f"the guard ended before it started the engine: {ended}")
+
+    def _end_run(self) -> None:
+        run, self.current = self.current, None
+        if run is not None:
+            run.reaped.set()
+            self._changed()
+
+    def _read_last_output(self) -> None:
         for _ in range(_MOST_LAST_CHUNKS):
             if not self._read_output():
                 return
 
-    async def _bury(self) -> None:
-        """See to the end of guard and program: the guard has closed its pipes by dying."""
+    async def _reap(self) -> None:
+        """Await the end of guard and program: the guard has closed its pipes by dying."""
         while self._process.poll() is None:  # noqa: ASYNC110 - a matter of microseconds
-            await trio.sleep(_LOOK_SECONDS)
-        if self.run is not None:
-            await self._see_dead(self.run)
-            with trio.move_on_after(_LAST_WORDS_SECONDS):
+            await trio.sleep(_POLL_SECONDS)
+        run = self.current
+        if run is not None:
+            await self._ensure_dead(run)
+            with trio.move_on_after(_LAST_OUTPUT_SECONDS):
                 await self._drained.wait()
-            self.give_up()
-        self._buried.set()
+            if run.pid is None and run.status is None and self.runs == 1:
+                self._note_failed_start(run, self._failure or self._early_end())
+            self._end_run()
+        self._reaped.set()
 
-    async def _see_dead(self, run: Run) -> None:
-        """Make sure of the group's death where the guard cannot have done so."""
+    async def _ensure_dead(self, run: Run) -> None:
+        """Kill the group where the guard cannot have done so, and await its death."""
         if run.pid is None or self._process.returncode == 0:
             return
         kill_group(run.pid, signal.SIGKILL)
-        while self.run is run and group_is_alive(run.pid):  # noqa: ASYNC110 - not our children
-            await trio.sleep(_LOOK_SECONDS)
+        while self.current is run and group_is_alive(run.pid):  # noqa: ASYNC110 - not our children
+            await trio.sleep(_POLL_SECONDS)
+
+
+def _error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
 
 
 @asynccontextmanager
@@ -262,9 +312,11 @@ async def open_guard(
 
         env: The guard's own environment.
 
-        changed: Called when a run is over, and when the guard is lost.
+        changed: Called when a run has ended, and when the guard has.
 
     Raises:
+        GuardUnavailable: There is no interpreter for it.
+
         OSError: No process could be started: too many, or too many open files.
 
         EngineUnkillable: Guard or program outlived SIGKILL.
@@ -275,7 +327,7 @@ async def open_guard(
     guard = Guard(name, env, changed)
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(guard.attend)
+            nursery.start_soon(guard.run)
             try:
                 yield guard
             finally:

@@ -7,17 +7,19 @@ ping is due. So candil asks it whether it answers anybody, and sends the signal 
 
 from __future__ import annotations
 
+import json
 import re
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 import trio
 
-from candil.engine._http.probe import HttpError, new_client
+from candil.engine._config.flags import flag_in
+from candil.engine._http.get import BadAnswer, Unreachable, get
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from candil._otp.processes.node import Node
 
@@ -68,16 +70,14 @@ async def drain(
         Whether it is idle. One that does not say, without its slots and its metrics or by a key
         that is not known here, counts as busy until then.
     """
+    key = key_of(words)
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     with trio.move_on_at(max(until, trio.current_time() + _LAST_LOOK)):
-        async with new_client(base_url, _LAST_LOOK) as client:
-            key = key_of(words)
-            if key is not None:
-                client.headers["authorization"] = f"Bearer {key}"
-            while is_running() and await _is_busy(client):  # noqa: ASYNC110 - another program's state
-                if trio.current_time() >= until:
-                    return False
-                await trio.sleep(_PAUSE)
-            return True
+        while is_running() and await _is_busy(base_url, headers):  # noqa: ASYNC110 - another program's state
+            if trio.current_time() >= until:
+                return False
+            await trio.sleep(_PAUSE)
+        return True
     return False
 
 
@@ -85,19 +85,35 @@ def key_of(words: Sequence[str]) -> str | None:
     """Return the key by which the engine of these arguments lets a client in."""
     found: str | None = None
     for word, value in zip(words, (*words, "")[1:], strict=True):
-        if word == _KEY:
+        if flag_in(word) == _KEY:
             found = value
     return None if found is None else found.split(",")[0]
 
 
-async def _is_busy(client: Any) -> bool:
-    """Ask for the slots, or, where they are switched off, for the metrics."""
+async def _is_busy(base_url: str, headers: Mapping[str, str]) -> bool:
+    """
+    Ask for the slots, or, where they are switched off, for the metrics.
+
+    Both wake an engine that sleeps, which then loads its whole model. So it is asked first whether
+    it sleeps: that does not wake it.
+    """
     try:
-        slots = await client.get("/slots")
-        if slots.status_code == HTTPStatus.OK:
-            return any(slot["is_processing"] for slot in slots.json())
-        metrics = await client.get("/metrics")
-        counts = _REQUESTS.findall(metrics.text)
+        if await _is_asleep(base_url, headers):
+            return False
+        slots = await get(base_url, "/slots", _LAST_LOOK, headers)
+        if slots.status == HTTPStatus.OK:
+            return any(slot["is_processing"] for slot in json.loads(slots.body))
+        metrics = await get(base_url, "/metrics", _LAST_LOOK, headers)
+        counts = _REQUESTS.findall(metrics.body.decode(errors="replace"))
         return not counts or any(float(count) > 0 for count in counts)
-    except (HttpError, ValueError, TypeError, KeyError):
+    except (Unreachable, BadAnswer, ValueError, TypeError, KeyError):
         return True
+
+
+async def _is_asleep(base_url: str, headers: Mapping[str, str]) -> bool:
+    """Ask for the properties; an older build, or one that keeps them to itself, does not sleep."""
+    try:
+        props: object = json.loads((await get(base_url, "/props", _LAST_LOOK, headers)).body)
+    except (BadAnswer, ValueError):
+        return False
+    return isinstance(props, dict) and props.get("is_sleeping") is True

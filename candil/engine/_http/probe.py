@@ -1,108 +1,77 @@
 """
-Asking a ``llama-server`` how it is, over HTTP. The one module that imports httpx.
+Asking a ``llama-server`` how it is.
 
-``trust_env`` is off: with a proxy in the environment, loopback traffic would go through it. No
-connection is kept: an idle one delays the server's end after SIGTERM.
+Not here: the request itself (`get`).
 """
 
 from __future__ import annotations
 
 import enum
-import ssl
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Self, final
+from typing import final
 
-import httpx  # noqa: ASYNC127 - its successor can replace it here, in one line
-
-if TYPE_CHECKING:
-    from types import TracebackType
-
-
-HttpError = httpx.HTTPError
-
-
-def new_client(base_url: str, timeout: float) -> httpx.AsyncClient:
-    """Make a client of the engine at *base_url*; *timeout* is in seconds, for each wait."""
-    return httpx.AsyncClient(
-        base_url=base_url,
-        timeout=timeout,
-        trust_env=False,
-        headers={"connection": "close"},
-        limits=httpx.Limits(max_keepalive_connections=0),
-        # Never used; the default one reads all certificates of the world first.
-        verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-    )
+from candil.engine._http.get import BadAnswer, Unreachable, get
 
 
 @final
-class Sight(enum.Enum):
-    """What a look at the engine's port showed."""
+class ProbeResult(enum.Enum):
+    """What a probe of the engine's port showed."""
 
     ABSENT = "absent"
-    """Nobody listens."""
+    """Nothing listens."""
     LOADING = "loading"
     """It listens and says that the model is being loaded."""
     READY = "ready"
     """It serves, and it is ours."""
-    STRANGER = "stranger"
+    FOREIGN = "foreign"
     """Another server answers on our port."""
-    SILENT = "silent"
+    UNRESPONSIVE = "unresponsive"
     """It accepted the connection and gave no proper answer in time."""
 
 
 @final
 class Probe:
     """
-    Looks at one engine; an ``async with`` block closes it.
+    Probes one engine.
 
     Args:
         base_url: Where it listens.
 
-        nonce: A word among the aliases of our own server, known to nobody else.
+        nonce: A word among the aliases of our own server, and of no other.
 
         timeout: Seconds for each answer.
     """
 
     def __init__(self, base_url: str, nonce: str, timeout: float) -> None:
-        self._nonce = nonce
+        self._base_url = base_url
+        self._nonce = nonce.encode()
+        self._timeout = timeout
         self._known = False
-        self._client = new_client(base_url, timeout)
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._client.aclose()
-
-    async def look(self) -> Sight:
+    async def look(self) -> ProbeResult:
         """
-        Ask how the server is, and, until it has once been recognised, who.
+        Ask how the server is, and, until it has once been recognised, whose it is.
 
         Returns:
-            What was seen; trouble is an answer, never an exception.
+            What was seen; a failure is a result, never an exception.
         """
         try:
-            health = await self._client.get("/health")
-            if health.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
-                # Whose server it is can be asked now, when nobody waits for the answer: each
-                # question after the model is loaded would keep somebody waiting.
+            health = await get(self._base_url, "/health", self._timeout)
+            if health.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                # Ask now whose server it is: while the model loads no client waits for it, and
+                # each question after that would delay the first answer.
                 await self._is_ours()
-                return Sight.LOADING
-            if health.status_code != HTTPStatus.OK:
-                return Sight.SILENT
-            return Sight.READY if await self._is_ours() else Sight.STRANGER
-        except httpx.ConnectError:
-            return Sight.ABSENT
-        except (httpx.HTTPError, httpx.InvalidURL):
-            return Sight.SILENT
+                return ProbeResult.LOADING
+            if health.status != HTTPStatus.OK:
+                return ProbeResult.UNRESPONSIVE
+            return ProbeResult.READY if await self._is_ours() else ProbeResult.FOREIGN
+        except Unreachable:
+            return ProbeResult.ABSENT
+        except BadAnswer:
+            return ProbeResult.UNRESPONSIVE
 
     async def _is_ours(self) -> bool:
         if not self._known:
-            models = await self._client.get("/v1/models")
-            self._known = self._nonce in models.text
+            models = await get(self._base_url, "/v1/models", self._timeout)
+            self._known = self._nonce in models.body
         return self._known

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 import candil
+from candil._otp.processes.runtime import get_runtime
 from candil.engine._config.errors import (
     AliasTaken,
     AlreadyRunning,
@@ -27,11 +28,13 @@ from candil.engine._config.errors import (
     NotRunning,
     ReadyTimeout,
 )
+from candil.engine._config.log_path import absolute_log_path
+from candil.engine._config.os_errors import described
 from candil.engine._config.states import EngineState
 from candil.engine._config.timing import Timing
-from candil.engine._server.registry import holder_of, turn_of
-from candil.engine._server.restart_state import Lineage
-from candil.engine._server.server import FAMILY, EngineServer
+from candil.engine._server.registry import entries, entry_of
+from candil.engine._server.restart_state import RestartState
+from candil.engine._server.server import EngineServer
 from candil.engine._server.specs import (
     SUPERVISOR,
     check_types,
@@ -39,7 +42,7 @@ from candil.engine._server.specs import (
     spec_of,
     with_supervisor,
 )
-from candil.engine._server.workers import look_before
+from candil.engine._server.workers import run_preflight
 from candil.engine._system.ports import PortLease
 
 if TYPE_CHECKING:
@@ -48,11 +51,11 @@ if TYPE_CHECKING:
 
     from candil.engine._config.engine import Engine
     from candil.engine._config.model import Model
-    from candil.engine._server.registry import Holder
+    from candil.engine._server.registry import EngineEntry
 
+# A supervisor that has ended may be restarted itself, and its engine with it.
 _RESTART_GAP: Final = 0.1
-_LOOK_SECONDS: Final = 0.01
-_LONGEST_PAUSE: Final = 0.5
+# A supervisor that starts or stops children does not answer meanwhile.
 _SUPERVISOR_SECONDS: Final = 1.0
 
 
@@ -76,7 +79,7 @@ async def start(
 
         timing: How long things may take.
 
-        log_path: A file for everything the engine writes; it rotates at 10 MiB.
+        log_path: A file for everything the engine writes, ``~`` expanded; it rotates at 10 MiB.
 
     Returns:
         The pid of its `EngineServer`; after a restart the alias finds the next one.
@@ -85,6 +88,10 @@ async def start(
         BinaryNotFound: There is no ``llama-server``.
 
         ModelError: The model is missing, cut short, or no model: nothing was started.
+
+        GuardUnavailable: There is no Python for the guard: nothing was started.
+
+        LogFileUnwritable: The log file cannot be written: nothing was started.
 
         AlreadyRunning: The alias has an engine.
 
@@ -102,37 +109,43 @@ async def start(
     Cancellation:
         Either nothing was started, or the engine runs as if `start` had returned.
     """
+    get_runtime()  # outside of trio it says how to run
     check_types(engine, model, timing)
-    lineage = Lineage(PortLease(engine.host, engine.port))
+    log = absolute_log_path(log_path)
+    restart_state = RestartState(model.alias, PortLease(engine.host, engine.port))
+    entry = entry_of(model.alias)
     try:
-        await trio.to_thread.run_sync(look_before, engine, model, abandon_on_cancel=True)
-        async with turn_of(model.alias):
-            await _make_room(model.alias)
-            lineage.lease.acquire()
-            spec = spec_of(engine, model, lineage, timing or Timing(), log_path, {})
-            await _start_below(spec, model.alias, lineage)
+        await run_preflight(engine, model, log)
+        async with entry.start_lock:
+            await _make_room(entry)
+            restart_state.lease.acquire()
+            spec = spec_of(engine, model, restart_state, timing or Timing(), log, {})
+            await _start_below(spec, entry, restart_state)
     except OSError as error:
-        raise EngineStartError(model.alias, f"{error.strerror or error}.") from error
-    pid = await _appears(model.alias, _RESTART_GAP)
+        raise EngineStartError(model.alias, f"{described(error)}.") from error
+    pid = await entry.wait_server(_RESTART_GAP)
     if pid is None:
         raise NotRunning(model.alias)
     return pid
 
 
-async def _start_below(spec: candil.ChildSpec[EngineServer], alias: str, lineage: Lineage) -> None:
+async def _start_below(
+    spec: candil.ChildSpec[EngineServer], entry: EngineEntry, restart_state: RestartState
+) -> None:
     """Start an engine below the engines' supervisor; say in words of engines why it failed."""
+    alias = entry.alias
     try:
         supervisor = await _engines_supervisor()
-        limits = (await candil.sys.get_state(supervisor, timeout=math.inf)).spec
+        limits = await candil.Supervisor.do_get_flags.within(math.inf)(supervisor)
         await candil.start_child(supervisor, with_supervisor(spec, limits))
     except candil.StartError as error:
-        lineage.lease.release()
-        if isinstance(error, candil.AlreadyStarted) or _find(alias) is not None:
+        restart_state.lease.release()
+        if isinstance(error, candil.AlreadyStarted) or entry.has_server:
             raise AlreadyRunning(alias) from error
         _refuse_stranger(alias)
         raise NotRunning(alias) from error
     except (candil.NoProc, candil.ServerExited):  # the tree closes
-        lineage.lease.release()
+        restart_state.lease.release()
         raise NotRunning(alias) from None
 
 
@@ -152,24 +165,48 @@ async def stop(alias: str) -> None:
     Cancellation:
         An engine that has begun to stop goes on stopping.
     """
-    holder = holder_of(alias)
+    get_runtime()
+    entry = entry_of(alias)
+    found = entry.has_server
+    while entry.stopping is not None:  # another call stops it: this one waits for the same end
+        found = True
+        await entry.stopping.wait()
+    over = entry.stopping = trio.Event()
     try:
-        if await _is_ours(alias):
-            _note_stop(holder)
-            await candil.terminate_child(SUPERVISOR, alias)
-        elif holder is not None and (child_id := await _asked(holder)) is not None:
-            assert holder.supervisor is not None
-            _note_stop(holder)
-            await candil.terminate_child(holder.supervisor, child_id)
-        elif (pid := _find(alias)) is not None:
-            _note_stop(holder)
-            await candil.stop(pid)
-        else:
-            raise NotRunning(alias)
+        found = await _stop(entry) or found
+    finally:
+        entry.stopping = None
+        over.set()
+    if not found:
+        raise NotRunning(alias)
+
+
+async def _stop(entry: EngineEntry) -> bool:
+    """Stop the engine, if there is one. Return whether there was."""
+    server = entry.server
+    try:
+        asked = await _ask_to_stop(entry)
     except (candil.NoProc, candil.ServerExited, candil.ChildNotFound):  # it has ended meanwhile
-        raise NotRunning(alias) from None
-    if holder is not None:
-        await holder.release()
+        asked = False
+    if asked:
+        await entry.release(server)
+    return asked
+
+
+async def _ask_to_stop(entry: EngineEntry) -> bool:
+    """Have the supervisor end the engine; without one that answers, have its server end."""
+    if await _is_ours(entry):
+        entry.note_stopped()
+        await candil.terminate_child(SUPERVISOR, entry.alias)
+    elif (child_id := await _known_child(entry)) is not None:
+        entry.note_stopped()
+        await candil.terminate_child(entry.supervisor, child_id)
+    elif (server := entry.current_server()) is not None:
+        entry.note_stopped()
+        await candil.stop(server)
+    else:
+        return False
+    return True
 
 
 async def healthy(alias: str) -> bool:
@@ -180,13 +217,9 @@ async def healthy(alias: str) -> bool:
         ``False`` for an engine that does not run, still loads, or is sick; it never raises because
         of one.
     """
-    if _is_ending(alias):
-        await trio.lowlevel.checkpoint()
-        return False
-    try:
-        return await EngineServer.health(_name(alias)) is EngineState.READY
-    except candil.CallError:
-        return False
+    get_runtime()
+    await trio.lowlevel.checkpoint()
+    return entry_of(alias).is_ready
 
 
 async def base_url(alias: str) -> str | None:
@@ -197,16 +230,16 @@ async def base_url(alias: str) -> str | None:
         The address, the same over restarts, also while the model still loads, and between a crash
         and the restart; ``None`` when the engine is not running.
     """
-    if not _is_ending(alias):
-        with suppress(candil.CallError):
-            return await EngineServer.base_url(_name(alias))
+    get_runtime()
     await trio.lowlevel.checkpoint()
-    holder = holder_of(alias)  # it has no server, or none that answers just now
-    coming = holder is not None and not holder.stopped and await _asked(holder) is not None
-    return holder.address() if holder is not None and coming else None
+    entry = entry_of(alias)
+    if entry.has_server:
+        return None if entry.state is EngineState.FAILED else entry.address
+    is_coming = entry.is_open and not entry.stopped and await _known_child(entry) is not None
+    return entry.address if is_coming else None
 
 
-async def await_ready(alias: str, timeout: float = 600.0) -> str:  # noqa: ASYNC109 - as in OTP
+async def wait_ready(alias: str, timeout: float = 600.0) -> str:  # noqa: ASYNC109 - as in OTP
     """
     Wait until the engine of *alias* answers requests.
 
@@ -237,33 +270,23 @@ async def await_ready(alias: str, timeout: float = 600.0) -> str:  # noqa: ASYNC
     Cancellation:
         Safe; the engine goes on loading.
     """
+    get_runtime()
+    entry = entry_of(alias)
     until = trio.current_time() + timeout
     while True:
         left = max(0.0, until - trio.current_time())
-        pid = await _next_server(alias, left)
-        if pid is None:
-            raise _out_of_time(alias, timeout)
+        server = await _next_server(entry, left)
+        if server is None:
+            raise _out_of_time(entry, timeout)
         try:
-            answer = await EngineServer.ready.within(left)(pid)
+            answer = await EngineServer.ready.within(left)(server)
         except candil.CallTimeout:
-            raise _out_of_time(alias, timeout) from None
+            raise _out_of_time(entry, timeout) from None
         except (candil.NoProc, candil.ServerExited):
-            continue  # whether another one is to come, its supervisor knows
+            continue  # its supervisor decides whether another one is to come
         if isinstance(answer, EngineError):
             raise answer.with_traceback(None)  # else it grows with each that waits
         return answer
-
-
-def _note_stop(holder: Holder | None) -> None:
-    """Let whoever waits for the engine learn that none is to come."""
-    if holder is not None:
-        holder.stopped = True
-
-
-def _is_ending(alias: str) -> bool:
-    """Tell whether the engine's server is busy ending, or has ended: nobody is to ask it."""
-    holder = holder_of(alias)
-    return holder is not None and holder.ending
 
 
 async def _engines_supervisor() -> candil.Pid[candil.Supervisor]:
@@ -286,16 +309,16 @@ async def _engines_supervisor() -> candil.Pid[candil.Supervisor]:
     return found
 
 
-async def _is_ours(alias: str) -> bool:
-    """Tell whether the engines' supervisor has a child for *alias*, running or restarting."""
+async def _is_ours(entry: EngineEntry) -> bool:
+    """Tell whether the engines' supervisor has a child for the alias, running or restarting."""
     try:
-        await candil.get_childspec(SUPERVISOR, alias)
+        spec = await candil.get_childspec(SUPERVISOR, entry.alias)
     except (candil.CallError, candil.SupervisorError):
         return False
-    return True
+    return isinstance(spec.metadata, RestartState)
 
 
-async def _make_room(alias: str) -> None:
+async def _make_room(entry: EngineEntry) -> None:
     """
     Stop an engine of this alias that has failed; it would never be of use again.
 
@@ -304,81 +327,51 @@ async def _make_room(alias: str) -> None:
 
         AliasTaken: The alias is another process's name.
     """
-    pid, holder = _find(alias), holder_of(alias)
-    try:
-        if pid is None:
-            _refuse_stranger(alias)
-            if holder is not None and not holder.stopped and await _asked(holder) is not None:
-                raise AlreadyRunning(alias)
-        elif await EngineServer.health(pid) is EngineState.FAILED:
-            await stop(alias)
-    except (candil.CallError, NotRunning):
-        return  # it has ended meanwhile
+    if not entry.has_server:
+        _refuse_stranger(entry.alias)
+        if entry.is_open and not entry.stopped and await _known_child(entry) is not None:
+            raise AlreadyRunning(entry.alias)
+    elif entry.state is EngineState.FAILED:
+        with suppress(NotRunning):  # it has ended meanwhile
+            await stop(entry.alias)
 
 
 def _refuse_stranger(alias: str) -> None:
     stranger = candil.whereis(alias)
-    # An engine's server that begins has this name a moment before the other one.
-    if stranger is not None and stranger.label != EngineServer.__name__:
+    if stranger is not None and not entries().is_engine(stranger):
         raise AliasTaken(alias, stranger)
 
 
-def _name(alias: str) -> candil.Via[EngineServer]:
-    """Name the engine of *alias*: not by the alias itself, which another process may have."""
-    return candil.Via[EngineServer](FAMILY, alias)
-
-
-def _find(alias: str) -> candil.Pid[EngineServer] | None:
-    return candil.whereis(_name(alias))
-
-
-async def _appears(alias: str, seconds: float) -> candil.Pid[EngineServer] | None:
-    """Find the engine's server; one that is being started has no name yet."""
-    with trio.move_on_after(seconds):
-        while (pid := _find(alias)) is None:  # noqa: ASYNC110 - names announce nothing
-            await trio.sleep(_LOOK_SECONDS)
-        return pid
-    return _find(alias)
-
-
-async def _next_server(alias: str, seconds: float) -> candil.Pid[EngineServer] | None:
+async def _next_server(entry: EngineEntry, seconds: float) -> candil.Pid[EngineServer] | None:
     """
-    Find the engine's server; between two incarnations wait for the next, *seconds* at most.
+    Return the engine's server; between two incarnations wait for the next, *seconds* at most.
 
     Raises:
-        EngineError: None is to come: the last one's trouble, or `NotRunning`.
+        EngineError: None is to come: the last one's error, or `NotRunning`.
     """
-    pause = _LOOK_SECONDS
     with trio.move_on_after(seconds):
-        while (pid := _find(alias)) is None:
-            holder = holder_of(alias)
-            expected = holder is not None and not holder.stopped
-            if holder is not None and expected and await holder.child_id() is not None:
-                with trio.move_on_after(pause):
-                    await holder.arrived.wait()
-                pause = min(2 * pause, _LONGEST_PAUSE)
-            elif await _appears(alias, _RESTART_GAP) is None:
-                if holder is not None and expected and holder.trouble is not None:
-                    raise holder.trouble.with_traceback(None)
-                raise NotRunning(alias)
-        return pid
-    return _find(alias)
+        server = await entry.wait_server(_RESTART_GAP)
+        if server is not None:
+            return server
+        if entry.is_open and not entry.stopped and entry.last_error is not None:
+            raise entry.last_error.with_traceback(None)
+        raise NotRunning(entry.alias)
+    return entry.current_server()
 
 
-async def _asked(holder: Holder) -> Hashable | None:
+async def _known_child(entry: EngineEntry) -> Hashable | None:
     """
     Ask a supervisor for its child's id; ``None`` also if it has no time to answer.
 
     It has none while it starts or stops children, of which the caller may be one.
     """
-    if not holder.closing:
+    if entry.is_open and not entry.is_closing:
         with trio.move_on_after(_SUPERVISOR_SECONDS):
-            return await holder.child_id()
+            return await entry.child_id()
     return None
 
 
-def _out_of_time(alias: str, timeout: float) -> EngineError:  # noqa: ASYNC109 - of the caller
-    holder = holder_of(alias)
-    if holder is None or (holder.stopped and _find(alias) is None):
-        return NotRunning(alias)
-    return ReadyTimeout(alias, timeout, holder.trouble)
+def _out_of_time(entry: EngineEntry, timeout: float) -> EngineError:  # noqa: ASYNC109 - of the caller
+    if not entry.is_open or (entry.stopped and not entry.has_server):
+        return NotRunning(entry.alias)
+    return ReadyTimeout(entry.alias, timeout, entry.last_error)

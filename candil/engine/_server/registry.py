@@ -1,16 +1,19 @@
 """
-Who holds an alias: an engine, from its first start until no supervisor means to start it again.
+The one entry of each alias: which engine has it, and what is known of that engine.
 
-Between two incarnations, which a back-off can make long, there is no server that could be asked.
-What is known then is known here.
+Between two incarnations of a server, which a back-off can make long, there is no server that could
+be asked. The entry is there all the time. It announces each change, so that waiting for one needs
+no polling.
 
 Not here: what is done with it (`lifecycle`).
 """
 
 from __future__ import annotations
 
+import math
 import weakref
-from typing import TYPE_CHECKING, Any, Final, final
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, final
 
 import attrs
 import trio
@@ -18,69 +21,142 @@ import trio
 import candil
 from candil._otp.processes.node import current_node
 from candil.engine._config.addresses import url
+from candil.engine._config.states import EngineState
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterator
 
     from candil._otp.processes.node import Node
     from candil.engine._config.errors import EngineError
-    from candil.engine._server.restart_state import Lineage
+    from candil.engine._server.restart_state import RestartState
 
-_SUPERVISOR: Final = "Supervisor"  # the label of their pids: no other process may be asked
-
-_turns: trio.lowlevel.RunVar[weakref.WeakValueDictionary[str, trio.Lock]] = trio.lowlevel.RunVar(
-    "candil.engine.turns"
-)
-_known: trio.lowlevel.RunVar[dict[str, Holder]] = trio.lowlevel.RunVar("candil.engine.holders")
+_run_entries: trio.lowlevel.RunVar[_Entries] = trio.lowlevel.RunVar("candil.engine.entries")
 
 
 @final
 @attrs.define(eq=False)
-class Holder:
+class EngineEntry:
     """
-    The engine that has an alias.
+    What is known of the engine that has an alias.
 
     Attributes:
-        server: Its server, the last one.
+        alias: The alias.
 
-        supervisor: Who starts the next one; ``None`` if nobody does.
+        start_lock: Held by a start. Without it, one that replaces a failed engine could stop what
+            another start has just begun.
+
+        server: The engine's server, the last one; ``None`` before the first.
+
+        supervisor: The supervisor that starts the next server; ``None`` if there is none.
 
         node: Where it runs. A weak reference, as the next: the node's root has the spec.
 
-        lineage: What outlives each server. A weak reference: when the supervisor is gone, and with
-            it the spec, the port must be free again.
+        restart_state: Port, guard and failures. A weak reference: when the supervisor and its spec
+            are gone, the port must be free again.
 
-        arrived: Set when the next server has taken the alias.
+        state: What the last server said of its engine.
 
-        trouble: Why the last server ended by itself, or the last start failed; ``None`` once it is
-            ready, or was stopped.
+        last_error: Why the last server ended by itself, or the last start failed; ``None`` once
+            it is ready, or was stopped.
 
-        stopped: Whether `stop` was told to end it for good.
+        ending: Whether the last server ends, or has ended: it answers nothing any more.
 
-        ending: Whether the last server ends or has ended: it answers nobody any more.
+        stopped: Whether `stop` ends it, or has ended it, for good.
+
+        stopping: Set when the `stop` that is under way is over; ``None`` if none is.
     """
 
-    server: candil.Pid[Any]
-    supervisor: candil.Pid[candil.Supervisor] | None
-    node: weakref.ref[Node]
-    lineage: weakref.ref[Lineage]
-    arrived: trio.Event = attrs.field(factory=trio.Event)
-    trouble: EngineError | None = None
-    stopped: bool = False
+    alias: str
+    start_lock: trio.Lock = attrs.field(factory=trio.Lock)
+    server: candil.Pid[Any] | None = None
+    supervisor: candil.Pid[candil.Supervisor] | None = None
+    node: weakref.ref[Node] | None = None
+    restart_state: weakref.ref[RestartState] | None = None
+    state: EngineState | None = None
+    last_error: EngineError | None = None
     ending: bool = False
+    stopped: bool = False
+    stopping: trio.Event | None = None
+    changed: trio.Event = attrs.field(factory=trio.Event)
+
+    # --- what its server writes
+
+    def register(self, restart_state: RestartState) -> None:
+        """Let the process that calls be the engine's server, the first or the next."""
+        info = candil.process_info(candil.self())
+        self.server = candil.self()
+        self.supervisor = None if info is None else info.parent
+        self.node = weakref.ref(current_node())
+        if self.restart_state is None or self.restart_state() is not restart_state:
+            self.restart_state = weakref.ref(restart_state)
+            self.last_error = None
+        self.stopped = self.ending = False
+        entries().keep(self)
+        self.set_state(EngineState.STARTING)
+
+    def set_state(self, state: EngineState) -> None:
+        """Note how the engine is, and announce it."""
+        self.state = state
+        self.announce()
+
+    def note_ending(self) -> None:
+        """Note that the server ends from now on, and announce it."""
+        self.ending = True
+        self.announce()
+
+    def note_stopped(self) -> None:
+        """Note that the engine is stopped for good, and announce it."""
+        self.stopped = True
+        self.announce()
+
+    def announce(self) -> None:
+        """Wake every task that waits for a change."""
+        changed, self.changed = self.changed, trio.Event()
+        changed.set()
+
+    # --- what is known at once
 
     @property
-    def closing(self) -> bool:
-        """Whether its node closes, or is closed."""
-        node = self.node()
+    def is_open(self) -> bool:
+        """Whether the tree of its last server is open, or closes: a closed one has no engines."""
+        node = None if self.node is None else self.node()
+        return node is not None and not node.closed
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the tree of its last server closes, or is closed."""
+        node = None if self.node is None else self.node()
         return node is None or node.closing
 
-    def address(self) -> str | None:
-        """Tell which port is kept for the next server's engine; ``None`` if none is."""
-        lineage = self.lineage()
-        if lineage is None or lineage.lease.port is None:
+    @property
+    def has_server(self) -> bool:
+        """Whether it has a server that does not end."""
+        return self.current_server() is not None
+
+    def current_server(self) -> candil.Pid[Any] | None:
+        """Return its server, unless that ends or has ended."""
+        if self.server is None or self.ending or not self.is_open:
             return None
-        return url(lineage.lease.host, lineage.lease.port)
+        return self.server if candil.is_alive(self.server) else None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the engine answers requests, as far as is known."""
+        return self.state is EngineState.READY and self.has_server
+
+    @property
+    def address(self) -> str | None:
+        """Where the engine listens or will listen; ``None`` without a port."""
+        state = None if self.restart_state is None else self.restart_state()
+        if state is None or state.lease.port is None:
+            return None
+        return url(state.lease.host, state.lease.port)
+
+    def belongs_to(self, restart_state: RestartState) -> bool:
+        """Tell whether the engine of *restart_state* has the alias."""
+        return self.restart_state is not None and self.restart_state() is restart_state
+
+    # --- what its supervisor knows
 
     async def child_id(self) -> Hashable | None:
         """
@@ -89,8 +165,8 @@ class Holder:
         Returns:
             The id, or for a child of a template the pid; ``None`` when it has no such child.
         """
-        lineage = self.lineage()
-        if lineage is None or self.supervisor is None:
+        state = None if self.restart_state is None else self.restart_state()
+        if state is None or self.supervisor is None:
             return None
         try:
             for info in await candil.which_children(self.supervisor):
@@ -98,71 +174,102 @@ class Holder:
                     continue
                 key: Hashable = self.server if info.id is None else info.id
                 spec = await candil.get_childspec(self.supervisor, key)
-                if any(argument is lineage for argument in spec.args):
+                if spec.metadata is state:
                     return key
         except (candil.CallError, candil.SupervisorError):
             pass  # it has ended, or the child has, while it was asked
         return None
 
-    async def release(self) -> None:
+    async def wait_server(self, gap: float) -> candil.Pid[Any] | None:
         """
-        Give up what waits for the next start: the guard and the port.
+        Return the server; between two incarnations wait for the next one.
 
-        If the supervisor has been told meanwhile to start the engine again, they are the next
-        server's, which may already use them.
+        Args:
+            gap: Seconds to wait for a server where no supervisor is known to start one: its
+                supervisor may be restarted itself.
+
+        Returns:
+            The server; ``None`` if no other is to come.
+
+        Cancellation:
+            Safe.
         """
-        lineage = self.lineage()
-        if lineage is not None and not self._has_successor():
-            await lineage.post.dismiss()
-            if not self._has_successor():
-                lineage.lease.release()
+        with self._announcing_decisions():
+            while (server := self.current_server()) is None:
+                changed = self.changed
+                is_coming = not self.stopped and await self.child_id() is not None
+                with trio.move_on_after(math.inf if is_coming else gap) as scope:
+                    await changed.wait()
+                if scope.cancelled_caught:
+                    return self.current_server()
+        await trio.lowlevel.checkpoint()
+        return server
 
-    def _has_successor(self) -> bool:
-        return self.arrived.is_set()
+    @contextmanager
+    def _announcing_decisions(self) -> Iterator[None]:
+        """Announce it while the block lasts when the supervisor gives the engine up, or ends."""
+
+        def note(event: object) -> None:
+            match event:
+                case candil.ChildStopped(supervisor=candil.Pid() as pid) if pid == self.supervisor:
+                    self.announce()
+                case candil.ChildStopped(supervisor=str(name)):
+                    if candil.whereis(name) == self.supervisor:
+                        self.announce()
+                case candil.ProcessExited(pid=pid) if pid in {self.supervisor, self.server}:
+                    self.announce()
+                case _:
+                    pass
+
+        with candil.subscribe(note):
+            yield
+
+    async def release(self, server: candil.Pid[Any] | None) -> None:
+        """
+        Release what waits for the start after *server*: the guard and the port.
+
+        If the supervisor has started the engine again meanwhile, they are the next server's.
+        """
+        state = None if self.restart_state is None else self.restart_state()
+        if state is not None and self.server is server:
+            await state.guard.close()
+            if self.server is server:
+                state.lease.release()
 
 
-def note_arrival(alias: str, lineage: Lineage) -> Holder:
-    """Have the alias held by the process that calls, the server of *lineage*."""
-    info = candil.process_info(candil.self())
-    parent = None if info is None else info.parent
-    holders = _all()
-    before = holders.get(alias)
-    now = holders[alias] = Holder(
-        candil.self(),
-        parent if parent is not None and parent.label == _SUPERVISOR else None,
-        weakref.ref(current_node()),
-        weakref.ref(lineage),
-    )
-    if before is not None:
-        now.trouble = before.trouble if before.lineage() is lineage else None
-        before.arrived.set()
-    return now
+@final
+class _Entries:
+    """All entries of one run: kept from their first server on, before that while they are used."""
+
+    def __init__(self) -> None:
+        self._used = weakref.WeakValueDictionary[str, EngineEntry]()
+        self._kept: dict[str, EngineEntry] = {}
+
+    def find(self, alias: str) -> EngineEntry:
+        """Return the entry of *alias*, an empty one if it has never had an engine."""
+        entry = self._used.get(alias)
+        if entry is None:
+            entry = self._used[alias] = EngineEntry(alias)
+        return entry
+
+    def keep(self, entry: EngineEntry) -> None:
+        """Keep an entry for the rest of the run."""
+        self._kept[entry.alias] = entry
+
+    def is_engine(self, pid: candil.Pid[Any]) -> bool:
+        """Tell whether *pid* is the server of an engine."""
+        return any(entry.server == pid for entry in self._kept.values())
 
 
-def turn_of(alias: str) -> trio.Lock:
-    """
-    Give the lock that whoever starts an engine under *alias* holds.
-
-    Else one that replaces an engine that failed could stop what another has just started.
-    """
+def entries() -> _Entries:
+    """Return the entries of this run of trio."""
     try:
-        turns = _turns.get()
+        return _run_entries.get()
     except LookupError:
-        _turns.set(turns := weakref.WeakValueDictionary())
-    return turns.setdefault(alias, trio.Lock())
+        _run_entries.set(made := _Entries())
+        return made
 
 
-def holder_of(alias: str) -> Holder | None:
-    """Find who holds *alias*, or held it last in a tree that is still open."""
-    holder = _all().get(alias)
-    node = None if holder is None else holder.node()
-    return None if node is None or node.closed else holder
-
-
-def _all() -> dict[str, Holder]:
-    try:
-        return _known.get()
-    except LookupError:
-        holders: dict[str, Holder] = {}
-        _known.set(holders)
-        return holders
+def entry_of(alias: str) -> EngineEntry:
+    """Return the entry of *alias*."""
+    return entries().find(alias)

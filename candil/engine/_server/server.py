@@ -11,13 +11,13 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, final
 
-import attrs
+import trio
 
 import candil
-from candil._otp.processes.node import current_node
 from candil.engine._config.addresses import url
 from candil.engine._config.errors import (
     EngineError,
@@ -25,41 +25,36 @@ from candil.engine._config.errors import (
     EngineStartError,
     PortUnavailable,
 )
+from candil.engine._config.os_errors import is_shortage
 from candil.engine._config.states import EngineState, EngineStateChanged
-from candil.engine._http.drain import begin_of_end, drain
-from candil.engine._http.probe import Sight
+from candil.engine._http.probe import ProbeResult
 from candil.engine._server import workers
-from candil.engine._server.failure import Cause, Failure, classify
-from candil.engine._server.registry import note_arrival
-from candil.engine._server.workers import Ended, Launch, NotBegun, Refused, Seen
+from candil.engine._server.engine_process import EngineProcess, ProcessState
+from candil.engine._server.failed_start import failure_of, spawn_error, start_error
+from candil.engine._server.failure import Cause
+from candil.engine._server.messages import (
+    EngineEnded,
+    Overdue,
+    PreflightFailed,
+    Probed,
+    SpawnFailed,
+    TryAgain,
+)
+from candil.engine._server.registry import entry_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from candil.engine._config.engine import Engine
     from candil.engine._config.model import Model
     from candil.engine._config.timing import Timing
-    from candil.engine._server.registry import Holder
-    from candil.engine._server.restart_state import Lineage
-    from candil.engine._system.log_file import LogFile
+    from candil.engine._server.restart_state import RestartState
 
 FAMILY: Final = "candil.engine"
 
 # Between two starts that failed. The first one after an engine was ready comes at once.
 _SHORTEST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 30.0
-
-
-@final
-@attrs.frozen
-class _Overdue:
-    """Sent to itself: the launch should have been ready by now."""
-
-    launch: Launch
-
-
-@final
-@attrs.frozen
-class _TryAgain:
-    """Sent to itself: the pause before the next start is over."""
 
 
 @final
@@ -75,24 +70,25 @@ class EngineServer(candil.GenServer):
         self,
         engine: Engine,
         model: Model,
-        lineage: Lineage,
         timing: Timing,
-        log: LogFile | None = None,
+        log_path: Path | None,
+        restart_state: RestartState,
     ) -> None:
         self.engine = engine
         self.model = model
         self.state = EngineState.STARTING
         self.error: EngineError | None = None
-        self._lineage = lineage
+        self._restart_state = restart_state
         self._timing = timing
-        self._log = log
-        self._holder: Holder | None = None
-        self._launch: Launch | None = None
-        self._keeper: candil.Pid[Any] | None = None
-        self._watcher: candil.Pid[Any] | None = None
+        self._log_path = log_path
+        self._entry = entry_of(model.alias)
+        self._process: EngineProcess | None = None
+        self._runner: candil.Pid[Any] | None = None
+        self._monitor: candil.Pid[Any] | None = None
         self._timer: candil.TimerRef | None = None
+        self._started_at = trio.current_time()
         self._misses = 0
-        self._shortages = 0
+        self._os_failures = 0
         self._has_crashed = False
         self._waiting: list[candil.Deferred[str | EngineError]] = []
 
@@ -106,7 +102,7 @@ class EngineServer(candil.GenServer):
     @candil.handle_call
     def base_url(self) -> str | None:
         """Answer where the engine listens; ``None`` when it will not, or has no port yet."""
-        if self.state is EngineState.FAILED or self._lineage.lease.port is None:
+        if self.state is EngineState.FAILED or self._restart_state.lease.port is None:
             return None
         return self._url()
 
@@ -118,7 +114,7 @@ class EngineServer(candil.GenServer):
     @candil.handle_call
     def log_tail(self) -> tuple[str, ...]:
         """Answer the last lines that the present engine wrote."""
-        return () if self._launch is None else self._launch.process.tail.lines()
+        return () if self._process is None else self._process.tail
 
     @candil.handle_call
     def ready(self) -> candil.Deferred[str | EngineError]:
@@ -144,37 +140,39 @@ class EngineServer(candil.GenServer):
         """Take the alias; the start itself comes after, so that siblings need not wait."""
         candil.trap_exit(True)
         candil.register(candil.Via(FAMILY, self.model.alias), candil.self())
-        self._holder = note_arrival(self.model.alias, self._lineage)
+        self._entry.register(self._restart_state)
         self._tell(None, self.state)
-        with suppress(PortUnavailable, OSError):  # said when it starts, where it is dealt with
-            self._lineage.lease.acquire()  # here, since siblings have the order of their specs
+        # Siblings get their ports in the order of their specs. An error is raised again, and
+        # reported, by the start.
+        with suppress(PortUnavailable, OSError):
+            self._restart_state.lease.acquire()
         candil.continue_with()
 
     def handle_continue(self, argument: object) -> None:
         """Start the engine: at once, unless its last starts have failed one after the other."""
         del argument
-        if self._lineage.failed_starts > 1:
-            self._pause(self._lineage.failed_starts - 1)
+        if self._restart_state.failed_starts > 1:
+            self._pause(self._restart_state.failed_starts - 1)
         else:
             self._try_to_start()
 
     def handle_cast(self, message: object) -> None:
-        """Hear from the two processes beside; what concerns an earlier launch is too late."""
+        """Hear from the two processes beside; what concerns an earlier process is too late."""
         if (
-            isinstance(message, Refused | NotBegun | Ended | Seen)
-            and message.launch is not self._launch
+            isinstance(message, PreflightFailed | SpawnFailed | EngineEnded | Probed)
+            and message.process is not self._process
         ):
             return
         match message:
-            case Seen(sight=sight):
-                self._seen(sight)
-            case Refused(error=error):
+            case Probed(result=result):
+                self._seen(result)
+            case PreflightFailed(error=error):
                 self._fail(error)
-            case NotBegun(error=error):
-                self._put_off(error)
-            case Ended(status=status) if self.state in {EngineState.READY, EngineState.UNHEALTHY}:
+            case SpawnFailed(error=error):
+                self._not_spawned(error)
+            case EngineEnded(status=status) if self._is_serving():
                 self._crash(EngineExited(self.model.alias, status, message.log_tail))
-            case Ended():
+            case EngineEnded():
                 self._start_failed(message)
             case _:
                 pass  # a stranger's cast is no reason to take the engine down
@@ -182,47 +180,34 @@ class EngineServer(candil.GenServer):
     def handle_info(self, message: object) -> None:
         """Hear of the end of a linked process, and of a start that takes too long."""
         match message:
-            case _Overdue(launch=launch) if launch is self._launch and self._is_starting():
-                self._end_overdue(launch)
-            case _TryAgain() if self._is_starting():
+            case Overdue(process=process) if process is self._process and self._is_starting():
+                self._end_overdue(process)
+            case TryAgain() if self._is_starting():
                 self._try_to_start()
             case candil.ExitSignal(reason=reason) if self._dies_of(message):
-                candil.stop(reason)
+                candil.stop_self(reason)
             case candil.ExitSignal(pid=pid, reason=candil.Shutdown() as reason):
-                if pid not in {self._keeper, self._watcher}:
-                    candil.stop(reason)
+                if pid not in {self._runner, self._monitor}:
+                    candil.stop_self(reason)
             case _:
                 pass
 
     async def terminate(self, reason: candil.ExitReason) -> None:
         """Let running answers finish, then end the engine, and return when nothing is left."""
-        serving = self.state in {EngineState.READY, EngineState.UNHEALTHY}
+        serving = self._is_serving()
         if self.state is not EngineState.FAILED and not self._has_crashed:
             self._enter(EngineState.STOPPING)
-        if self._holder is not None:
-            self._holder.ending = True
-        launch = self._launch
-        self._dismiss_watcher()
-        if launch is not None:
-            if launch.process.is_running:
-                # SIGTERM means nothing to an engine that answers: there is no grace to be given.
-                idle = not serving or await self._drain(launch)
-                await launch.process.stop(self._timing.grace if idle else 0)
-            if self._keeper is not None:
-                candil.exit_nowait(self._keeper, candil.Shutdown())
-            if launch.begun:  # a keeper that is ended before its first step never takes one
-                await launch.over.wait()
+        self._entry.note_ending()
+        self._stop_monitoring()
+        if self._process is not None:
+            address = self._url() if serving else None
+            await workers.end_engine(self._process, self._runner, address, self._timing)
         if not candil.is_abnormal(reason):
-            self._note_trouble(None)
-            await self._lineage.post.dismiss()
-            self._lineage.lease.release()
+            self._note_error(None)
+            await self._restart_state.guard.close()
+            self._restart_state.lease.release()
         if not self._has_crashed:
             self._tell(self.state, None)
-
-    async def _drain(self, launch: Launch) -> bool:
-        process = launch.process
-        until = begin_of_end(current_node()) + self._timing.drain
-        return await drain(self._url(), process.argv, until, lambda: process.is_running)
 
     # --- starting
 
@@ -232,152 +217,154 @@ class EngineServer(candil.GenServer):
         except PortUnavailable as error:
             self._fail(error)
         except OSError as error:
-            self._put_off(error)
+            self._not_spawned(error)
 
-    def _put_off(self, shortage: OSError) -> None:
+    def _not_spawned(self, error: OSError) -> None:
+        """Wait for the end of a shortage; any other error of the system would come again."""
+        if is_shortage(error):
+            self._put_off(error.strerror or str(error))
+            return
+        self._fail(spawn_error(self.model.alias, error, self._process))
+
+    def _put_off(self, shortage: str) -> None:
         """Try again later, as often as need be: a supervisor would give up within the second."""
-        self._dismiss_watcher()
-        self._shortages += 1
-        pause = self._pause(self._shortages)
-        sentence = f"{shortage.strerror or shortage}. It is tried again in {pause:g} s"
-        self._note_trouble(EngineStartError(self.model.alias, sentence))
+        self._stop_monitoring()
+        self._os_failures += 1
+        pause = self._pause(self._os_failures)
+        sentence = f"{shortage}. It is tried again in {pause:g} s"
+        self._note_error(EngineStartError(self.model.alias, sentence))
         self._tell(self.state, EngineState.STARTING)
 
     def _pause(self, times: int) -> float:
         seconds: float = min(_SHORTEST_PAUSE * 2.0 ** min(times - 1, 20), _LONGEST_PAUSE)
-        self._timer = candil.send_after(candil.self(), _TryAgain(), seconds)
+        self._timer = candil.send_after(candil.self(), TryAgain(), seconds)
         return seconds
 
     def _start(self) -> None:
-        launch = self._launch = Launch(self.engine, self.model, self._lineage, self._log)
-        me, timing = candil.self(), self._timing
-        self._keeper = candil.spawn_link(
-            workers.keep, me, launch, self.engine, self.model, self._lineage
+        process = self._process = EngineProcess(
+            self.engine, self.model, self._restart_state, self._log_path
         )
-        self._watcher = candil.spawn_link(
-            workers.watch, me, launch, self._url(), timing.look, timing.answer
+        me = candil.self()
+        self._runner = candil.spawn_link(workers.run_engine, me, process, self.engine, self.model)
+        self._monitor = candil.spawn_link(
+            workers.monitor_health, me, process, self._url(), self._timing
         )
-        self._limit(launch)
+        self._limit(process)
 
-    def _limit(self, launch: Launch) -> None:
-        if self._timing.ready < float("inf"):
-            self._timer = candil.send_after(candil.self(), _Overdue(launch), self._timing.ready)
+    def _limit(self, process: EngineProcess) -> None:
+        seconds = self._timing.startup_timeout
+        if seconds < math.inf:
+            self._timer = candil.send_after(candil.self(), Overdue(process), seconds)
 
-    def _end_overdue(self, launch: Launch) -> None:
-        if not launch.process.is_running:
-            self._limit(launch)  # it has no process yet
+    def _end_overdue(self, process: EngineProcess) -> None:
+        if process.state is ProcessState.NEW:  # its time runs from when it has a process
+            self._limit(process)
             return
-        launch.overdue = True
-        launch.process.kill()
+        process.overdue = True
+        process.kill()
 
-    def _start_failed(self, ended: Ended) -> None:
+    def _start_failed(self, ended: EngineEnded) -> None:
         """Decide what a start that ended before it was ready means."""
-        failure = self._reason_of(ended)
+        failure = failure_of(ended, self._timing, self._restart_state.lease)
+        state = self._restart_state
         match failure.cause:
-            case Cause.OWN_FLAG if failure.flag is not None:
-                self._lineage.refused.add(failure.flag)
+            case Cause.OWN_FLAG if failure.flag not in {None, *state.unsupported_flags}:
+                state.unsupported_flags.add(str(failure.flag))
                 self._start_again()
                 return
-            case Cause.PORT if self._lineage.try_another_port():
+            case Cause.PORT if state.try_another_port():
                 self._start_again()
+                return
+            case Cause.SHORTAGE:
+                self._put_off(failure.line or failure.sentence)
                 return
             case _:
                 pass
-        error = EngineStartError(
-            self.model.alias,
-            failure.sentence,
-            argv=ended.launch.process.argv,
-            returncode=ended.status.returncode,
-            log_tail=ended.log_tail,
-        )
-        if failure.permanent or self._lineage.give_up_starting():
+        error = start_error(self.model.alias, ended, failure)
+        # A flag of candil's own that is refused twice is the user's as well.
+        if failure.permanent or failure.cause is Cause.OWN_FLAG or state.give_up_starting():
             self._fail(error)
         else:
             self._crash(error)
 
-    def _reason_of(self, ended: Ended) -> Failure:
-        if ended.launch.overdue:
-            sentence = (
-                f"it was not ready within {self._timing.ready:g} s and was killed; "
-                "give it more with Timing(ready=...)"
-            )
-            return Failure(Cause.UNKNOWN, sentence)
-        failure = classify(ended.status, ended.log_tail)
-        if failure.cause is Cause.UNKNOWN and self._lineage.lease.is_stolen():
-            # The program's logger loses its last lines when it exits at once.
-            sentence = "another program listens on the reserved port"
-            return Failure(Cause.PORT, sentence)
-        return failure
-
     def _start_again(self) -> None:
-        self._dismiss_watcher()
+        self._stop_monitoring()
         self._enter(EngineState.STARTING)
         self._try_to_start()
 
     # --- changing state
 
-    def _seen(self, sight: Sight) -> None:
-        if sight is Sight.READY:
+    def _seen(self, result: ProbeResult) -> None:
+        if result is ProbeResult.READY:
             if not self._is_alive():
                 return  # it answered, and died: the next cast says so
             self._misses = 0
             self._is_ready()
         elif self._is_starting():
-            if sight is Sight.LOADING:
+            if result is ProbeResult.LOADING:
                 self._enter(EngineState.LOADING)
         else:
             self._misses += 1
-            if self._misses >= self._timing.misses and self.state is EngineState.READY:
+            if self._misses >= self._timing.failure_threshold and self.state is EngineState.READY:
                 self._enter(EngineState.UNHEALTHY)
 
     def _is_ready(self) -> None:
         self._cancel_timer()
-        self._shortages = 0
-        self._lineage.note_ready()
-        self._note_trouble(None)
+        self._os_failures = 0
+        self._restart_state.note_ready()
+        self._note_error(None)
         self._enter(EngineState.READY)
         self._answer(self._url())
 
     def _fail(self, error: EngineError) -> None:
         """Stay, in state failed: the next start would fail in the same way."""
-        self._dismiss_watcher()
-        self._lineage.post.dismiss_nowait()
-        self._lineage.lease.release()
-        self._note_trouble(error)
+        self._stop_monitoring()
+        self._restart_state.guard.close_nowait()
+        self._restart_state.lease.release()
+        self._note_error(error)
         self._enter(EngineState.FAILED)
         self._answer(error)
 
     def _crash(self, error: EngineError) -> None:
         """End with *error*; those who wait go on waiting, for the one that follows."""
-        self._note_trouble(error)
+        self._note_error(error)
         self._has_crashed = True
         self._tell(self.state, None)
-        candil.stop(candil.Crashed(error))
+        candil.stop_self(candil.Crashed(error))
 
-    def _note_trouble(self, error: EngineError | None) -> None:
-        self.error = error
-        if self._holder is not None:
-            self._holder.trouble = error
+    def _note_error(self, error: EngineError | None) -> None:
+        self.error = self._entry.last_error = error
 
     def _enter(self, state: EngineState) -> None:
         if state is not self.state:
             old, self.state = self.state, state
+            self._entry.set_state(state)
             self._tell(old, state)
 
     def _tell(self, old: EngineState | None, new: EngineState | None) -> None:
-        candil.emit(EngineStateChanged(self.model.alias, old, new, self._os_pid(), self.error))
+        is_ready = new is EngineState.READY
+        event = EngineStateChanged(
+            self.model.alias,
+            old,
+            new,
+            self._os_pid(),
+            self.error,
+            base_url=self._entry.address if is_ready else None,
+            seconds=trio.current_time() - self._started_at if is_ready else None,
+        )
+        candil.emit(event)
 
     def _answer(self, answer: str | EngineError) -> None:
         waiting, self._waiting = self._waiting, []
         for deferred in waiting:
             deferred.reply(answer)
 
-    def _dismiss_watcher(self) -> None:
+    def _stop_monitoring(self) -> None:
         self._cancel_timer()
-        if self._watcher is not None:
-            candil.unlink(self._watcher)
-            candil.exit_nowait(self._watcher, candil.Shutdown())
-            self._watcher = None
+        if self._monitor is not None:
+            candil.unlink(self._monitor)
+            candil.exit(self._monitor, candil.Shutdown())
+            self._monitor = None
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -389,19 +376,20 @@ class EngineServer(candil.GenServer):
     def _is_starting(self) -> bool:
         return self.state in {EngineState.STARTING, EngineState.LOADING}
 
+    def _is_serving(self) -> bool:
+        return self.state in {EngineState.READY, EngineState.UNHEALTHY}
+
     def _url(self) -> str:
-        return url(self.engine.host, self._lineage.lease.acquire())
+        return url(self.engine.host, self._restart_state.lease.acquire())
 
     def _dies_of(self, signal: candil.ExitSignal) -> bool:
         """Tell whether to end with it: without its helpers a server would wait in vain."""
-        is_helper = signal.pid is not None and signal.pid in {self._keeper, self._watcher}
+        is_helper = signal.pid is not None and signal.pid in {self._runner, self._monitor}
         is_normal = isinstance(signal.reason, candil.Normal)
         return candil.is_abnormal(signal.reason) or (is_helper and not is_normal)
 
     def _is_alive(self) -> bool:
-        return self._launch is not None and self._launch.process.is_alive
+        return self._process is not None and self._process.state is ProcessState.STARTED
 
     def _os_pid(self) -> int | None:
-        if self._launch is None or not self._launch.process.is_running:
-            return None
-        return self._launch.process.pid
+        return None if self._process is None else self._process.pid

@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
 import attrs
 
 import candil
+from candil.engine._config import engine as engine_module, model as model_module
 from candil.engine._config.engine import Engine
 from candil.engine._config.errors import ConfigError
+from candil.engine._config.log_path import absolute_log_path
 from candil.engine._config.model import Model
 from candil.engine._config.timing import Timing
-from candil.engine._server.restart_state import Lineage
+from candil.engine._server.restart_state import RestartState
 from candil.engine._server.server import EngineServer
-from candil.engine._system.log_file import LogFile
 from candil.engine._system.ports import PortLease
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Hashable
+    from pathlib import Path
 
 SUPERVISOR: Final = candil.Name[candil.Supervisor]("candil.engine.supervisor")
 
@@ -58,7 +60,7 @@ def child_spec(
     """
     Describe an engine as a child of a supervisor.
 
-    Its start returns at once, before the model is loaded; `await_ready` waits for that. It is
+    Its start returns at once, before the model is loaded; `wait_ready` waits for that. It is
     restarted when it crashes, not when it was stopped (``restart="transient"``), and has time for
     an orderly stop.
 
@@ -69,7 +71,7 @@ def child_spec(
 
         timing: How long things may take.
 
-        log_path: A file for everything the engine writes; it rotates at 10 MiB.
+        log_path: A file for everything the engine writes, ``~`` expanded; it rotates at 10 MiB.
 
         options: For `candil.child_spec`: ``id``, ``restart``, ``shutdown``, ``backoff`` ...
 
@@ -82,8 +84,10 @@ def child_spec(
         SpecError: The options are wrong.
     """
     check_types(engine, model, timing)
-    lineage = Lineage(PortLease(engine.host, engine.port))
-    return spec_of(engine, model, lineage, timing or Timing(), log_path, options)
+    restart_state = RestartState(model.alias, PortLease(engine.host, engine.port))
+    return spec_of(
+        engine, model, restart_state, timing or Timing(), absolute_log_path(log_path), options
+    )
 
 
 def engines_spec(
@@ -128,11 +132,15 @@ def _listed(children: object) -> list[candil.ChildSpec[EngineServer]]:
     mistakes = [
         f"children[{index}] must be made by engine.child_spec(), got: {child!r}"
         for index, child in enumerate(given)
-        if not isinstance(child, candil.ChildSpec) or child.target is not EngineServer
+        if not isinstance(child, candil.ChildSpec) or not _is_engine(child)
     ]
     if mistakes:
         raise ConfigError("engines_spec", mistakes)
     return given
+
+
+def _is_engine(spec: candil.ChildSpec[Any]) -> bool:
+    return isinstance(spec.metadata, RestartState)
 
 
 def check_types(engine: object, model: object, timing: object) -> None:
@@ -153,20 +161,22 @@ def check_types(engine: object, model: object, timing: object) -> None:
 def spec_of(
     engine: Engine,
     model: Model,
-    lineage: Lineage,
+    restart_state: RestartState,
     timing: Timing,
-    log_path: str | os.PathLike[str] | None,
+    log_path: Path | None,
     options: ChildOptions,
 ) -> candil.ChildSpec[EngineServer]:
-    """Describe the engine of *lineage*."""
+    """Describe the engine of *restart_state*."""
     defaults: ChildOptions = {
         "name": model.alias,
         "restart": "transient",
-        "shutdown": timing.drain + timing.grace + _SHUTDOWN_MARGIN,
+        "shutdown": timing.drain_timeout + timing.grace_period + _SHUTDOWN_MARGIN,
     }
-    log = None if log_path is None else LogFile(log_path)
     given = defaults | options
-    return candil.child_spec(EngineServer, engine, model, lineage, timing, log, **given)
+    # A restart must find the same files after the program has changed its folder.
+    engine, model = engine_module.with_absolute_path(engine), model_module.with_absolute_path(model)
+    spec = candil.child_spec(EngineServer, engine, model, timing, log_path, restart_state, **given)
+    return attrs.evolve(spec, metadata=restart_state)
 
 
 def with_supervisor(
@@ -181,4 +191,6 @@ def with_supervisor(
         auto_shutdown="any_significant",
     )
     # By the alias, under which `stop` looks for it, whatever id its own child has.
-    return candil.child_spec(own, id=spec.args[1].alias, restart="temporary")
+    assert isinstance(spec.metadata, RestartState)
+    outer = candil.child_spec(own, id=spec.metadata.alias, restart="temporary")
+    return attrs.evolve(outer, metadata=spec.metadata)

@@ -1,106 +1,42 @@
 """
 The two processes beside an engine's server.
 
-One lives with the operating-system process, the other looks at its health. Both are linked to the
-server and tell it what they see by casts. The server itself so never waits: it answers from its
-state, also while the disk is slow, the model loads or the engine hangs.
+One owns the operating-system process, the other probes its health. Both are linked to the server
+and report to it by casts. So the server itself never waits: it answers from its state, also while
+the disk is slow, the model loads or the engine hangs.
 """
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final
 
-import attrs
 import trio
 
 import candil
-from candil.engine._config.command import argv, environment
-from candil.engine._config.engine import Engine, binary_exists, binary_path
-from candil.engine._config.errors import BinaryNotFound, EngineError
+from candil._otp.processes.node import current_node
+from candil.engine._config.engine import Engine, binary_exists, missing_binary
+from candil.engine._config.errors import EngineError
 from candil.engine._config.model import Model, check_file, file_path
-from candil.engine._guard.os_process import OsProcess
-from candil.engine._http.probe import Probe, Sight
+from candil.engine._config.os_errors import as_shortage, is_shortage
+from candil.engine._guard.command import command_line
+from candil.engine._http.drain import begin_of_end, drain
+from candil.engine._http.probe import Probe, ProbeResult
+from candil.engine._server.messages import EngineEnded, PreflightFailed, Probed, SpawnFailed
+from candil.engine._system.log_file import check_log_file
 
 if TYPE_CHECKING:
-    from candil.engine._config.exit_status import ExitStatus
-    from candil.engine._server.restart_state import Lineage
-    from candil.engine._system.log_file import LogFile
+    from pathlib import Path
+
+    from candil.engine._config.timing import Timing
+    from candil.engine._server.engine_process import EngineProcess
 
 _FIRST_PAUSE: Final = 0.005
 _PAUSES_GROW: Final = 1.25
 _LONGEST_PAUSE: Final = 0.1
-_MOST_PROMPTED: Final = 200  # an engine that says more is looked at by the clock alone
+_MOST_PROMPTED: Final = 200  # an engine that writes more is probed by the clock alone
 
 
-@final
-@attrs.frozen
-class Refused:
-    """Cast: the look before the start found that it cannot work."""
-
-    launch: Launch
-    error: EngineError
-
-
-@final
-@attrs.frozen
-class NotBegun:
-    """Cast: the system has no process, file or memory left to start it with."""
-
-    launch: Launch
-    error: OSError
-
-
-@final
-@attrs.frozen
-class Ended:
-    """Cast: the process is gone, and everything of it."""
-
-    launch: Launch
-    status: ExitStatus
-    log_tail: tuple[str, ...]
-
-
-@final
-@attrs.frozen
-class Seen:
-    """Cast: what a look at the engine's port showed."""
-
-    launch: Launch
-    sight: Sight
-
-
-@final
-class Launch:
-    """
-    One start of the program, from its command line to its death.
-
-    Attributes:
-        nonce: By which our own server is recognised on the port.
-
-        process: The operating-system process.
-
-        over: Set when nothing of it is left, or when it never came to a process.
-
-        overdue: Whether it was killed because it was not ready in time.
-    """
-
-    def __init__(self, engine: Engine, model: Model, lineage: Lineage, log: LogFile | None) -> None:
-        self.nonce = os.urandom(8).hex()
-        words = argv(
-            engine,
-            model,
-            port=lineage.lease.acquire(),
-            nonce=self.nonce,
-            without=lineage.refused,
-        )
-        self.process = OsProcess(words, env=environment(os.environ), log=log)
-        self.over = trio.Event()
-        self.overdue = False
-        self.begun = False
-
-
-def look_before(engine: Engine, model: Model) -> None:
+def preflight(engine: Engine, model: Model, log_path: Path | None) -> None:
     """
     Refuse what cannot start. Blocks on the disk: call it from a worker thread.
 
@@ -109,68 +45,121 @@ def look_before(engine: Engine, model: Model) -> None:
 
         ModelError: The file is missing, cut short, or no model.
 
+        GuardUnavailable: There is no Python for the guard.
+
+        LogFileUnwritable: The log file cannot be written.
+
         OSError: Not the file's fault: there are too many open ones, or the like.
     """
     if not binary_exists(engine):
-        raise BinaryNotFound(binary_path(engine))
+        raise missing_binary(engine)
     check_file(file_path(model))
+    command_line()
+    if log_path is not None:
+        check_log_file(log_path)
 
 
-async def keep(
-    server: candil.Pid[Any], launch: Launch, engine: Engine, model: Model, lineage: Lineage
+async def run_preflight(engine: Engine, model: Model, log_path: Path | None) -> None:
+    """
+    Run `preflight` in a thread of its own.
+
+    Threads of trio's own number may all be taken by clients that wait for this very engine. One
+    that hangs, on a dead network disk, takes no place from another engine's.
+    """
+    limiter = trio.CapacityLimiter(1)
+    await trio.to_thread.run_sync(
+        preflight, engine, model, log_path, abandon_on_cancel=True, limiter=limiter
+    )
+
+
+async def run_engine(
+    server: candil.Pid[Any], process: EngineProcess, engine: Engine, model: Model
 ) -> None:
     """
     Be the process that owns an engine: start it, await its end, report it to *server*.
 
     Cancellation, which is how the server's own death arrives here, kills the engine.
     """
-    launch.begun = True
+    process.take()
     try:
-        await trio.to_thread.run_sync(look_before, engine, model, abandon_on_cancel=True)
-        async with lineage.turn:
-            status = await lineage.post.run(launch.process)
+        await run_preflight(engine, model, process.unchecked_log)
+        process.note_log_checked()
+        status = await process.run()
     except EngineError as error:
-        candil.cast(server, Refused(launch, error))
-    except OSError as error:
-        candil.cast(server, NotBegun(launch, error))
+        candil.cast(server, PreflightFailed(process, error))
+    except (OSError, MemoryError, RuntimeError) as error:
+        if not (isinstance(error, OSError) or is_shortage(error)):
+            raise
+        candil.cast(server, SpawnFailed(process, as_shortage(error)))
     else:
-        candil.cast(server, Ended(launch, status, launch.process.tail.lines()))
+        candil.cast(server, EngineEnded(process, status, process.tail))
     finally:
-        launch.over.set()
+        process.note_reaped()
 
 
-async def watch(
-    server: candil.Pid[Any], launch: Launch, base_url: str, period: float, patience: float
+async def monitor_health(
+    server: candil.Pid[Any], process: EngineProcess, base_url: str, timing: Timing
 ) -> None:
-    """Be the process that looks at an engine: often until it is ready, then every *period* s."""
-    async with Probe(base_url, launch.nonce, patience) as probe:
-        await launch.process.begun.wait()
-        await _until_ready(server, launch, probe)
-        while True:
-            await trio.sleep(period)
-            candil.cast(server, Seen(launch, await probe.look()))
-
-
-async def _until_ready(server: candil.Pid[Any], launch: Launch, probe: Probe) -> None:
     """
-    Look until the engine is ready: by a clock that slows down, and whenever it has written.
+    Be the process that probes an engine: often until it is ready, then every ``probe_interval``.
+    """
+    probe = Probe(base_url, process.nonce, timing.probe_timeout)
+    await process.wait_started()
+    await _until_ready(server, process, probe)
+    while True:
+        await trio.sleep(timing.probe_interval)
+        candil.cast(server, Probed(process, await probe.look()))
 
-    Its last words before it is ready say so, and those before that it has loaded the model. But
-    whether it writes at all, and how much, is a matter of its arguments.
+
+async def _until_ready(server: candil.Pid[Any], process: EngineProcess, probe: Probe) -> None:
+    """
+    Probe until the engine is ready: after growing pauses, and whenever it has written.
+
+    Its last lines before it is ready say so, and those before that it has loaded the model. But its
+    arguments decide whether it writes at all, and how much.
     """
     last, pause, prompted = None, _FIRST_PAUSE, 0
     while True:
-        words = launch.process.spoke = trio.Event()
-        sight = await probe.look()
-        if sight is not last:
-            candil.cast(server, Seen(launch, sight))
-            last = sight
-        if sight is Sight.READY:
+        output = process.next_output()
+        result = await probe.look()
+        if result is not last:
+            candil.cast(server, Probed(process, result))
+            last = result
+        if result is ProbeResult.READY:
             return
         with trio.move_on_after(pause):
             if prompted == _MOST_PROMPTED:
                 await trio.sleep_forever()
-            await words.wait()
+            await output.wait()
             prompted += 1
             continue
         pause = min(pause * _PAUSES_GROW, _LONGEST_PAUSE)
+
+
+async def end_engine(
+    process: EngineProcess, runner: candil.Pid[Any] | None, base_url: str | None, timing: Timing
+) -> None:
+    """
+    Let running answers finish, then end *process* and the *runner* that owns it.
+
+    Args:
+        process: The process; nothing of it is left when this returns.
+
+        runner: The process of `run_engine`.
+
+        base_url: Where it serves; ``None`` if it serves nobody yet.
+
+        timing: How long the answers and the process may take.
+    """
+    if process.pid is not None:
+        # An engine that still answers ignores SIGTERM: it gets no grace.
+        idle = base_url is None or await _is_drained(process, base_url, timing)
+        await process.stop(timing.grace_period if idle else 0)
+    if runner is not None:
+        candil.exit(runner, candil.Shutdown())
+    await process.wait_reaped()
+
+
+async def _is_drained(process: EngineProcess, base_url: str, timing: Timing) -> bool:
+    until = begin_of_end(current_node()) + timing.drain_timeout
+    return await drain(base_url, process.argv, until, lambda: process.pid is not None)

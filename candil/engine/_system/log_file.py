@@ -1,70 +1,46 @@
 """
-The log of an engine on disk, in a few files of bounded size.
+The log file of an engine, before the engine is started: can it be written?
 
-The writes are made in the event loop on purpose: a local append takes microseconds, an engine
-writes about 1 KB a request, and the drain of its pipe must not depend on a free worker thread.
-A disk that is full or gone costs log lines, never the engine.
+Not here: who writes it (`_guard.program.log_file`).
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final, final
+import os
+import stat
+from typing import TYPE_CHECKING, Final
+
+from candil.engine._config.errors import LogFileUnwritable
+from candil.engine._config.os_errors import is_shortage
 
 if TYPE_CHECKING:
-    import os
+    from pathlib import Path
 
-MAX_BYTES: Final = 10 << 20
-KEPT: Final = 2
+# As the guard opens it: a pipe without a reader is refused and does not wait.
+_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-@final
-class LogFile:
+def check_log_file(path: Path) -> None:
     """
-    Append to *path*; at *max_bytes* it becomes ``path.1``, that ``path.2`` and so on.
+    Open the file *path* for writing, with the folders above it, and close it. Blocks on the disk.
 
-    Attributes:
-        lost: How many bytes could not be written.
+    Raises:
+        LogFileUnwritable: It cannot be written.
+
+        OSError: Not the file's fault: there are too many open ones, or the like.
     """
-
-    def __init__(
-        self, path: str | os.PathLike[str], max_bytes: int = MAX_BYTES, kept: int = KEPT
-    ) -> None:
-        self.path = Path(path)
-        self.lost = 0
-        self._max_bytes = max_bytes
-        self._kept = kept
-        self._file: IO[bytes] | None = None
-
-    def write(self, data: bytes) -> None:
-        """Append *data*, and start a new file first if it would not fit."""
-        try:
-            file = self._opened()
-            if file.tell() and file.tell() + len(data) > self._max_bytes:
-                file = self._rotated()
-            file.write(data)
-        except OSError:
-            self.lost += len(data)
-
-    def close(self) -> None:
-        """Close the file; a later write opens it again."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def _opened(self) -> IO[bytes]:
-        if self._file is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("ab", buffering=0)
-        return self._file
-
-    def _rotated(self) -> IO[bytes]:
-        self.close()
-        for number in range(self._kept, 0, -1):
-            older = self._numbered(number - 1)
-            if older.exists():
-                older.replace(self._numbered(number))
-        return self._opened()
-
-    def _numbered(self, number: int) -> Path:
-        return self.path.with_name(f"{self.path.name}.{number}") if number else self.path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(path, _FLAGS, 0o666)
+    except OSError as error:
+        if is_shortage(error):
+            raise
+        raise LogFileUnwritable(path, error.strerror or str(error)) from error
+    except ValueError as error:
+        raise LogFileUnwritable(path, str(error)) from error
+    try:
+        kind = os.fstat(file).st_mode
+    finally:
+        os.close(file)
+    if not (stat.S_ISREG(kind) or stat.S_ISCHR(kind)):
+        raise LogFileUnwritable(path, "it is neither a file nor a character device")

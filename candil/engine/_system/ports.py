@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Final, final
 from candil.engine._config.addresses import numeric_host
 from candil.engine._config.errors import PortUnavailable
 from candil.engine._config.os_errors import is_shortage
+from candil.engine._system.forks import close_in_forked_child
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +54,7 @@ class PortLease:
         self._finalizer: weakref.finalize[..., PortLease] | None = None
         self._preferred = base
         self.port: int | None = None
+        close_in_forked_child(self)
 
     def acquire(self) -> int:
         """
@@ -94,6 +96,10 @@ class PortLease:
             self._finalizer()
         self._finalizer = None
         self.port = None
+
+    def close_in_child(self) -> None:
+        """Let a forked child have no part in the reservation."""
+        self.release()
 
     def _candidates(self, start: int) -> Iterator[int]:
         if not self.base:

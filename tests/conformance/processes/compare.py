@@ -4,8 +4,8 @@ Compare what Erlang did with what candil did, step by step.
 ``python -m tests.conformance.processes.compare PROGRAMS EXPECTED ACTUAL``
 
 Messages of different senders may overtake each other, and so may a message and a death. So what a
-puppet took by itself, one thing right after the other, is compared without its order, and not at
-all if the puppet died in the same step.
+process took by itself, one thing right after the other, is compared without its order, and not at
+all if the process died in the same step.
 
 The exit status is 0 if all agree.
 """

@@ -3,12 +3,12 @@ Make programs: ``python -m tests.conformance.processes.generate SEED COUNT > pro
 
 The same seed makes the same program. What is made stays inside what OTP itself fixes:
 
-- a burst, operations of one puppet between which nobody else runs, ends with what makes others
+- a burst, operations of one process between which nobody else runs, ends with what makes others
   run: exit signals, all to one target, a new process with a script, its own end, a wait;
 - nobody asks about the target of an exit signal, or links, monitors or names it, before the burst
   is over: whether it still exists is open in OTP, and settled at once in candil;
 - ``receive`` looks for what one sender sent, since who comes first of several is open;
-- a puppet that takes a message as soon as it is there does nothing more with it.
+- a process that takes a message as soon as it is there does nothing more with it.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Author:
         self.name = f"p{seed}"
         self.random = random.Random(f"candil processes {seed}")
         count = self.random.randint(*self.pick([(2, 5), (2, 5), (6, 12)]))
-        self.puppets = [f"p{number}" for number in range(1, count + 1)]
-        self.living = list(self.puppets)  # as far as it is easy to tell
+        self.processes = [f"p{number}" for number in range(1, count + 1)]
+        self.living = list(self.processes)  # as far as it is easy to tell
         self.monitors: dict[str, list[str]] = {}
         self.timers: list[str] = []
         self.made = 0
@@ -55,24 +55,24 @@ class Author:
         self.linking = self.pick([0.3, 0.8])
 
     def program(self) -> dict[str, Any]:
-        """The puppets and the timeline."""
-        puppets = list(self.puppets)
+        """The processes and the timeline."""
+        processes = list(self.processes)
         timeline = self.opening()
         for _ in range(self.random.randint(5, 30)):
             timeline.append(self.step())
-        return {"name": self.name, "puppets": puppets, "timeline": timeline}
+        return {"name": self.name, "processes": processes, "timeline": timeline}
 
     def opening(self) -> list[Step]:
         """Who traps exits, and who is linked to whom: in chains, more often than not."""
         steps: list[Step] = [
-            [id, "trap_exit", True] for id in self.puppets if self.chance(self.trapping)
+            [id, "trap_exit", True] for id in self.processes if self.chance(self.trapping)
         ]
-        pairs = zip(self.puppets, self.puppets[1:], strict=False)
+        pairs = zip(self.processes, self.processes[1:], strict=False)
         steps += [[one, "link", other] for one, other in pairs if self.chance(self.linking)]
         return steps
 
     def step(self) -> Step:
-        """One puppet does one thing, or several at once."""
+        """One process does one thing, or several at once."""
         id = self.actor()
         if self.chance(0.25):
             return [id, "burst", self.burst(id)]
@@ -90,7 +90,7 @@ class Author:
         return self.weighted(choices)(id)
 
     def burst(self, id: str) -> list[Op]:
-        """Some operations of the puppet *id* between which nobody else runs."""
+        """Some operations of the process *id* between which nobody else runs."""
         ops = [self.calm_op(id) for _ in range(self.random.randint(1, 4))]
         ending = self.random.random()
         if ending < 0.4:
@@ -175,11 +175,11 @@ class Author:
         return [kind, self.own_monitor(id) if kind == "down" else self.anybody()]
 
     def spawn(self, id: str) -> Op:
-        """A new puppet that waits for commands."""
+        """A new process that waits for commands."""
         return self.spawn_op(id, [])
 
     def spawn_with_script(self, id: str) -> Op:
-        """A new puppet that begins with something of its own."""
+        """A new process that begins with something of its own."""
         own = f"s{self.made + 1}"
         script = [self.calm_op(own) for _ in range(self.random.randint(0, 3))]
         # Whom it spawned would begin while it goes on.
@@ -189,9 +189,9 @@ class Author:
         return self.spawn_op(id, list(_without_pauses(script)))
 
     def spawn_op(self, id: str, script: list[Op]) -> Op:
-        """A new puppet, linked, monitored or neither."""
+        """A new process, linked, monitored or neither."""
         new = self.new("s")
-        self.puppets.append(new)
+        self.processes.append(new)
         self.living.append(new)
         how = self.pick(["spawn", "spawn_link", "spawn_link", "spawn_monitor"])
         if how != "spawn_monitor":
@@ -228,20 +228,20 @@ class Author:
 
     def actor(self) -> str:
         """Who has its turn; now and then one that may be dead."""
-        living = [id for id in self.living if id in self.puppets]
+        living = [id for id in self.living if id in self.processes]
         return self.pick(living) if living and self.chance(0.9) else self.anybody()
 
     def anybody(self) -> str:
-        """Any puppet, dead or alive."""
-        return self.pick(self.puppets)
+        """Any process, dead or alive."""
+        return self.pick(self.processes)
 
     def other(self, id: str) -> str:
-        """A puppet that is probably alive, and not *id*."""
+        """A process that is probably alive, and not *id*."""
         others = [one for one in self.living if one != id]
-        return self.pick(others or [one for one in self.puppets if one != id])
+        return self.pick(others or [one for one in self.processes if one != id])
 
     def target(self, by_name: float) -> str:
-        """A puppet or a name."""
+        """A process or a name."""
         return f"@{self.pick(_NAMES)}" if self.chance(by_name) else self.anybody()
 
     def own_monitor(self, id: str) -> str:

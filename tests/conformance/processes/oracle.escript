@@ -4,8 +4,8 @@
 %%
 %% What Erlang itself does with a program: `escript oracle.escript PROGRAMS.jsonl > traces.jsonl`.
 %%
-%% The player tells puppets what to do, one command at a time, and after each waits until nothing
-%% moves any more. The book, an ETS table, knows who is who. The player traces the puppets, because a
+%% The player tells processes what to do, one command at a time, and after each waits until nothing
+%% moves any more. The recorder, an ETS table, knows who is who. The player traces the processes, because a
 %% monitor that is set after a death no longer learns its reason.
 %%
 %% One scheduler (+S 1:1), as for the supervisors.
@@ -54,10 +54,10 @@ bury(Pid) ->
     exit(Pid, kill),
     receive {'DOWN', Monitor, process, Pid, _} -> ok end.
 
-play(#{<<"puppets">> := Ids, <<"timeline">> := Timeline}) ->
-    ets:new(book, [named_table, public]),
+play(#{<<"processes">> := Ids, <<"timeline">> := Timeline}) ->
+    ets:new(recorder, [named_table, public]),
     put(player, self()),
-    [erlang:trace(spawn_puppet(spawn, Id, []), true, [procs, set_on_spawn]) || Id <- Ids],
+    [erlang:trace(spawn_process(spawn, Id, []), true, [procs, set_on_spawn]) || Id <- Ids],
     {Lines, _} = lists:foldl(fun play_step/2, snapshot([], #{}), Timeline),
     lists:append(lists:reverse(Lines)).
 
@@ -75,7 +75,7 @@ snapshot(Lines, Seen) ->
     States = maps:from_list([{Id, state(living(Id))} || Id <- population()]),
     Changed = [[<<"state">>, Id, State]
                || {Id, State} <- lists:sort(maps:to_list(States)), maps:get(Id, Seen, none) =/= State],
-    [add_bookmark(living(Id)) || Id <- maps:keys(States)],
+    [add_step_mark(living(Id)) || Id <- maps:keys(States)],
     {[Notes ++ Deaths ++ Changed | Lines], States}.
 
 %% At rest: everybody has answered a few times over, and meanwhile nobody has come or gone.
@@ -87,7 +87,7 @@ settle(Before, Quiet) ->
         Others -> settle(Others, 0)
     end.
 
-%% Has a puppet do something, and waits until it is done or dead.
+%% Has a process do something, and waits until it is done or dead.
 command(none, _) -> ok;
 command(Pid, Ops) ->
     Monitor = monitor(process, Pid),
@@ -98,15 +98,15 @@ command(Pid, Ops) ->
     end.
 
 population() ->
-    lists:sort([Id || [Id, Pid] <- ets:match(book, {{puppet, '$1'}, '$2'}), is_process_alive(Pid)]).
+    lists:sort([Id || [Id, Pid] <- ets:match(recorder, {{process, '$1'}, '$2'}), is_process_alive(Pid)]).
 
 living(Id) ->
-    case ets:lookup(book, {puppet, Id}) of
+    case ets:lookup(recorder, {process, Id}) of
         [{_, Pid}] -> case is_process_alive(Pid) of true -> Pid; false -> none end;
         [] -> none
     end.
 
-%% What the puppets have told, and who has died, each in the order of their ids.
+%% What the processes have told, and who has died, each in the order of their ids.
 collect(Notes, Deaths) ->
     receive
         {note, Id, What, Result} -> collect([[<<"note">>, Id, What, Result] | Notes], Deaths);
@@ -128,21 +128,21 @@ state(Pid) ->
               <<"name">> => Name,
               <<"monitors">> => length(Monitors),
               <<"monitored_by">> => ids(Watchers),
-              <<"message_queue_len">> => Length - length([found || bookmark <- Messages]),
+              <<"message_queue_len">> => Length - length([found || step_mark <- Messages]),
               <<"mailbox">> => [written_message(Message) || Message <- in_one_order(Messages)]},
     maps:filter(fun(_, Value) -> not lists:member(Value, [[], 0, false]) end, State).
 
-%% Between two bookmarks only the order of each sender is fixed.
+%% Between two step_marks only the order of each sender is fixed.
 in_one_order([]) -> [];
 in_one_order(Messages) ->
-    {Interval, Rest} = lists:splitwith(fun(Message) -> Message =/= bookmark end, Messages),
+    {Interval, Rest} = lists:splitwith(fun(Message) -> Message =/= step_mark end, Messages),
     Sorted = lists:keysort(1, [{sender(Message), Message} || Message <- Interval]),
     [Message || {_, Message} <- Sorted] ++ in_one_order(lists:nthtail(min(1, length(Rest)), Rest)).
 
-add_bookmark(Pid) ->
+add_step_mark(Pid) ->
     {messages, Messages} = process_info(Pid, messages),
-    case Messages =/= [] andalso lists:last(Messages) =/= bookmark of
-        true -> Pid ! bookmark;
+    case Messages =/= [] andalso lists:last(Messages) =/= step_mark of
+        true -> Pid ! step_mark;
         false -> none
     end.
 
@@ -159,32 +159,32 @@ written_message({'DOWN', Ref, process, _NameAndNode, Reason}) ->
     {Key, _} = monitor_of(Ref),
     [<<"down">>, Key, <<"by name">>, written(Reason)].
 
-%% ----------------------------------------------------------------------------------- the book
+%% ----------------------------------------------------------------------------------- the recorder
 
-id(Pid) -> ets:lookup_element(book, {id, Pid}, 2).
+id(Pid) -> ets:lookup_element(recorder, {id, Pid}, 2).
 
 %% Without the player, who watches everybody now and then.
-ids(Pids) -> lists:sort([id(Pid) || Pid <- Pids, ets:member(book, {id, Pid})]).
+ids(Pids) -> lists:sort([id(Pid) || Pid <- Pids, ets:member(recorder, {id, Pid})]).
 
-pid(Id) -> entry({puppet, Id}).
+pid(Id) -> entry({process, Id}).
 
-monitor_of(Ref) -> ets:lookup_element(book, {ref, Ref}, 2).
+monitor_of(Ref) -> ets:lookup_element(recorder, {ref, Ref}, 2).
 
 %% What the program never got to is unknown.
 entry(Key) ->
-    case ets:lookup(book, Key) of
+    case ets:lookup(recorder, Key) of
         [{_, Value}] -> Value;
         [] -> throw(unknown)
     end.
 
-enter_puppet(Id, Pid) -> ets:insert(book, [{{puppet, Id}, Pid}, {{id, Pid}, Id}]).
+enter_process(Id, Pid) -> ets:insert(recorder, [{{process, Id}, Pid}, {{id, Pid}, Id}]).
 
 enter_monitor(Key, Target, Ref) ->
-    ets:insert(book, [{{monitor, get(id), Key}, Ref}, {{ref, Ref}, {Key, Target}}]).
+    ets:insert(recorder, [{{monitor, get(id), Key}, Ref}, {{ref, Ref}, {Key, Target}}]).
 
-%% ---------------------------------------------------------------------------------- a puppet
+%% ---------------------------------------------------------------------------------- a process
 
-spawn_puppet(Function, Id, Script) ->
+spawn_process(Function, Id, Script) ->
     Player = get(player),
     Body = fun() ->
         put(player, Player),
@@ -193,11 +193,11 @@ spawn_puppet(Function, Id, Script) ->
         try lists:foreach(fun do/1, Script), live() catch throw:return -> ok end
     end,
     case Function of
-        spawn -> Pid = spawn(Body), enter_puppet(Id, Pid), Pid;
-        spawn_link -> Pid = spawn_link(Body), enter_puppet(Id, Pid), Pid;
+        spawn -> Pid = spawn(Body), enter_process(Id, Pid), Pid;
+        spawn_link -> Pid = spawn_link(Body), enter_process(Id, Pid), Pid;
         {spawn_monitor, Key} ->
             {Pid, Ref} = spawn_monitor(Body),
-            enter_puppet(Id, Pid),
+            enter_process(Id, Pid),
             enter_monitor(Key, Id, Ref),
             Pid
     end.
@@ -267,9 +267,9 @@ op(<<"want">>, [Kind, Who, Ops]) ->
     Keys = maps:map(fun(_, _) -> Ops end, keys(Kind, Who)),
     put(wanted, maps:merge(get(wanted), Keys)),
     true;
-op(<<"spawn">>, [Id, Script]) -> spawn_puppet(spawn, Id, Script), true;
-op(<<"spawn_link">>, [Id, Script]) -> spawn_puppet(spawn_link, Id, Script), true;
-op(<<"spawn_monitor">>, [Id, Key, Script]) -> spawn_puppet({spawn_monitor, Key}, Id, Script), true;
+op(<<"spawn">>, [Id, Script]) -> spawn_process(spawn, Id, Script), true;
+op(<<"spawn_link">>, [Id, Script]) -> spawn_process(spawn_link, Id, Script), true;
+op(<<"spawn_monitor">>, [Id, Key, Script]) -> spawn_process({spawn_monitor, Key}, Id, Script), true;
 op(<<"send_after">>, [Key, Target, Tag]) -> start_timer(Key, ?NEVER_MS, Target, Tag);
 op(<<"send_soon">>, [Key, Target, Tag]) ->
     start_timer(Key, ?SOON_MS, Target, Tag),
@@ -280,7 +280,7 @@ op(<<"cancel_timer">>, [Key]) ->
 
 start_timer(Key, Milliseconds, Target, Tag) ->
     Timer = erlang:send_after(Milliseconds, target(Target), {message, get(id), Tag}),
-    ets:insert(book, {{timer, Key}, Timer}).
+    ets:insert(recorder, {{timer, Key}, Timer}).
 
 target(<<"@", Name/binary>>) -> binary_to_atom(Name);
 target(Id) -> pid(Id).
@@ -289,7 +289,7 @@ keys(<<"message">>, Id) -> #{{message, Id} => []};
 keys(<<"exit">>, Id) -> #{{exit, pid(Id)} => []};
 keys(<<"down">>, Key) -> #{{down, entry({monitor, get(id), Key})} => []};
 keys(<<"any">>, Id) ->
-    Refs = [Ref || [Key, Ref] <- ets:match(book, {{monitor, get(id), '$1'}, '$2'}),
+    Refs = [Ref || [Key, Ref] <- ets:match(recorder, {{monitor, get(id), '$1'}, '$2'}),
                    monitor_of(Ref) =:= {Key, Id}],
     maps:from_list([{{message, Id}, []}, {{exit, pid(Id)}, []} | [{{down, Ref}, []} || Ref <- Refs]]).
 

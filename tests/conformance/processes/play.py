@@ -3,8 +3,9 @@ Play programs on candil.
 
 ``python -m tests.conformance.processes.play < programs.jsonl > traces.jsonl``
 
-A program is some puppets and a timeline of what each of them does. After each step the player waits
-until nothing moves any more and writes what has changed. One program, one ``trio.run``, one line.
+A program is some processes and a timeline of what each of them does. After each step the player
+waits until nothing moves any more and writes what has changed. One program, one ``trio.run``, one
+line.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ import candil
 from tests.conformance import data
 from tests.conformance.terms import written
 
-from .book import Book, Bookmark, in_one_order
-from .puppet import Command, Puppet
+from .recorder import Recorder, StepMark, in_one_order
+from .scripted import Command, ScriptedProcess
 
 Program = dict[str, Any]
 Line = list[Any]
@@ -35,78 +36,80 @@ _LIMIT_SECONDS = 20_000
 class Player:
     """Plays one program in the current node."""
 
-    book: Book = attrs.field(factory=Book)
+    recorder: Recorder = attrs.field(factory=Recorder)
     lines: list[Line] = attrs.field(factory=list)
     deaths: list[Line] = attrs.field(factory=list)
     states: dict[str, Any] = attrs.field(factory=dict)
 
     async def play(self, program: Program) -> None:
         """Play the whole *program*, and end all that is left of it."""
-        for id in program["puppets"]:
-            self.book.enter(id, candil.spawn(Puppet(id, self.book).live, []))
+        for id in program["processes"]:
+            self.recorder.enter(id, candil.spawn(ScriptedProcess(id, self.recorder).live, []))
         await self.write_snapshot()
         for step in program["timeline"]:
             await self.play_step(step)
-        for id in self.book.living():
-            candil.exit_nowait(self.book.pid(id), "kill")
+        for id in self.recorder.living():
+            candil.exit(self.recorder.pid(id), "kill")
         await wait_all_tasks_blocked()
 
     async def play_step(self, step: Line) -> None:
-        """Have one puppet do one thing."""
+        """Have one process do one thing."""
         self.lines.append(["do", *step])
         id, *op = step
-        if id not in self.book.living():
+        if id not in self.recorder.living():
             self.lines.append(["gone", id])
             return
         command = Command([op])
-        candil.send(self.book.pid(id), command)
+        candil.send(self.recorder.pid(id), command)
         await command.done.wait()
         await self.write_snapshot()
 
     async def write_snapshot(self) -> None:
         """Write what has been told, who has died, and who looks otherwise than before."""
         await wait_all_tasks_blocked()
-        self.lines += sorted(self.book.notes, key=_id)
+        self.lines += sorted(self.recorder.notes, key=_id)
         self.lines += sorted(self.deaths, key=_id)
-        self.book.notes.clear()
+        self.recorder.notes.clear()
         self.deaths.clear()
-        before, self.states = self.states, {id: self.state(id) for id in self.book.living()}
+        before, self.states = self.states, {id: self.state(id) for id in self.recorder.living()}
         self.lines += [
             ["state", id, state] for id, state in self.states.items() if state != before.get(id)
         ]
         for id in self.states:
-            self.add_bookmark(id)
+            self.add_step_mark(id)
 
     def state(self, id: str) -> dict[str, Any]:
-        """What can be seen of a puppet, without what is empty, zero or false."""
-        pid = self.book.pid(id)
+        """What can be seen of a process, without what is empty, zero or false."""
+        pid = self.recorder.pid(id)
         info = candil.process_info(pid)
         messages = _mailbox(pid)
-        bookmarks = sum(isinstance(message, Bookmark) for message in messages)
+        step_marks = sum(isinstance(message, StepMark) for message in messages)
         if info is None:
             raise AssertionError(f"{id} is alive and has no process_info")
         state = {
-            "links": self.book.ids(info.links),
+            "links": self.recorder.ids(info.links),
             "trap_exit": info.trap_exit,
             "name": info.registered_name,
             "monitors": len(info.monitors),
-            "monitored_by": self.book.ids(info.monitored_by),
-            "message_queue_len": info.message_queue_len - bookmarks,
-            "mailbox": [self.book.written(one) for one in in_one_order(messages, self.book)],
+            "monitored_by": self.recorder.ids(info.monitored_by),
+            "message_queue_len": info.message_queue_len - step_marks,
+            "mailbox": [
+                self.recorder.written(one) for one in in_one_order(messages, self.recorder)
+            ],
         }
         return {key: value for key, value in state.items() if value}
 
-    def add_bookmark(self, id: str) -> None:
+    def add_step_mark(self, id: str) -> None:
         """Mark the end of a mailbox, unless it is empty or marked already."""
-        pid = self.book.pid(id)
+        pid = self.recorder.pid(id)
         messages = _mailbox(pid)
-        if messages and not isinstance(messages[-1], Bookmark):
-            candil.send(pid, Bookmark())
+        if messages and not isinstance(messages[-1], StepMark):
+            candil.send(pid, StepMark())
 
     def observe(self, event: object) -> None:
-        """Write down the death of a puppet; every other event is no concern of it."""
+        """Write down the death of a process; every other event is no concern of it."""
         if isinstance(event, candil.ProcessExited):
-            id = self.book.id(event.pid)
+            id = self.recorder.id(event.pid)
             if id is not None:
                 self.deaths.append(["died", id, written(event.reason)])
 

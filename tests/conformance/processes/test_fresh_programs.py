@@ -16,9 +16,9 @@ pytestmark = fresh.MARKS
 
 
 @pytest.mark.parametrize("portion", range(COUNT // PORTION))
-def test_fresh_programs_go_as_they_go_in_erlang(portion, capsys):
+def test_fresh_programs_go_as_they_go_in_erlang(portion):
     """Processes of candil do what those of Erlang do, in programs made a moment ago."""
-    seeds = fresh.seeds_of(portion, PORTION, "programs", capsys)
+    seeds = fresh.seeds_of(portion, PORTION)
     programs = [generate.program(seed) for seed in seeds]
 
     fresh.fail_if_they_differ(programs, disagreements)

@@ -34,9 +34,9 @@ OPS = [
 ]
 
 
-def program_of(*timeline, puppets=("p1", "p2")):
-    """A program with two puppets."""
-    return {"name": "by hand", "puppets": list(puppets), "timeline": list(timeline)}
+def program_of(*timeline, processes=("p1", "p2")):
+    """A program with two processes."""
+    return {"name": "by hand", "processes": list(processes), "timeline": list(timeline)}
 
 
 def lines_of(*timeline):
@@ -61,7 +61,7 @@ def test_the_generator_uses_every_operation(wanted):
 
 
 def test_a_snapshot_tells_what_has_changed_and_nothing_else():
-    """A puppet that looks as before has no line, and what is empty is left out."""
+    """A process that looks as before has no line, and what is empty is left out."""
     assert lines_of(["p1", "link", "p2"], ["p1", "send", "p2", 1]) == [
         [
             "state",
@@ -106,7 +106,7 @@ def test_a_program_that_cannot_be_played_is_no_trace():
     ((kind, text),) = play.trace_of({"name": "broken", "timeline": []})["trace"]
 
     assert kind == "driver_crash"
-    assert "puppets" in text
+    assert "processes" in text
 
 
 def test_the_first_step_that_differs_is_the_disagreement():

@@ -17,8 +17,8 @@ from tests.conformance.compare import Disagreement
 from tests.conformance.erlang import traces_by_otp
 
 from .play import trace_of
+from .recorder import Line
 from .scripted import styles_for
-from .stage import Line
 
 Program = dict[str, Any]
 

@@ -21,7 +21,7 @@ from typing import Any, final
 
 from tests.conformance import data
 
-from .stage import Line, Script
+from .recorder import Line, Script
 
 _REASONS = [
     "normal",

@@ -61,18 +61,18 @@ play_apart(Program) ->
     #{<<"name">> => maps:get(<<"name">>, Program, null), <<"trace">> => Trace}.
 
 play(#{<<"server">> := Server, <<"timeline">> := Timeline} = Program) ->
-    stage = ets:new(stage, [named_table, public, ordered_set]),
-    ets:insert(stage, [{undertaker, spawn_link(fun undertaker/0)}, {module, module_of(Server)},
+    recorder = ets:new(recorder, [named_table, public, ordered_set]),
+    ets:insert(recorder, [{watcher, spawn_link(fun watcher/0)}, {module, module_of(Server)},
                        {slowness, maps:get(<<"slowness">>, Program, 1)}]),
     {Dead, Monitor} = spawn_monitor(fun() -> ok end),
-    receive {'DOWN', Monitor, process, Dead, _} -> ets:insert(stage, {{latest, <<"dead">>}, Dead}) end,
+    receive {'DOWN', Monitor, process, Dead, _} -> ets:insert(recorder, {{latest, <<"dead">>}, Dead}) end,
     Clients = [{<<"parent">>, is_map_key(<<"parent_traps">>, Server)},
                {<<"a">>, true}, {<<"b">>, true}, {<<"c">>, false}, {<<"d">>, false}],
     [spawn(fun() -> begin_client(Role, Traps, Server) end) || {Role, Traps} <- Clients],
     settle(),
     play_step([<<"start">>, <<"parent">>]),
     play_steps(Timeline, 1),
-    Lines = [Line || [Line] <- ets:match(stage, {{line, '_'}, '$1'})],
+    Lines = [Line || [Line] <- ets:match(recorder, {{line, '_'}, '$1'})],
     empty_the_stage(),
     Lines.
 
@@ -83,17 +83,17 @@ play_steps([Step | Later], Number) ->
     play_steps(Later, Number + 1).
 
 play_step([<<"open">>]) ->
-    [Waiting ! open || {gate, Waiting} <- ets:take(stage, gate)],
+    [Waiting ! open || {gate, Waiting} <- ets:take(recorder, gate)],
     settle();
 play_step([<<"sleep">>]) ->
     timer:sleep(slowly(?SLEEP_MS)),
     settle();
 play_step([_, Role | _] = Step) ->
     Client = latest(Role),
-    case {is_process_alive(Client), ets:member(stage, {busy, Role})} of
+    case {is_process_alive(Client), ets:member(recorder, {busy, Role})} of
         {false, _} -> note([Role, dead]);
         {true, true} -> note([Role, busy]);
-        {true, false} -> ets:insert(stage, {{busy, Role}}), Client ! {do, Step}
+        {true, false} -> ets:insert(recorder, {{busy, Role}}), Client ! {do, Step}
     end,
     settle().
 
@@ -113,35 +113,35 @@ waits(Pid) ->
     end.
 
 empty_the_stage() ->
-    Everybody = [Pid || [Pid] <- ets:match(stage, {{role, '$1'}, '_'})],
+    Everybody = [Pid || [Pid] <- ets:match(recorder, {{role, '$1'}, '_'})],
     [exit(Pid, kill) || Pid <- Everybody],
     settle(),
-    ets:delete(stage).
+    ets:delete(recorder).
 
 %% All times can be longer, for a machine that stands still now and then.
-slowly(Milliseconds) -> Milliseconds * ets:lookup_element(stage, slowness, 2).
+slowly(Milliseconds) -> Milliseconds * ets:lookup_element(recorder, slowness, 2).
 
 note(Line) ->
-    ets:insert(stage, {{line, erlang:unique_integer([monotonic])}, Line}).
+    ets:insert(recorder, {{line, erlang:unique_integer([monotonic])}, Line}).
 
 latest(Role) ->
-    ets:lookup_element(stage, {latest, Role}, 2).
+    ets:lookup_element(recorder, {latest, Role}, 2).
 
-%% Writes who ended and why; whoever steps on the stage waits until it watches.
-undertaker() ->
+%% Writes who ended and why; whoever is given a role waits until it watches.
+watcher() ->
     receive
         {watch, Pid} -> monitor(process, Pid), Pid ! watched;
         {'DOWN', _, process, Pid, Reason} -> note([role(Pid), exited, written(Reason)])
     end,
-    undertaker().
+    watcher().
 
 enter(Role) ->
-    ets:insert(stage, [{{latest, Role}, self()}, {{role, self()}, Role}]),
-    ets:lookup_element(stage, undertaker, 2) ! {watch, self()},
+    ets:insert(recorder, [{{latest, Role}, self()}, {{role, self()}, Role}]),
+    ets:lookup_element(recorder, watcher, 2) ! {watch, self()},
     receive watched -> ok end.
 
 role(Pid) ->
-    case ets:lookup(stage, {role, Pid}) of
+    case ets:lookup(recorder, {role, Pid}) of
         [{_, Role}] -> Role;
         [] -> <<"?">>
     end.
@@ -155,14 +155,14 @@ begin_client(Role, Traps, Server) ->
 
 client(Role, Server) ->
     receive
-        {do, Step} -> do(Step, Server), ets:delete(stage, {busy, Role});
+        {do, Step} -> do(Step, Server), ets:delete(recorder, {busy, Role});
         {[alias | _], _} -> a_second_reply;
         Message -> is_leftover(Message) orelse note([Role, message, message(Message)])
     end,
     client(Role, Server).
 
 do([<<"start">>, Role], Server) ->
-    Alive = ets:member(stage, {latest, <<"server">>}) andalso is_process_alive(latest(<<"server">>)),
+    Alive = ets:member(recorder, {latest, <<"server">>}) andalso is_process_alive(latest(<<"server">>)),
     case Alive andalso not is_map_key(<<"name">>, Server) of
         true -> note([Role, skipped]);
         false -> note([Role, start, start(Server)])
@@ -211,7 +211,7 @@ do([<<"die">>, _, Reason], _) ->
     exit(reason(Reason)).
 
 %% Up to OTP 25 a failed start_link leaves an exit message at a parent that traps them; later not.
-is_leftover({'EXIT', Pid, _}) -> ets:member(stage, {failed, self(), Pid});
+is_leftover({'EXIT', Pid, _}) -> ets:member(recorder, {failed, self(), Pid});
 is_leftover(_) -> false.
 
 start(Server) ->
@@ -221,7 +221,7 @@ start(Server) ->
         {ok, Pid} when is_pid(Pid) -> <<"ok">>;
         {error, {already_started, Pid}} when is_pid(Pid) -> <<"already_started">>;
         Failure ->
-            ets:insert(stage, {{failed, self(), latest(<<"server">>)}}),
+            ets:insert(recorder, {{failed, self(), latest(<<"server">>)}}),
             case Failure of
                 ignore -> <<"ignore">>;
                 {error, Reason} -> [<<"error">>, written(Reason)]
@@ -230,7 +230,7 @@ start(Server) ->
 
 gen(#{<<"start">> := How} = Server) ->
     Options = [{timeout, slowly(?START_SOON_MS)} || is_map_key(<<"start_timeout">>, Server)],
-    Module = ets:lookup_element(stage, module, 2),
+    Module = ets:lookup_element(recorder, module, 2),
     case is_map_key(<<"name">>, Server) of
         true -> apply(gen_server, binary_to_atom(How), [{local, ?NAME}, Module, Server, Options]);
         false -> apply(gen_server, binary_to_atom(How), [Module, Server, Options])
@@ -255,7 +255,7 @@ target(<<"name">>) -> ?NAME;
 target(<<"unknown">>) -> ?NOBODY;
 target(<<"none">>) -> undefined;
 target(<<"server">>) ->
-    case ets:member(stage, {latest, <<"server">>}) of
+    case ets:member(recorder, {latest, <<"server">>}) of
         true -> latest(<<"server">>);
         false -> latest(<<"dead">>)
     end;
@@ -265,7 +265,7 @@ timeout(<<"soon">>) -> slowly(?CALL_SOON_MS);
 timeout(<<"long">>) -> ?LONG_MS.
 
 reply(Tag, Value) ->
-    [gen_server:reply(From, Value) || {_, From} <- ets:lookup(stage, {from, Tag})].
+    [gen_server:reply(From, Value) || {_, From} <- ets:lookup(recorder, {from, Tag})].
 
 %% ---------------------------------------------------------------------------------- the server
 
@@ -300,7 +300,7 @@ init(#{<<"init">> := Script} = Server) ->
 
 handle_call({script, #{<<"tag">> := Tag} = Script}, {Caller, _} = From, State0) ->
     note([<<"server">>, handle_call, Tag, role(Caller)]),
-    ets:insert(stage, {{from, Tag}, From}),
+    ets:insert(recorder, {{from, Tag}, From}),
     State = effects(Script, State0),
     case {then(Script), Script} of
         {[<<"stop">>, Reason], #{<<"reply">> := Reply}} -> {stop, reason(Reason), Reply, State};
@@ -380,7 +380,7 @@ affect([<<"call_self">>]) -> gen_server:call(self(), impossible, ?LONG_MS);
 affect([<<"stop_self">>]) -> gen_server:stop(self(), normal, ?LONG_MS);
 affect([<<"call_nobody">>]) -> gen_server:call(?NOBODY, impossible, ?LONG_MS);
 affect([<<"wait">>]) ->
-    ets:insert(stage, {gate, self()}),
+    ets:insert(recorder, {gate, self()}),
     receive open -> ok end.
 
 %% ------------------------------------------------------------------------- terms in and out

@@ -23,8 +23,8 @@ import candil
 from tests.conformance import data
 from tests.conformance.terms import Raised, reason_of
 
+from .recorder import CALL_SOON, LONG, NAME, SLEEP, START_SOON, Line, Recorder, written
 from .scripted import STYLES, Scripted, class_of
-from .stage import CALL_SOON, LONG, NAME, SLEEP, START_SOON, Line, Stage, written
 
 CLIENTS = {"parent": False, "a": True, "b": True, "c": False, "d": False}
 
@@ -43,7 +43,7 @@ class Client:
     """One process that does what it is told and writes what it gets."""
 
     role: str
-    stage: Stage
+    recorder: Recorder
     cls: type[Scripted]
 
     async def run(self, traps: bool) -> None:
@@ -53,47 +53,47 @@ class Client:
             message = await candil.receive()
             if type(message) is Command:
                 await self.do(message.step)
-                self.stage.busy.discard(self.role)
+                self.recorder.busy.discard(self.role)
             else:
-                self.write("message", self.stage.message(message))
+                self.write("message", self.recorder.message(message))
 
     def write(self, *line: object) -> None:
-        self.stage.write(self.role, *line)
+        self.recorder.write(self.role, *line)
 
     async def do(self, step: Line) -> None:  # noqa: C901, PLR0912  # one line a step
         """Do what one line of a timeline says."""
-        stage = self.stage
+        recorder = self.recorder
         match step:
             case ["start", _]:
                 await self.start()
             case ["call", _, target, script, timeout]:
                 await self.call(target, script, timeout)
             case ["cast", _, target, script]:
-                self.cast(stage.target(target), script)
+                self.cast(recorder.target(target), script)
             case ["send", _, target, script]:
-                self.send(stage.target(target), script)
+                self.send(recorder.target(target), script)
             case ["signal", _, reason]:
-                candil.exit_nowait(stage.target("server"), reason_of(reason))
+                candil.exit(recorder.target("server"), reason_of(reason))
             case ["stop", _, target, reason, timeout]:
-                await self.stop(stage.target(target), reason_of(reason), seconds(timeout))
+                await self.stop(recorder.target(target), reason_of(reason), seconds(timeout))
             case ["sys", _, what, *argument]:
                 await self.ask_sys(what, *argument)
             case ["reply", _, tag, value]:
-                stage.reply(tag, value)
+                recorder.reply(tag, value)
             case ["monitor", _]:
-                candil.monitor(stage.target("server"))
+                candil.monitor(recorder.target("server"))
             case ["link", _]:
-                self.link(stage.target("server"))
+                self.link(recorder.target("server"))
             case ["unlink", _]:
-                candil.unlink(stage.target("server"))
+                candil.unlink(recorder.target("server"))
             case ["die", _, reason]:
                 raise candil.ProcessExit(reason_of(reason))
             case _:
                 raise ValueError(f"a timeline cannot say {step!r}")
 
     async def start(self) -> None:
-        options = self.stage.server
-        latest = self.stage.latest("server")
+        options = self.recorder.server
+        latest = self.recorder.latest("server")
         if latest is not None and candil.is_alive(latest) and "name" not in options:
             self.write("skipped")
             return
@@ -101,7 +101,7 @@ class Client:
         try:
             await function(
                 self.cls,
-                self.stage,
+                self.recorder,
                 name=NAME if "name" in options else None,
                 timeout=START_SOON if "start_timeout" in options else float("inf"),
             )
@@ -115,8 +115,8 @@ class Client:
             self.write("start", "ok")
 
     async def call(self, target: str, script: Line, timeout: str) -> None:
-        server = self.stage.target(target)
-        self.stage.asked_by[script["tag"]] = self.role
+        server = self.recorder.target(target)
+        self.recorder.asked_by[script["tag"]] = self.role
         client = getattr(self.cls, "ask", None)
         try:
             if client is not None:
@@ -150,7 +150,7 @@ class Client:
             self.write("stopped")
 
     async def ask_sys(self, what: str, *argument: Any) -> None:
-        server = self.stage.target("server")
+        server = self.recorder.target("server")
         result: object
         try:
             match what:
@@ -211,40 +211,40 @@ def outcome(error: candil.CallError) -> object:
 async def play(program: dict[str, Any], style: str) -> list[Line]:
     """The trace of *program*."""
     program = copy.deepcopy(program)
-    stage = Stage(program["server"])
+    recorder = Recorder(program["server"])
     cls = class_of(style, program["server"])
-    with candil.subscribe(stage.observe):
+    with candil.subscribe(recorder.observe):
         async with candil.open_node(log=False):
-            stage.enter("dead", candil.spawn(trio.lowlevel.checkpoint))
+            recorder.enter("dead", candil.spawn(trio.lowlevel.checkpoint))
             for role, traps in CLIENTS.items():
-                client = Client(role, stage, cls)
+                client = Client(role, recorder, cls)
                 does_trap = traps or (role == "parent" and "parent_traps" in program["server"])
-                stage.enter(role, candil.spawn(client.run, does_trap))
+                recorder.enter(role, candil.spawn(client.run, does_trap))
             await trio.testing.wait_all_tasks_blocked()
-            stage.lines.clear()
-            await play_step(stage, ["start", "parent"])
+            recorder.lines.clear()
+            await play_step(recorder, ["start", "parent"])
             for number, step in enumerate(program["timeline"], start=1):
-                stage.write("step", number)
-                await play_step(stage, step)
-            return stage.lines[:]
+                recorder.write("step", number)
+                await play_step(recorder, step)
+            return recorder.lines[:]
     raise AssertionError("a node swallows nothing")
 
 
-async def play_step(stage: Stage, step: Line) -> None:
+async def play_step(recorder: Recorder, step: Line) -> None:
     """Do what one line of a timeline says, and wait until all are at rest."""
     match step:
         case ["open"]:
-            stage.open_gate()
+            recorder.open_gate()
         case ["sleep"]:
             await trio.sleep(SLEEP)
         case [_, role, *_]:
-            client = stage.target(role)
+            client = recorder.target(role)
             if not candil.is_alive(client):
-                stage.write(role, "dead")
-            elif role in stage.busy:
-                stage.write(role, "busy")
+                recorder.write(role, "dead")
+            elif role in recorder.busy:
+                recorder.write(role, "busy")
             else:
-                stage.busy.add(role)
+                recorder.busy.add(role)
                 candil.send(client, Command(step))
     await trio.testing.wait_all_tasks_blocked()
 

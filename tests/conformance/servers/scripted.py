@@ -16,7 +16,7 @@ from trio.lowlevel import checkpoint
 import candil
 from tests.conformance.terms import Raised, reason_of, term_of
 
-from .stage import LONG, NOBODY, SERVER_SOON, Script, Stage, written
+from .recorder import LONG, NOBODY, SERVER_SOON, Recorder, Script, written
 
 _WAITING_EFFECTS = {"wait", "call_self", "stop_self", "call_nobody"}
 
@@ -24,30 +24,30 @@ _WAITING_EFFECTS = {"wait", "call_self", "stop_self", "call_nobody"}
 class Scripted(candil.GenServer):
     """What the four have in common: the meaning of scripts."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-        self.on = copy.deepcopy(stage.server.get("on", {}))
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.on = copy.deepcopy(recorder.server.get("on", {}))
         self.mark: object = 0
-        stage.enter("server", candil.self())
+        recorder.enter("server", candil.self())
 
     async def run_init(self) -> object:
-        self.stage.write("server", "init")
-        candil.trap_exit(self.stage.server.get("trap", False))
-        return await self.run(self.stage.server["init"])
+        self.recorder.write("server", "init")
+        candil.trap_exit(self.recorder.server.get("trap", False))
+        return await self.run(self.recorder.server["init"])
 
     async def run_call(self, script: Script, who: str, answer: Any) -> object:
         """Run the script of a call, which *answer* can answer later as well."""
-        self.stage.write("server", "handle_call", script["tag"], who)
-        self.stage.callers[script["tag"]] = answer
+        self.recorder.write("server", "handle_call", script["tag"], who)
+        self.recorder.callers[script["tag"]] = answer
         return await self.run(script)
 
     async def run_named(self, callback: str, script: Script) -> object:
-        self.stage.write("server", callback, script["tag"])
+        self.recorder.write("server", callback, script["tag"])
         return await self.run(script)
 
     async def run_info(self, message: object) -> object:
-        shown = self.stage.message(message)
-        self.stage.write("server", "handle_info", shown)
+        shown = self.recorder.message(message)
+        self.recorder.write("server", "handle_info", shown)
         if isinstance(message, dict):
             return await self.run(message)
         kind = shown[0] if isinstance(shown, list) else shown
@@ -55,11 +55,11 @@ class Scripted(candil.GenServer):
         return await self.run(waiting.pop(0)) if waiting else None
 
     async def run_terminate(self, reason: candil.ExitReason) -> object:
-        self.stage.write("server", "terminate", written(reason))
-        return await self.run(self.stage.server.get("terminate", {}))
+        self.recorder.write("server", "terminate", written(reason))
+        return await self.run(self.recorder.server.get("terminate", {}))
 
     def run_code_change(self, extra: object) -> None:
-        self.stage.write("server", "code_change", extra)
+        self.recorder.write("server", "code_change", extra)
         if extra == "bug":
             raise Raised("bug")
 
@@ -73,7 +73,7 @@ class Scripted(candil.GenServer):
             case ["continue", argument]:
                 candil.continue_with(argument)
             case ["stop", reason]:
-                candil.stop(reason_of(reason))
+                candil.stop_self(reason_of(reason))
             case ["raise", reason]:
                 raise Raised(term_of(reason))
             case ["exit", reason]:
@@ -86,10 +86,10 @@ class Scripted(candil.GenServer):
 
     async def affect(self, effect: list[Any]) -> None:  # noqa: C901, PLR0912  # one line an effect
         """Have one effect."""
-        stage = self.stage
+        recorder = self.recorder
         match effect:
             case ["reply", tag, value]:
-                stage.reply(tag, value)
+                recorder.reply(tag, value)
             case ["mark", mark]:
                 self.mark = mark
             case ["cast", script]:
@@ -99,22 +99,22 @@ class Scripted(candil.GenServer):
             case ["trap", traps]:
                 candil.trap_exit(traps)
             case ["exit_self", reason]:
-                candil.exit_nowait(candil.self(), reason_of(reason))
-            case ["monitor", role] if candil.is_alive(stage.target(role)):
-                candil.monitor(stage.target(role))
-            case ["link", role] if candil.is_alive(stage.target(role)):
-                candil.link(stage.target(role))
+                candil.exit(candil.self(), reason_of(reason))
+            case ["monitor", role] if candil.is_alive(recorder.target(role)):
+                candil.monitor(recorder.target(role))
+            case ["link", role] if candil.is_alive(recorder.target(role)):
+                candil.link(recorder.target(role))
             case ["monitor" | "link", _]:
                 pass
             case ["unlink", role]:
-                candil.unlink(stage.target(role))
+                candil.unlink(recorder.target(role))
             case ["signal", role, reason]:
-                candil.exit_nowait(stage.target(role), reason_of(reason))
+                candil.exit(recorder.target(role), reason_of(reason))
             case ["tell", role, word]:
-                candil.send(stage.target(role), ("word", word))
+                candil.send(recorder.target(role), ("word", word))
             case ["unregister"]:
-                if candil.whereis(stage.target("name")) == candil.self():
-                    candil.unregister(stage.target("name"))
+                if candil.whereis(recorder.target("name")) == candil.self():
+                    candil.unregister(recorder.target("name"))
             case ["call_self"]:
                 await candil.call(candil.self(), "impossible", timeout=LONG)
             case ["stop_self"]:
@@ -122,7 +122,7 @@ class Scripted(candil.GenServer):
             case ["call_nobody"]:
                 await candil.call(NOBODY, "impossible", timeout=LONG)
             case ["wait"]:
-                await stage.wait_at_gate()
+                await recorder.wait_at_gate()
             case _:
                 raise ValueError(f"a script cannot say {effect!r}")
 
@@ -192,9 +192,9 @@ async def _slowly(steps: Coroutine[Any, Any, Any]) -> Any:
     return value
 
 
-def _who_called(stage: Stage, tag: str, caller: candil.Call) -> str:
+def _who_called(recorder: Recorder, tag: str, caller: candil.Call) -> str:
     """Who waits for *caller*; who no longer waits is known by the request only."""
-    return stage.asked_by[tag] if caller.pid is None else stage.role(caller.pid)
+    return recorder.asked_by[tag] if caller.pid is None else recorder.role(caller.pid)
 
 
 def _answer(script: Script) -> object:
@@ -205,7 +205,7 @@ class AsyncCallbacks(AsyncBeneath):
     """OTP's callbacks, as ``async def``."""
 
     async def handle_call(self, script, caller):
-        who = _who_called(self.stage, script["tag"], caller)
+        who = _who_called(self.recorder, script["tag"], caller)
         await _slowly(self.run_call(script, who, caller))
         return _answer(script)
 
@@ -217,7 +217,7 @@ class PlainCallbacks(PlainBeneath):
     """OTP's callbacks, as plain ``def``."""
 
     def handle_call(self, script, caller):
-        who = _who_called(self.stage, script["tag"], caller)
+        who = _who_called(self.recorder, script["tag"], caller)
         at_once(self.run_call(script, who, caller))
         return _answer(script)
 
@@ -235,7 +235,7 @@ class AsyncHandlers(AsyncBeneath):
     @candil.handle_call
     async def ask(self, script):
         deferred: candil.Deferred[Any] = candil.Deferred()
-        who = self.stage.asked_by[script["tag"]]
+        who = self.recorder.asked_by[script["tag"]]
         await _slowly(self.run_call(script, who, deferred))
         return _answer_or(deferred, script)
 
@@ -253,7 +253,7 @@ class PlainHandlers(PlainBeneath):
     @candil.handle_call
     def ask(self, script):
         deferred: candil.Deferred[Any] = candil.Deferred()
-        at_once(self.run_call(script, self.stage.asked_by[script["tag"]], deferred))
+        at_once(self.run_call(script, self.recorder.asked_by[script["tag"]], deferred))
         return _answer_or(deferred, script)
 
     @candil.handle_cast

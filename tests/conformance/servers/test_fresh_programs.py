@@ -13,11 +13,11 @@ pytestmark = fresh.MARKS
 
 
 @pytest.mark.parametrize("portion", range(COUNT // PORTION))
-def test_fresh_programs_go_as_they_go_in_otp(portion, capsys):
+def test_fresh_programs_go_as_they_go_in_otp(portion):
     """Servers of candil do what gen_servers do, in programs that were made a moment ago."""
-    seeds = fresh.seeds_of(portion, PORTION, "programs", capsys)
+    seeds = fresh.seeds_of(portion, PORTION)
 
     found = compare.disagreements([generate.program(seed) for seed in seeds])
 
     if found:
-        pytest.fail("\n".join(map(str, found)), pytrace=False)
+        fresh.fail_with(found)

@@ -11,7 +11,7 @@ import candil
 from candil import sys
 
 
-class Diary(candil.GenServer):
+class Recorder(candil.GenServer):
     """A server that notes all that it sees, and does what messages that can be called say."""
 
     def __init__(self, log: list[Any] | None = None, init: Any = None) -> None:
@@ -59,7 +59,7 @@ class Diary(candil.GenServer):
         self.log.append(("terminate", reason))
 
 
-class AsyncDiary(Diary):
+class AsyncRecorder(Recorder):
     """The same, by an async init."""
 
     async def init(self) -> Any:
@@ -67,7 +67,7 @@ class AsyncDiary(Diary):
         return super().init()
 
 
-class Trapper(Diary):
+class Trapper(Recorder):
     """The same, trapping exits."""
 
     def init(self) -> Any:
@@ -97,12 +97,12 @@ async def all_handled(pid: candil.Pid[Any]) -> list[Any]:
 
 
 def _continue(pid: candil.Pid[Any], action: Any) -> None:
-    Diary.told(pid, lambda: candil.continue_with(action))
+    Recorder.told(pid, lambda: candil.continue_with(action))
 
 
 every_callback = pytest.mark.parametrize(
     "act",
-    [candil.send, candil.cast, Diary.told, Diary.told_async, _continue],
+    [candil.send, candil.cast, Recorder.told, Recorder.told_async, _continue],
     ids=["info", "cast", "plain handler", "async handler", "continue"],
 )
 """How a callback that gives no answer is made to do something."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from candil.engine._system.alive import is_dying
+from candil.engine._system.processes import is_dying
 
 PROGRAM = [sys.executable, "-c", "input()"]
 
@@ -30,7 +30,7 @@ def test_without_the_kernels_files_a_signal_that_means_nothing_tells(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As on macOS; a process of somebody else is alive."""
-    monkeypatch.setattr("candil.engine._system.alive._PROC", Path("/nowhere"))
+    monkeypatch.setattr("candil.engine._system.processes._PROC", Path("/nowhere"))
     assert not is_dying(os.getpid())
     assert not is_dying(1)
     with subprocess.Popen(PROGRAM, stdin=subprocess.PIPE) as process:

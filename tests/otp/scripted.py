@@ -19,7 +19,7 @@ seen_by_server: contextvars.ContextVar[str] = contextvars.ContextVar(
 )
 
 
-class Bench(candil.GenServer):
+class ScriptedServer(candil.GenServer):
     """A server that does what its caller says."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class Bench(candil.GenServer):
         self.log.append(("terminate", reason))
 
 
-class AsyncBench(Bench):
+class AsyncScriptedServer(ScriptedServer):
     """The same, by async handlers: nothing of it runs in place."""
 
     @candil.handle_call
@@ -103,11 +103,11 @@ class AsyncBench(Bench):
 class Setting:
     """One server, and the way in which it is asked."""
 
-    def __init__(self, way: str, pid: candil.Pid[Bench]) -> None:
+    def __init__(self, way: str, pid: candil.Pid[ScriptedServer]) -> None:
         self.way = way
         self.pid = pid
         self.process = record(pid)
-        self.instance: Bench = self.process.server.instance
+        self.instance: ScriptedServer = self.process.server.instance
 
     async def __call__(self, request: str, *args: Any, timeout: float = 5.0) -> Any:
         if self.way == "mailbox":
@@ -120,14 +120,18 @@ class Setting:
                 assert (self.process.server.handled == before) is (self.way == "in place")
 
 
-ADDRESSES: list[Any] = ["counter", candil.Name[Bench]("counter"), candil.Via[Bench]("benches", 7)]
+ADDRESSES: list[Any] = [
+    "counter",
+    candil.Name[ScriptedServer]("counter"),
+    candil.Via[ScriptedServer]("servers", 7),
+]
 """One name of each kind."""
 
 
 async def bench(way: str = "in place", *, link: bool = False) -> Setting:
     """Start a server that is asked in one of the WAYS, and waits for messages already."""
     start = candil.start_link if link else candil.start
-    setting = Setting(way, await start(AsyncBench if way == "async" else Bench))
+    setting = Setting(way, await start(AsyncScriptedServer if way == "async" else ScriptedServer))
     await idle(setting.pid)
     return setting
 

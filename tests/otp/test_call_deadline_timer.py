@@ -11,6 +11,7 @@ import trio.testing
 
 import candil
 from candil._otp.processes import call_deadlines as call_deadlines_module
+from tests.otp.bodies import exit_and_settle
 
 
 class Slow(candil.GenServer):
@@ -246,7 +247,7 @@ async def test_a_request_that_was_passed_on_is_let_go_when_one_of_two_servers_en
         nursery.start_soon(ask)
         await trio.testing.wait_all_tasks_blocked()
         assert len(process_of(holder).pending) == 1
-        await candil.exit(first, "kill")
+        await exit_and_settle(first, "kill")
         assert process_of(holder).pending == {}
 
 

@@ -1,8 +1,8 @@
 """
-Processes that do what they are told, and nothing else.
+Processes that follow a script.
 
-A puppet executes the commands that the player sends it, one at a time; whatever else comes stays in
-its mailbox until a command takes it out. So what is compared is never disturbed by how it is asked.
+A process executes the commands that the player sends it, one at a time. Every other message stays
+in its mailbox until a command takes it out, so the commands do not disturb what is compared.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import trio
 import candil
 from tests.conformance.terms import Raised, reason_of, term_of
 
-from .book import Book, Key, Message, Monitor, Unknown
+from .recorder import Key, Message, Monitor, Recorder, Unknown
 
 Op = list[Any]
 
@@ -27,7 +27,7 @@ _SOON_SECONDS = 0.001
 @final
 @attrs.frozen(eq=False)
 class Command:
-    """What the player wants done; ``done`` is set when it is, or when the puppet died of it."""
+    """What the player wants done; ``done`` is set when it is, or when the process died of it."""
 
     ops: list[Op]
     done: trio.Event = attrs.field(factory=trio.Event)
@@ -41,16 +41,16 @@ class Due:
 
 @final
 class _Returned(Exception):
-    """The puppet's function returns."""
+    """The process's function returns."""
 
 
 @final
 @attrs.define
-class Puppet:
+class ScriptedProcess:
     """One process of a program."""
 
     id: str
-    book: Book
+    recorder: Recorder
     wanted: dict[Key, list[Op]] = attrs.field(factory=dict)
 
     async def live(self, script: list[Op]) -> None:
@@ -70,20 +70,20 @@ class Puppet:
             finally:
                 message.done.set()
         else:
-            ops = self.wanted.pop(self.book.key_of(message))
-            self.note("want", self.book.written(message))
+            ops = self.wanted.pop(self.recorder.key_of(message))
+            self.note("want", self.recorder.written(message))
             await self.do_all(ops)
 
     async def next(self, keys: dict[Key, list[Op]], *, timeout: float = float("inf")) -> object:
         """The next command, or message that is looked for, in the order of the mailbox."""
         return await candil.receive(
-            lambda message: isinstance(message, Command) or self.book.key_of(message) in keys,
+            lambda message: isinstance(message, Command) or self.recorder.key_of(message) in keys,
             timeout=timeout,
         )
 
     def note(self, what: str, result: object) -> None:
         """Tell the player."""
-        self.book.notes.append(["note", self.id, what, result])
+        self.recorder.notes.append(["note", self.id, what, result])
 
     async def do_all(self, ops: list[Op]) -> None:
         """One after the other; as long as none of them waits, nobody else runs meanwhile."""
@@ -114,7 +114,7 @@ class Puppet:
         match what, arguments:
             case "receive", [kind, who]:
                 try:
-                    return self.book.written(await self.next(self.keys(kind, who), timeout=0))
+                    return self.recorder.written(await self.next(self.keys(kind, who), timeout=0))
                 except candil.ReceiveTimeout:
                     return "nothing"
             case "send_soon", [key, target, tag]:
@@ -131,29 +131,29 @@ class Puppet:
     def do_send(self, target: str, tag: object) -> object:
         """A name that nobody has is a mistake, a process that has ended is none."""
         try:
-            return candil.send(self.book.target(target), Message(self.id, tag))
+            return candil.send(self.recorder.target(target), Message(self.id, tag))
         except candil.NoProc:
             return "badarg"
 
     def do_link(self, id: str) -> object:
         """To a process that has ended, an error or a message."""
         try:
-            return candil.link(self.book.pid(id))
+            return candil.link(self.recorder.pid(id))
         except candil.NoProc:
             return "noproc"
 
     def do_unlink(self, id: str) -> None:
         """Linked or not."""
-        candil.unlink(self.book.pid(id))
+        candil.unlink(self.recorder.pid(id))
 
     def do_monitor(self, key: str, target: str) -> None:
         """By pid or by name."""
-        ref = candil.monitor(self.book.target(target))
-        self.book.monitors[ref] = Monitor(key, self.id, target, ref)
+        ref = candil.monitor(self.recorder.target(target))
+        self.recorder.monitors[ref] = Monitor(key, self.id, target, ref)
 
     def do_demonitor(self, key: str, option: str = "") -> None:
         """One of its own."""
-        candil.demonitor(self.book.monitor(self.id, key).ref, flush=option == "flush")
+        candil.demonitor(self.recorder.monitor(self.id, key).ref, flush=option == "flush")
 
     def do_trap_exit(self, flag: bool) -> object:
         """Tells what it was before."""
@@ -161,12 +161,12 @@ class Puppet:
 
     def do_signal(self, id: str, reason: object) -> None:
         """``exit/2``."""
-        candil.exit_nowait(self.book.pid(id), reason_of(reason))
+        candil.exit(self.recorder.pid(id), reason_of(reason))
 
     def do_register(self, name: str, id: str) -> object:
         """Itself or another."""
         try:
-            return candil.register(name, self.book.pid(id))
+            return candil.register(name, self.recorder.pid(id))
         except candil.RegistrationError:
             return "badarg"
 
@@ -180,18 +180,18 @@ class Puppet:
     def do_whereis(self, name: str) -> object:
         """Null if nobody has it."""
         pid = candil.whereis(name)
-        return [self.book.id(pid)] if pid else [None]
+        return [self.recorder.id(pid)] if pid else [None]
 
     def do_is_alive(self, id: str) -> object:
-        """Of any puppet."""
-        return [candil.is_alive(self.book.pid(id))]
+        """Of any process."""
+        return [candil.is_alive(self.recorder.pid(id))]
 
     def do_info(self) -> object:
         """What it sees of itself between two operations of a burst."""
         info = candil.process_info(candil.self())
         if info is None:
             return "dead"
-        links = self.book.ids(info.links)
+        links = self.recorder.ids(info.links)
         return [links, info.trap_exit, info.registered_name or [], len(info.monitors)]
 
     def do_want(self, kind: str, who: str, ops: list[Op]) -> None:
@@ -199,49 +199,51 @@ class Puppet:
         self.wanted |= dict.fromkeys(self.keys(kind, who), ops)
 
     def do_spawn(self, id: str, script: list[Op]) -> None:
-        """A new puppet, which begins with a script of its own."""
-        self.book.enter(id, candil.spawn(Puppet(id, self.book).live, script))
+        """A new process, which begins with a script of its own."""
+        self.recorder.enter(id, candil.spawn(ScriptedProcess(id, self.recorder).live, script))
 
     def do_spawn_link(self, id: str, script: list[Op]) -> None:
         """The same, linked."""
-        self.book.enter(id, candil.spawn_link(Puppet(id, self.book).live, script))
+        self.recorder.enter(id, candil.spawn_link(ScriptedProcess(id, self.recorder).live, script))
 
     def do_spawn_monitor(self, id: str, key: str, script: list[Op]) -> None:
         """The same, watched."""
-        pid, ref = candil.spawn_monitor(Puppet(id, self.book).live, script)
-        self.book.enter(id, pid)
-        self.book.monitors[ref] = Monitor(key, self.id, id, ref)
+        pid, ref = candil.spawn_monitor(ScriptedProcess(id, self.recorder).live, script)
+        self.recorder.enter(id, pid)
+        self.recorder.monitors[ref] = Monitor(key, self.id, id, ref)
 
     def do_send_after(self, key: str, target: str, tag: object) -> None:
         """So late that no program gets there."""
         self.set_timer(key, _NEVER_SECONDS, target, tag)
 
     def do_cancel_timer(self, key: str) -> object:
-        """Any puppet's."""
-        if key not in self.book.timers:
+        """Any process's."""
+        if key not in self.recorder.timers:
             raise Unknown
-        left = candil.cancel_timer(self.book.timers[key])
+        left = candil.cancel_timer(self.recorder.timers[key])
         return [None if left is None else "some"]
 
     def set_timer(self, key: str, seconds: float, target: str, tag: object) -> None:
         """Note a new timer under its key."""
         message = Message(self.id, tag)
-        self.book.timers[key] = candil.send_after(self.book.target(target), message, seconds)
+        self.recorder.timers[key] = candil.send_after(
+            self.recorder.target(target), message, seconds
+        )
 
     def keys(self, kind: str, who: str) -> dict[Key, list[Op]]:
-        """What to look for: a message or an exit of a puppet, a monitor's Down, or any of these."""
+        """What to look for: a process's message or exit, a monitor's Down, or any of these."""
         match kind:
             case "message":
                 return {("message", who): []}
             case "exit":
-                self.book.pid(who)
+                self.recorder.pid(who)
                 return {("exit", who): []}
             case "down":
-                return {("down", self.book.monitor(self.id, who).key): []}
-        self.book.pid(who)
+                return {("down", self.recorder.monitor(self.id, who).key): []}
+        self.recorder.pid(who)
         monitors = [
             ("down", monitor.key)
-            for monitor in self.book.monitors.values()
+            for monitor in self.recorder.monitors.values()
             if (monitor.owner, monitor.target) == (self.id, who)
         ]
         return {key: [] for key in [("message", who), ("exit", who), *monitors]}

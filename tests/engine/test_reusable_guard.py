@@ -21,7 +21,7 @@ from candil.engine._guard import (
 )
 from candil.engine._guard.guarded_run import Run
 from candil.engine._guard.os_process import OsProcess
-from candil.engine._guard.reusable_guard import GuardPost
+from candil.engine._guard.reusable_guard import ReusableGuard
 from tests.engine import census
 from tests.engine.waiting import until
 
@@ -33,7 +33,7 @@ def shell(script: str, mark: str, **more: str) -> OsProcess:
 
 def guards(mark: str) -> set[int]:
     """The guards that live."""
-    return census.living(mark, "program.py")
+    return census.living(mark, "_guard/program")
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_one_guard_serves_program_after_program(mark: str) -> None:
     """Each has its own status and its own words; the guard ends when it is dismissed."""
-    post = GuardPost()
+    post = ReusableGuard()
     async with candil.open_node(log=False):
         seen = set[int]()
         for number in range(5):
@@ -58,13 +58,13 @@ async def test_one_guard_serves_program_after_program(mark: str) -> None:
             seen |= guards(mark)
         assert len(seen) == 1
 
-        await post.dismiss()
+        await post.close()
         assert not census.living(mark)
 
 
 async def test_a_program_that_cannot_be_executed_does_not_cost_the_guard(mark: str) -> None:
     """It says why, and waits for the next."""
-    post = GuardPost()
+    post = ReusableGuard()
     async with candil.open_node(log=False):
         status = await post.run(OsProcess(["/no/such/program"], env={census.MARK: mark}))
         assert "No such file" in status.describe()
@@ -78,12 +78,12 @@ async def test_a_guard_that_is_killed_while_it_waits_is_replaced_without_a_faile
     mark: str,
 ) -> None:
     """Known to be dead, dying, or killed with the order in its pipe."""
-    post = GuardPost()
+    post = ReusableGuard()
     async with candil.open_node(log=False):
         for round_ in range(12):
             assert await post.run(shell("exit 0", mark)) == ExitStatus(0)
             (guard,) = guards(mark)
-            os.kill(guard, signal.SIGKILL if round_ % 2 else signal.SIGTERM)
+            os.kill(guard, signal.SIGKILL if round_ % 2 else signal.SIGUSR1)
             if round_ % 3 == 0:
                 await until(lambda guard=guard: not census.is_alive(guard))
 
@@ -93,7 +93,7 @@ async def test_a_guard_that_is_killed_while_it_waits_is_replaced_without_a_faile
 
 async def test_a_guard_that_is_stopped_while_it_waits_is_woken(mark: str) -> None:
     """Else the next program would not start."""
-    post = GuardPost()
+    post = ReusableGuard()
     async with candil.open_node(log=False):
         await post.run(shell("exit 0", mark))
         (guard,) = guards(mark)
@@ -105,17 +105,17 @@ async def test_a_guard_that_is_stopped_while_it_waits_is_woken(mark: str) -> Non
         os.kill(guard, signal.SIGSTOP)
         await until(lambda: census.state(guard) == "T")
         with trio.fail_after(60):
-            await post.dismiss()
+            await post.close()
         assert not census.living(mark)
 
 
 async def test_a_guard_that_was_dismissed_is_not_taken_at_the_last_moment(mark: str) -> None:
     """Else who dismissed it would wait for the end of a program that has only begun."""
-    post = GuardPost()
+    post = ReusableGuard()
     async with candil.open_node(log=False):
         await post.run(shell("exit 0", mark))
         (guard,) = guards(mark)
-        post.dismiss_nowait()
+        post.close_nowait()
         process = shell("echo $PPID", mark)
         await post.run(process)
 
@@ -126,7 +126,7 @@ async def test_a_guard_that_was_dismissed_is_not_taken_at_the_last_moment(mark: 
 
 async def test_an_order_for_a_program_that_has_ended_does_not_reach_the_next(mark: str) -> None:
     """Somebody may be late with a kill."""
-    post = GuardPost()
+    post = ReusableGuard()
     async with candil.open_node(log=False):
         first, second = shell("exit 0", mark), shell("sleep 0.1; exit 4", mark)
         await post.run(first)
@@ -137,7 +137,7 @@ async def test_an_order_for_a_program_that_has_ended_does_not_reach_the_next(mar
 
 async def kill_when_running(ended: OsProcess, other: OsProcess) -> None:
     """Order the death of a process that has ended while another runs."""
-    await other.begun.wait()
+    await other.started.wait()
     ended.kill()
     ended.terminate()
 
@@ -146,7 +146,7 @@ async def test_every_program_gets_the_environment_and_folder_of_its_own_start(
     mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also more than a pipe holds; nothing of the first start's is left in the second."""
-    post = GuardPost()
+    post = ReusableGuard()
     large = "x" * 100_000
     async with candil.open_node(log=False):
         await post.run(shell("exit 0", mark, OLD="old"))
@@ -166,13 +166,13 @@ async def test_a_program_starts_although_the_folder_is_gone(
     monkeypatch.chdir(gone)
     gone.rmdir()
     async with candil.open_node(log=False):
-        assert await GuardPost().run(shell("exit 2", mark)) == ExitStatus(2)
+        assert await ReusableGuard().run(shell("exit 2", mark)) == ExitStatus(2)
 
 
 async def test_leaving_the_node_ends_a_guard_that_waits(mark: str) -> None:
     """Nobody has to remember it."""
     async with candil.open_node(log=False):
-        await GuardPost().run(shell("exit 0", mark))
+        await ReusableGuard().run(shell("exit 0", mark))
         assert guards(mark)
 
     assert not census.living(mark)
@@ -183,7 +183,7 @@ async def test_a_guard_that_nobody_needs_leaves_by_itself(
 ) -> None:
     """After some seconds; the next program finds another."""
     monkeypatch.setattr(reusable_guard_module, "IDLE_SECONDS", 0.05)
-    post = GuardPost()
+    post = ReusableGuard()
     async with candil.open_node(log=False):
         assert await post.run(shell("sleep 0.2; exit 1", mark)) == ExitStatus(1)
         await until(lambda: not census.living(mark))
@@ -193,7 +193,7 @@ async def test_a_guard_that_nobody_needs_leaves_by_itself(
 
 async def test_the_death_of_its_host_ends_guard_and_program(mark: str) -> None:
     """Whoever owns a guard does not leave it behind; the next program gets another."""
-    post = GuardPost()
+    post = ReusableGuard()
     hosts: list[candil.Pid[Any]] = []
 
     def note(event: object) -> None:
@@ -214,14 +214,14 @@ async def test_the_death_of_its_host_ends_guard_and_program(mark: str) -> None:
 
 async def kill_when_begun(process: OsProcess, hosts: list[candil.Pid[Any]]) -> None:
     """Kill the host of the only guard once *process* runs."""
-    await process.begun.wait()
+    await process.started.wait()
     (host,) = hosts
-    candil.exit_nowait(host, "kill")
+    candil.exit(host, "kill")
 
 
 async def test_a_host_that_is_told_to_end_waits_for_the_program(mark: str) -> None:
     """The closing tree tells everybody at once; a server may still be stopping its engine."""
-    post = GuardPost()
+    post = ReusableGuard()
     async with candil.open_node(log=False):
         process = shell("sleep 0.2; exit 5", mark)
         async with trio.open_nursery() as nursery:
@@ -230,22 +230,22 @@ async def test_a_host_that_is_told_to_end_waits_for_the_program(mark: str) -> No
         await until(lambda: not census.living(mark))
 
 
-async def dismiss_when_running(post: GuardPost, process: OsProcess) -> None:
+async def dismiss_when_running(post: ReusableGuard, process: OsProcess) -> None:
     """Dismiss the guard while it guards *process*."""
-    await process.begun.wait()
-    post.dismiss_nowait()
+    await process.started.wait()
+    post.close_nowait()
 
 
 async def test_a_guard_whose_pipe_a_forked_copy_holds_open_ends_when_it_is_dismissed(
     mark: str,
 ) -> None:
     """The end of the file does not come then, and waiting for it would take a minute."""
-    post = GuardPost()
+    post = ReusableGuard()
     async with candil.open_node(log=False):
         await post.run(shell("exit 0", mark))
         copy = holder_of_our_files()
         before = time.monotonic()
-        await post.dismiss()
+        await post.close()
 
         assert time.monotonic() - before < 30
         assert not guards(mark)
@@ -279,7 +279,7 @@ async def test_cancelled_anywhere_it_leaves_nothing(mark: str) -> None:
     for warm in (False, True):
         for steps in range(40):
             async with candil.open_node(log=False):
-                post = GuardPost()
+                post = ReusableGuard()
                 if warm:
                     await post.run(shell("exit 0", mark))
                 process = shell("sleep 100", mark)
@@ -290,7 +290,7 @@ async def test_cancelled_anywhere_it_leaves_nothing(mark: str) -> None:
                     nursery.cancel_scope.cancel()
                 assert not census.living(mark, "sleep 100")
                 if steps % 2:
-                    await post.dismiss()
+                    await post.close()
                     assert not census.living(mark)
             assert not census.living(mark)
 
@@ -307,7 +307,7 @@ async def test_no_guard_at_all_is_an_error_of_the_start(
     def refuse(*_: object, **__: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    post = GuardPost()
+    post = ReusableGuard()
     files = census.open_files()
     async with candil.open_node(log=False):
         with monkeypatch.context() as patch:
@@ -323,7 +323,7 @@ def test_half_an_order_starts_nothing(mark: str, tmp_path: Path) -> None:
     """Candil was killed while it wrote: any beginning of an order is none."""
     made = tmp_path / "made"
     run = Run(["/bin/sh", "-c", f"touch {made}"], {}, lambda _: None)
-    order = run.as_order()
+    order = run.as_command()
     for length in (0, 1, 2, 3, 4, len(order) // 2, len(order) - 1):
         assert said_by_guard(order[:length], mark) == b""
 

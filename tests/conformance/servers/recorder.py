@@ -28,7 +28,7 @@ NOBODY = "a name that nobody has"
 
 @final
 @attrs.define
-class Stage:
+class Recorder:
     """
     What all players of one program share.
 

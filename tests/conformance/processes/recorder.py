@@ -1,4 +1,4 @@
-"""Who is who: puppets, monitors and timers by what the program calls them."""
+"""Who is who: processes, monitors and timers by what the program calls them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Key = tuple[str, str]
 @final
 @attrs.frozen
 class Message:
-    """What one puppet sends to another."""
+    """What one process sends to another."""
 
     sender: str
     tag: object
@@ -41,14 +41,14 @@ class Unknown(Exception):
 
 @final
 @attrs.frozen
-class Bookmark:
+class StepMark:
     """How far a mailbox reached at the end of a step."""
 
 
 @final
 @attrs.define
-class Book:
-    """Who is who, and what the puppets have told."""
+class Recorder:
+    """Who is who, and what the processes have told."""
 
     pids: dict[str, candil.Pid[Any]] = attrs.field(factory=dict)
     monitors: dict[candil.Ref, Monitor] = attrs.field(factory=dict)
@@ -57,27 +57,27 @@ class Book:
     _ids: dict[candil.Pid[Any], str] = attrs.field(factory=dict)
 
     def enter(self, id: str, pid: candil.Pid[Any]) -> None:
-        """From now on *pid* is the puppet *id*."""
+        """From now on *pid* is the process *id*."""
         self.pids[id] = pid
         self._ids[pid] = id
 
     def id(self, pid: object) -> str | None:
-        """Which puppet *pid* is; None if it is none, as the player."""
+        """Which process *pid* is; None if it is none, as the player."""
         return self._ids.get(pid)  # type: ignore[call-overload]
 
     def ids(self, pids: tuple[candil.Pid[Any], ...]) -> list[str]:
-        """The puppets among *pids*."""
+        """The processes among *pids*."""
         return sorted(self._ids[pid] for pid in pids if pid in self._ids)
 
     def pid(self, id: str) -> candil.Pid[Any]:
-        """The puppet *id*, alive or dead."""
+        """The process *id*, alive or dead."""
         try:
             return self.pids[id]
         except KeyError:
             raise Unknown from None
 
     def target(self, target: str) -> candil.Server[Any]:
-        """A puppet, or, behind an ``@``, a name."""
+        """A process, or, behind an ``@``, a name."""
         return target[1:] if target.startswith("@") else self.pid(target)
 
     def monitor(self, owner: str, key: str) -> Monitor:
@@ -88,7 +88,7 @@ class Book:
         raise Unknown
 
     def living(self) -> list[str]:
-        """All puppets that are alive, in the order of their ids."""
+        """All processes that are alive, in the order of their ids."""
         return sorted(id for id, pid in self.pids.items() if candil.is_alive(pid))
 
     def sender(self, message: object) -> str:
@@ -127,10 +127,10 @@ class Book:
         return ("other", "")
 
 
-def in_one_order(messages: Iterable[object], book: Book) -> Iterator[object]:
-    """*messages* without bookmarks; between two of them only the order of each sender is fixed."""
-    for is_bookmark, run in itertools.groupby(
-        messages, lambda message: isinstance(message, Bookmark)
+def in_one_order(messages: Iterable[object], recorder: Recorder) -> Iterator[object]:
+    """*messages* without step_marks; between two of them only the order of each sender is fixed."""
+    for is_step_mark, run in itertools.groupby(
+        messages, lambda message: isinstance(message, StepMark)
     ):
-        if not is_bookmark:
-            yield from sorted(run, key=book.sender)
+        if not is_step_mark:
+            yield from sorted(run, key=recorder.sender)
