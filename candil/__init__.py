@@ -30,9 +30,8 @@ from candil._otp.behaviours.calls import (
     NO_REPLY as NO_REPLY,
     Call as Call,
     Deferred as Deferred,
-    call as call,
-    cast as cast,
 )
+from candil._otp.behaviours.clients import call as call, cast as cast
 from candil._otp.behaviours.errors import (
     AlreadyStarted as AlreadyStarted,
     StartError as StartError,
@@ -141,17 +140,21 @@ from candil._otp.values.errors import (
     RegistrationError as RegistrationError,
     UndefinedCallback as UndefinedCallback,
     WaitTimeout as WaitTimeout,
+    WrongServer as WrongServer,
 )
 from candil._otp.values.events import (
     ChildStarted as ChildStarted,
     ChildStopped as ChildStopped,
+    CrashReport as CrashReport,
     Hint as Hint,
     LoopBlocked as LoopBlocked,
     MailboxHigh as MailboxHigh,
     ProcessExited as ProcessExited,
     ProcessLingers as ProcessLingers,
     ProcessStarted as ProcessStarted,
+    Reportable as Reportable,
     SupervisorReport as SupervisorReport,
+    UnhandledMessage as UnhandledMessage,
 )
 from candil._otp.values.exit_errors import (
     ProcessTerminated as ProcessTerminated,
@@ -201,6 +204,7 @@ __all__ = [
     "ChildSpec",
     "ChildStarted",
     "ChildStopped",
+    "CrashReport",
     "Crashed",
     "Deferred",
     "Down",
@@ -230,6 +234,7 @@ __all__ = [
     "ReceiveTimeout",
     "Ref",
     "RegistrationError",
+    "Reportable",
     "RestartIntensityExceeded",
     "Server",
     "ServerExited",
@@ -249,8 +254,10 @@ __all__ = [
     "Timeout",
     "TimerRef",
     "UndefinedCallback",
+    "UnhandledMessage",
     "Via",
     "WaitTimeout",
+    "WrongServer",
     "as_exit_reason",
     "call",
     "cancel_timer",

@@ -177,13 +177,15 @@ async def test_a_request_that_names_no_handler_goes_to_handle_call() -> None:
         assert await candil.call(ask.pid, unhashable) is unhashable
 
 
-async def test_wrong_arguments_of_an_untyped_call_crash_the_server() -> None:
-    """As a message that matches no clause does in OTP; the typed client asks first."""
+async def test_wrong_arguments_fail_at_the_caller_by_name_too() -> None:
+    """The handler is known, so the server need not die of them."""
     async with candil.open_node(log=False):
         ask = await bench()
-        with pytest.raises(candil.ServerExited) as caught:
+        with pytest.raises(TypeError, match=r"the handler echo\(value=None\) does not take these"):
             await candil.call(ask.pid, "echo", 1, 2, 3)
-        assert isinstance(caught.value.__cause__, TypeError)
+        with pytest.raises(TypeError, match=r"the handler note\(value\) does not take these"):
+            candil.cast(ask.pid, "note")
+        assert await ScriptedServer.echo(ask.pid, "alive") == "alive"
 
 
 async def test_several_calls_may_be_under_way_at_once() -> None:

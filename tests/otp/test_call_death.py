@@ -307,7 +307,7 @@ async def wreck(pid: candil.Pid[Any], random: Random) -> None:
             for kept in (await sys.get_state(pid)).kept:
                 kept.reply("at last")
         case "crash":
-            candil.cast(pid, "note", "with", "wrong", "arguments")
+            candil.cast(pid, "unknown", "with arguments")
         case signal:
             candil.exit(pid, signal)
 

@@ -12,7 +12,7 @@ import trio.testing
 from hypothesis import given, settings, strategies as st
 
 import candil
-from candil._otp.behaviours import calls as calls_module
+from candil._otp.behaviours import call_fast as call_fast_module
 from candil._otp.processes import runtime as runtime_module
 from candil._otp.processes.runtime import get_runtime
 from tests.otp.bodies import raise_
@@ -62,11 +62,13 @@ async def test_a_state_replaced_while_a_caller_gives_way_answers_with_its_own_ha
         pid = await candil.start(_Before)
         await trio.testing.wait_all_tasks_blocked()
 
-        async def replace_meanwhile(_: object) -> None:
+        async def replace_meanwhile(runtime: runtime_module.Runtime) -> None:
+            runtime.inline_calls = 0
             await candil.sys.replace_state(pid, lambda _: _After())
             await trio.testing.wait_all_tasks_blocked()
 
         monkeypatch.setattr(runtime_module.Runtime, "checkpoint_if_due", replace_meanwhile)
+        get_runtime().inline_calls = runtime_module.MAX_INLINE_CALLS
 
         assert "after" == await _Before.version(pid)
 
@@ -188,7 +190,7 @@ async def test_slow_plain_handlers_let_other_tasks_run_sooner(
     clock = itertools.count(
         step=runtime_module.MAX_INLINE_SECONDS / 10
     )  # no machine takes longer for these two
-    monkeypatch.setattr(calls_module, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(call_fast_module, "perf_counter", lambda: next(clock))
     async with candil.open_node(log=False):
         ask = await bench()
         runtime = get_runtime()

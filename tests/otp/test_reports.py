@@ -101,12 +101,20 @@ def test_a_lingering_process_reads_with_its_stack() -> None:
         assert text.endswith("\n  here")
 
 
+def test_a_server_that_handled_nothing_has_no_last_message() -> None:
+    """What is not known is not said."""
+    crash = candil.CrashReport(None, "Counter(count=3)")
+    text = candil.describe_event(candil.ProcessExited(PID, Exit("boom"), crash=crash))
+    assert text == (
+        "<Pid local.7 worker> ended: it exited with 'boom'\n  its state: Counter(count=3)"
+    )
+
+
 def test_everyday_events_have_no_text() -> None:
     """A caller can tell by None that there is nothing to report."""
     for event in (
         candil.ProcessStarted(PID, None),
         candil.ProcessExited(PID, Normal()),
-        candil.ChildStarted("root", "a", PID),
         object(),
     ):
         assert candil.describe_event(event) is None

@@ -182,7 +182,7 @@ async def test_starts_are_told_as_events_too():
 
     assert starts == [
         candil.ChildStarted("root", "a", first),
-        candil.ChildStarted("root", "a", second),
+        candil.ChildStarted("root", "a", second, restarted=True),
     ]
 
 

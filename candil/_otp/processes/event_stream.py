@@ -38,7 +38,8 @@ def subscribe(subscriber: Subscriber) -> AbstractContextManager[None]:
     Args:
         subscriber: Called with one event: ``ProcessStarted``, ``ProcessExited``,
             ``ProcessLingers``, ``LoopBlocked``, ``MailboxHigh``, ``Hint``, ``ChildStarted``,
-            ``ChildStopped``, ``SupervisorReport``, or whatever ``emit`` was given.
+            ``ChildStopped``, ``SupervisorReport``, ``UnhandledMessage``, or whatever ``emit`` was
+            given.
 
     Raises:
         TypeError: *subscriber* is no function, or an async one.

@@ -23,6 +23,8 @@ from candil._otp.values.names import name_key
 from candil._otp.values.pids import Pid, Ref
 
 if TYPE_CHECKING:
+    from types import CodeType
+
     from candil._otp.processes.node import Node
     from candil._otp.processes.oneshot import OneShot
     from candil._otp.processes.process import Process
@@ -53,6 +55,8 @@ class Runtime:
     logged: int = 0
     inline_calls: int = 0
     inline_seconds: float = 0.0
+    inline_depth: int = 0  # so many frames were between the last call in place and the runner's,
+    runner_code: CodeType | None = None  # which runs this code
     watch: Watchdog | None = None
     watched: int = 0
     while_blocked: Callable[[float], None] | None = None  # called in the watch's thread
@@ -71,6 +75,11 @@ class Runtime:
 
     def new_ref(self) -> Ref:
         return Ref(next(self._serial))
+
+    @property
+    def reports(self) -> bool:
+        """Whether anybody reads what goes wrong."""
+        return self.log is not None or bool(self.subscribers)
 
     def emit(self, event: object) -> None:
         if self.log is not None:

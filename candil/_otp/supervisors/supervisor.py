@@ -78,7 +78,7 @@ class Supervisor(GenServer):
             self.children = DynamicTable(spec.children[0])
         else:
             self.children = OrderedTable(spec.children)
-        self.processes = ChildProcesses(self.own, self.children)
+        self.processes = ChildProcesses(self.own, self.children, spec.id)
 
     # --- callbacks
 

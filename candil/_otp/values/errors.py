@@ -16,6 +16,7 @@ What candil raises.
      ├─ LeakedCancellation                      a process let another scope's Cancelled out
      ├─ NurseryLeftOpen                         a callback returned from within one (.label)
      ├─ BadReturnValue · UndefinedCallback      a callback broke its contract
+     ├─ WrongServer                             a client was used on a server of another class
      ├─ ExceptionSummary (.kind .text)          stands for an exception that is not kept
      └─ those of ``errors.py``
     ProcessExit (.reason)                       not an error: OTP's exit/1
@@ -359,6 +360,53 @@ class UndefinedCallback(CandilError):
         return (
             f"the {kind} {message!r}",
             f"Decorate a method of that name with @candil.{self.callback}, or define {define}",
+        )
+
+
+@final
+class WrongServer(CandilError, TypeError):
+    """
+    A client of one class was used on a server of another class. The server was not told.
+
+    Attributes:
+        target: The pid or name that was given.
+
+        request: The handler's name.
+
+        expected: The class on which the handler stands.
+
+        actual: The class of the server.
+
+        advice: What to do where the usual would mislead; ``None`` as a rule.
+    """
+
+    def __init__(
+        self,
+        target: object,
+        request: object,
+        expected: type[Any],
+        actual: type[Any],
+        *,
+        advice: str | None = None,
+    ) -> None:
+        super().__init__(target, request)
+        self.target = target
+        self.request = request
+        self.expected = expected
+        self.actual = actual
+        self.advice = advice
+
+    def __str__(self) -> str:
+        expected, actual = self.expected.__name__, self.actual.__name__
+        if expected == actual:  # as of two modules
+            expected = f"{self.expected.__module__}.{expected}"
+            actual = f"{self.actual.__module__}.{actual}"
+        has_one = hasattr(self.actual, str(self.request))
+        instead = f", or call {actual}.{self.request}" if has_one else ""
+        advice = self.advice or f"Give it a server of that class{instead}"
+        return (
+            f"{expected}.{self.request} is for servers of the class {expected}, and "
+            f"{short_repr(self.target)} is of the class {actual}. {advice}"
         )
 
 
