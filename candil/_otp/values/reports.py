@@ -124,9 +124,9 @@ def exception_line(error: BaseException) -> str:
 def _words(error: BaseException, limit: int = 500) -> str:
     if isinstance(error, ExceptionSummary):
         return error.text
-    kind, leaves = type(error).__name__, leaves_of(error)
-    if leaves != [error]:
-        return f"{kind} of {'; '.join(map(_words, leaves))}"
+    kind = type(error).__name__
+    if isinstance(error, BaseExceptionGroup):
+        return f"{kind} of {'; '.join(map(_words, leaves_of(error)))}"
     text = _text(error)[:limit]
     return f"{kind}: {text}" if text else kind
 
