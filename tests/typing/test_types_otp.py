@@ -231,7 +231,7 @@ def every_exit_reason_can_be_told_apart(reason: candil.ExitReason) -> str:
             return f"shutdown: {detail}"
         case candil.Killed():
             return "killed"
-        case candil.NoProc() | candil.NoConnection():
+        case candil.NoProcess() | candil.NoConnection():
             return "not there"
         case candil.Crashed(exception):
             return str(exception)

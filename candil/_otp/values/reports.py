@@ -7,7 +7,7 @@ import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from candil._otp.values.errors import CandilError, ExceptionSummary, NoProc, short_repr
+from candil._otp.values.errors import CandilError, ExceptionSummary, short_repr
 from candil._otp.values.events import (
     Hint,
     LoopBlocked,
@@ -21,6 +21,7 @@ from candil._otp.values.exit_reasons import (
     ExitReason,
     Killed,
     NoConnection,
+    NoProcess,
     Normal,
     Shutdown,
     is_abnormal,
@@ -58,7 +59,7 @@ def describe_reason(reason: ExitReason) -> str:  # noqa: PLR0911  # one sentence
             return f"it was shut down ({short_repr(detail)})"
         case Killed():
             return "it was killed"
-        case NoProc():
+        case NoProcess():
             return "there was no such process"
         case NoConnection():
             return "its node cannot be reached"
