@@ -7,7 +7,7 @@ import trio
 from hypothesis import given, strategies as st
 
 import candil
-from candil import Crashed, Exit, Killed, NoConnection, NoProc, Normal, Shutdown
+from candil import Crashed, Exit, Killed, NoConnection, NoProcess, Normal, Shutdown
 from candil._otp.values.reports import MAX_CAUSES, MAX_LEAVES, MAX_TEXT, leaves_of
 from tests.otp.bodies import crash
 from tests.otp.steps import counted_calls
@@ -22,7 +22,7 @@ PID = candil.Pid("local", 1, 7, "worker")
         (Shutdown(), "it was shut down"),
         (Shutdown("upgrade"), "it was shut down ('upgrade')"),
         (Killed(), "it was killed"),
-        (NoProc(), "there was no such process"),
+        (NoProcess(), "there was no such process"),
         (NoConnection(), "its node cannot be reached"),
         (Crashed(ValueError("bad")), "it crashed with ValueError: bad"),
         (Crashed(ValueError()), "it crashed with ValueError"),
