@@ -1,8 +1,8 @@
 """
 llama-server as supervised children.
 
-Describe a program with `Engine` and a model with `Model`; put `child_spec` into a tree, or `start`
-it on demand. `wait_ready`, `healthy`, `base_url` and `stop` take the model's alias.
+Describe a program with ``Engine`` and a model with ``Model``; put ``child_spec`` into a tree, or
+``start`` it on demand. ``wait_ready``, ``healthy``, ``base_url`` and ``stop`` take its alias.
 """
 
 from types import FunctionType as _FunctionType

@@ -273,8 +273,8 @@ class Supervisor(GenServer):
         return self.children.spec_of(child_id)
 
     @handle_call
-    def do_get_flags(self) -> SupervisorSpec:
-        """Return the flags as they are now, in a spec without children."""
+    def do_get_limits(self) -> SupervisorSpec:
+        """Return the restart limits as they are now, in a spec without children."""
         return SupervisorSpec(
             children=(),
             max_restarts=self.window.max_restarts,

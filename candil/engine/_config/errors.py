@@ -39,12 +39,12 @@ if TYPE_CHECKING:
 
 
 class EngineError(CandilError):
-    """The base of every error that `candil.engine` raises on purpose."""
+    """The base of every error that ``candil.engine`` raises on purpose."""
 
 
 @final
 class ConfigError(EngineError, ValueError):
-    """An `Engine`, a `Model` or their options cannot work; ``.mistakes`` lists every reason."""
+    """An ``Engine``, a ``Model`` or their options cannot work; ``.mistakes`` lists every reason."""
 
     def __init__(self, subject: str, mistakes: Sequence[str]) -> None:
         self.subject = subject

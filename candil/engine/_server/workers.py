@@ -61,7 +61,7 @@ def preflight(engine: Engine, model: Model, log_path: Path | None) -> None:
 
 async def run_preflight(engine: Engine, model: Model, log_path: Path | None) -> None:
     """
-    Run `preflight` in a thread of its own.
+    Run ``preflight`` in a thread of its own.
 
     Threads of trio's own number may all be taken by clients that wait for this very engine. One
     that hangs, on a dead network disk, takes no place from another engine's.
@@ -145,9 +145,9 @@ async def end_engine(
     Args:
         process: The process; nothing of it is left when this returns.
 
-        runner: The process of `run_engine`.
+        runner: The process of ``run_engine``.
 
-        base_url: Where it serves; ``None`` if it serves nobody yet.
+        base_url: Where it serves; ``None`` if it serves no client yet.
 
         timing: How long the answers and the process may take.
     """
