@@ -12,7 +12,7 @@ import pytest
 
 import candil
 from candil._otp.behaviours.clients import CallClient, CastClient
-from tests.otp.counter import Counter
+from tests.otp.servers import Counter
 
 
 class Desk(candil.GenServer):

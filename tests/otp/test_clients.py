@@ -14,7 +14,7 @@ import trio.testing
 import candil
 from candil import sys
 from candil._otp.behaviours.handlers import CallHandler, CastHandler
-from tests.otp.counter import Counter
+from tests.otp.servers import Counter
 
 # --- arguments
 
