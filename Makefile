@@ -71,7 +71,8 @@ check: fmt-check lint type arrows cov ## everything that CI asks, in CI's order
 
 .PHONY: test-fast
 test-fast: $(VENV)/installed-dev ## the tests for the loop of an edit: no engine, no Erlang, none slow
-	$(BIN)/python -m pytest $(PARALLEL) -q -m 'not (slow or engine or erlang)' $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -q -m 'not (slow or engine or erlang or qemu)' \
+		--hypothesis-profile=fast $(ARGS)
 
 .PHONY: fmt
 fmt: $(VENV)/installed-dev ## rewrite the code in the one format

@@ -7,13 +7,24 @@ import random
 import re
 
 import pytest
+from hypothesis import settings
 
 _SEED = "CANDIL_CONFORMANCE_SEED"
 
+# A shared machine may pause for long in the middle of an example, which proves nothing.
+settings.register_profile("full", deadline=None, max_examples=100)
+settings.register_profile("fast", deadline=None, max_examples=15)
 
-def pytest_configure() -> None:
-    """Choose one seed for the fresh scenarios; the workers of pytest-xdist inherit it."""
+
+def pytest_configure(config: pytest.Config) -> None:
+    """
+    Choose one seed for the fresh scenarios, which the workers of pytest-xdist inherit.
+
+    Properties get all their examples, unless ``--hypothesis-profile`` says otherwise.
+    """
     os.environ.setdefault(_SEED, str(random.SystemRandom().randrange(10**9)))
+    if config.getoption("--hypothesis-profile") is None:
+        settings.load_profile("full")
 
 
 def pytest_report_header() -> str:
