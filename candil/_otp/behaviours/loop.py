@@ -24,9 +24,9 @@ import trio
 from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
 
 from candil._otp.behaviours.actions import Actions, SystemCall
+from candil._otp.behaviours.arity import Functions, completed
 from candil._otp.behaviours.calls import NO_ANSWERS, NO_REPLY, Call, Cast, Deferred
 from candil._otp.behaviours.crash_report import Client, Message, crash_report, message_of
-from candil._otp.behaviours.handlers import Functions, completed
 from candil._otp.behaviours.unhandled import (
     bad_return_value,
     report_unhandled,

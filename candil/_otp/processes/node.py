@@ -167,8 +167,8 @@ class Node:
         for index, process in enumerate(reversed(list(self.processes))):
             if _is_owned(process):
                 continue
-            if process.trap_exit and process.server is not None:
-                process.server.end(SHUTDOWN)  # it may have no parent whose signal it would heed
+            if process.trap_exit and process.behaviour is not None:
+                process.behaviour.end(SHUTDOWN)  # it may have no parent whose signal it would heed
             else:
                 send_exit(process, self.opener.pid, SHUTDOWN)
             if index % CLOSE_BATCH == CLOSE_BATCH - 1:
@@ -212,8 +212,8 @@ class Node:
     def _abandon(self, process: Process) -> None:
         self._report(process, ABANDON_SECONDS, abandoned=True)
         self.abandoned[process] = None
-        if process.server is not None:
-            process.server.attach_current()
+        if process.behaviour is not None:
+            process.behaviour.attach_current()
         finish(process, KILLED)
 
     def _report(self, process: Process, seconds: float, *, abandoned: bool) -> None:

@@ -85,7 +85,7 @@ async def run_process(
 def _let_go(process: Process) -> None:
     """Break the circles through an ended process: it is freed at once, without the collector."""
     process.task = None
-    process.server = None
+    process.behaviour = None
 
 
 async def _leave(process: Process, task: Task) -> BaseException:
