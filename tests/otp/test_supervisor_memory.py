@@ -223,7 +223,13 @@ async def starts(big, *, also=None):
     return await candil.start_link(Brief, None)
 
 
-TARGETS = [Brief, AsyncBrief, candil.StartFunction(starts)]
+async def brief(big, *, also=None):
+    """Be a process that lets go of its arguments."""
+    del big, also
+    await candil.receive()
+
+
+TARGETS = [Brief, AsyncBrief, candil.StartFunction(starts), brief]
 
 
 def named(target):
@@ -333,6 +339,17 @@ async def test_a_code_change_gives_a_running_temporary_child_no_arguments():
 
         assert (await candil.get_childspec(sup, "a")).kwargs == {}
         assert len((await candil.get_childspec(sup, "b")).args) == 1
+
+
+@pytest.mark.parametrize("spawn", [candil.spawn, candil.spawn_link, candil.spawn_monitor])
+async def test_a_process_has_the_arguments_that_its_function_keeps(spawn):
+    """What the function has deleted, nothing else keeps."""
+    found = Locals()
+    async with candil.open_node():
+        spawn(brief, found.make())
+        await settle()
+
+        assert found.alive == 0
 
 
 # --- the history ----------------------------------------------------------------------------------
