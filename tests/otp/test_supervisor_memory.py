@@ -7,6 +7,7 @@ import pytest
 import trio
 
 import candil
+from candil._otp.values.reports import describe_reason
 
 from .workers import settle
 
@@ -381,6 +382,7 @@ async def test_the_history_says_why_each_child_ended():
     assert [type(reason) for reason in (first, second, last)] == [candil.Crashed] * 3
     assert str(first.exception).startswith("ZeroDivisionError: ")
     assert str(second.exception).startswith("ExceptionGroup of ZeroDivisionError: ")
+    assert describe_reason(first) == f"it crashed with {first.exception}"
     assert (child_id, last) == ("a", error.reason)
     assert isinstance(last.exception, candil.ServerExited)
 
