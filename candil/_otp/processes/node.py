@@ -96,7 +96,7 @@ class Node:
         """Start a process; it runs from the next checkpoint on."""
         process = self.new_process(label, parent)
         self.add(process)
-        self.run(process, run_user_code, body, *args)
+        self.run(process, run_user_code, [(body, args)])
         return process
 
     def add(self, process: Process) -> None:

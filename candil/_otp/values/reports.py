@@ -135,7 +135,7 @@ def _words(error: BaseException, limit: int = 500) -> str:
         return error.text
     kind = type(error).__name__
     if isinstance(error, BaseExceptionGroup):
-        return f"{kind} of {'; '.join(map(_words, leaves_of(error)))}"
+        return f"{kind} of {'; '.join(map(_words, leaves_of(error)))}"  # pyright: ignore[reportUnknownArgumentType]
     text = _text(error)[:limit]
     return f"{kind}: {text}" if text else kind
 
