@@ -33,9 +33,10 @@ from candil._otp.behaviours.unhandled import (
     unawaited_reply,
     undefined_callback,
 )
-from candil._otp.processes.nurseries import open_nurseries, refuse_open_nursery
+from candil._otp.processes.nurseries import refuse_open_nursery
 from candil._otp.processes.process import Process, park, unpark
 from candil._otp.processes.task import fail_requests, keyboard_interrupt_in, reason_of
+from candil._otp.processes.trio_internals import open_nurseries
 from candil._otp.values.errors import ProcessExit
 from candil._otp.values.exit_reasons import Crashed, ExitReason, is_abnormal
 from candil._otp.values.messages import ExitSignal, Timeout

@@ -25,12 +25,13 @@ from candil._otp.behaviours.loop import ServerLoop
 from candil._otp.behaviours.unhandled import bad_return_value
 from candil._otp.processes.call_deadlines import check_timeout, expire_after
 from candil._otp.processes.node import current_node
-from candil._otp.processes.nurseries import open_nurseries, refuse_open_nursery
+from candil._otp.processes.nurseries import refuse_open_nursery
 from candil._otp.processes.process import Process, join, kill, link_processes, unlink_processes
 from candil._otp.processes.registration import check_name, claim_name
 from candil._otp.processes.requests import Request
 from candil._otp.processes.runtime import current_process
 from candil._otp.processes.task import finish, keyboard_interrupt_in, reason_of
+from candil._otp.processes.trio_internals import open_nurseries
 from candil._otp.values.errors import ProcessExit
 from candil._otp.values.events import Hint
 from candil._otp.values.exit_reasons import NORMAL, SHUTDOWN, Exit, ExitReason, cause_of
