@@ -26,6 +26,10 @@ from candil._otp.applications.open import (
     serve as serve,
 )
 from candil._otp.applications.run import run as run
+from candil._otp.applications.stop_signals import (
+    StoppedBySignal as StoppedBySignal,
+    stop_on_signals as stop_on_signals,
+)
 from candil._otp.behaviours.calls import (
     NO_REPLY as NO_REPLY,
     Call as Call,
@@ -166,6 +170,7 @@ from candil._otp.values.exit_reasons import (
     ExitReason as ExitReason,
     Killed as Killed,
     NoConnection as NoConnection,
+    NoProcess as NoProcess,
     Normal as Normal,
     Shutdown as Shutdown,
     as_exit_reason as as_exit_reason,
@@ -221,6 +226,7 @@ __all__ = [
     "Name",
     "NoConnection",
     "NoProc",
+    "NoProcess",
     "Node",
     "Normal",
     "NurseryLeftOpen",
@@ -247,6 +253,7 @@ __all__ = [
     "StartIgnored",
     "StartTimeout",
     "StartedChild",
+    "StoppedBySignal",
     "Supervisor",
     "SupervisorError",
     "SupervisorReport",
@@ -301,6 +308,7 @@ __all__ = [
     "start_link",
     "start_monitor",
     "stop",
+    "stop_on_signals",
     "stop_self",
     "subscribe",
     "supervisor_spec",

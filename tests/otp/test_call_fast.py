@@ -18,8 +18,8 @@ from candil._otp.processes.call_deadlines import expire_after
 from candil._otp.processes.oneshot import OneShot
 from candil._otp.processes.process import Process, post
 from candil._otp.processes.runtime import MAX_INLINE_CALLS, current_process, get_runtime
-from tests.otp.counter import Counter
-from tests.otp.scripted import ScriptedServer, bench
+from tests.otp.scripted import ScriptedServer, driver
+from tests.otp.servers import Counter
 from tests.otp.steps import counted_steps
 
 
@@ -183,7 +183,7 @@ async def test_a_call_made_by_hand_is_in_every_slot_what_the_constructor_makes(
     """Both wait with the same deadline in the same mailbox, and expire alike."""
     del mock_clock
     async with candil.open_node(log=False) as node, trio.open_nursery() as nursery:
-        ask = await bench()
+        ask = await driver()
         if not busy:
             await candil.sys.suspend(ask.pid)  # else it would take the call out of the mailbox
         process = ask.pid.process
@@ -210,7 +210,7 @@ async def test_a_call_made_by_hand_is_in_every_slot_what_the_constructor_makes(
 async def test_the_turns_of_calls_in_place_are_those_of_checkpoint_if_due() -> None:
     """The same question with the same numbers: a hundred calls and then one task switch."""
     async with candil.open_node(log=False):
-        ask = await bench()
+        ask = await driver()
         runtime = get_runtime()
         runtime.inline_calls, runtime.inline_seconds = 0, 0.0
         steps_of = []

@@ -14,7 +14,7 @@ import trio.testing
 import candil
 from candil import sys
 from tests.otp.bodies import BOOM
-from tests.otp.recorders import Bare, Recorder
+from tests.otp.servers import Bare, Recorder
 
 
 class Plain(candil.GenServer):

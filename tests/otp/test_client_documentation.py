@@ -11,7 +11,7 @@ from typing import Optional, Union
 import pytest
 
 import candil
-from tests.otp.counter import Counter
+from tests.otp.servers import Counter
 
 
 class Desk(candil.GenServer):

@@ -15,7 +15,7 @@ import candil
 from candil import sys
 from candil._otp.behaviours.arity import MAX_SHAPES, Arity
 from candil._otp.behaviours.handlers import CallHandler, CastHandler
-from tests.otp.counter import Counter
+from tests.otp.servers import Counter
 
 # --- arguments
 

@@ -14,7 +14,7 @@ import trio.testing
 
 import candil
 from candil._otp.behaviours.handlers import CallHandler, CastHandler, completed, handlers_of
-from tests.otp.counter import Counter
+from tests.otp.servers import Counter
 
 # --- what can be a handler
 

@@ -242,7 +242,7 @@ async def test_a_child_that_cut_its_link_and_died_is_reported_as_noproc(reports,
             assert reports == []
 
     assert [(report.context, report.reason) for report in reports] == [
-        ("shutdown_error", candil.NoProc())
+        ("shutdown_error", candil.NoProcess())
     ]
 
 

@@ -20,9 +20,8 @@ from candil._otp.behaviours.errors import StartError
 from candil._otp.processes.process import Process, join, kill, send_exit, unlink_processes
 from candil._otp.supervisors.child import Child, is_expected, stop_child_process
 from candil._otp.supervisors.child_start import Started, StartedChild
-from candil._otp.values.errors import NoProc
 from candil._otp.values.events import ChildStarted, ChildStopped, SupervisorReport
-from candil._otp.values.exit_reasons import SHUTDOWN, ExitReason
+from candil._otp.values.exit_reasons import SHUTDOWN, ExitReason, NoProcess
 from candil._otp.values.messages import ExitSignal
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ class ChildProcesses:
                 if reason is None:
                     if pid not in dead:
                         dead = self._exits()
-                    reason = dead.get(pid, NoProc())
+                    reason = dead.get(pid, NoProcess())
                 self._report_stop(reason, child)
             self.forget(child)
 
@@ -194,7 +193,7 @@ class ChildProcesses:
         odd: dict[object, tuple[ExitReason, list[Child]]] = {}
         for child, known in reasons.items():
             assert child.pid is not None
-            reason = dead.get(child.pid, NoProc()) if known is None else known
+            reason = dead.get(child.pid, NoProcess()) if known is None else known
             if not is_expected(reason, child.spec):
                 odd.setdefault(_hashable(reason), (reason, []))[1].append(child)
         for reason, children in odd.values():

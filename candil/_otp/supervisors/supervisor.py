@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from candil._otp.supervisors.child_spec import ChildSpec
     from candil._otp.supervisors.child_start import Started
     from candil._otp.supervisors.child_table import ChildCounts, ChildInfo, ChildTable
+    from candil._otp.supervisors.strategy import AutoShutdown, Strategy
     from candil._otp.values.names import ServerName
 
 
@@ -68,8 +69,8 @@ class Supervisor(GenServer):
     )
 
     def __init__(self, spec: SupervisorSpec) -> None:
-        self.strategy = spec.strategy
-        self.auto_shutdown = spec.auto_shutdown
+        self.strategy: Strategy = spec.strategy
+        self.auto_shutdown: AutoShutdown = spec.auto_shutdown
         self.window = RestartWindow(spec.max_restarts, spec.max_seconds)
         self.restarts = Restarts(self.window)
         self.own = own_process("Supervisor")
@@ -267,14 +268,13 @@ class Supervisor(GenServer):
         return self.children.counts()
 
     @handle_call
-    @refuses
-    async def do_get_childspec(self, child_id: object) -> ChildSpec[Any]:
-        """Return a child's spec, by id or pid."""
+    def do_get_childspec(self, child_id: object) -> ChildSpec[Any] | None:
+        """Return a child's spec, by id or pid; ``None`` if there is none."""
         return self.children.spec_of(child_id)
 
     @handle_call
-    def do_get_flags(self) -> SupervisorSpec:
-        """Return the flags as they are now, in a spec without children."""
+    def do_get_limits(self) -> SupervisorSpec:
+        """Return the restart limits as they are now, in a spec without children."""
         return SupervisorSpec(
             children=(),
             max_restarts=self.window.max_restarts,

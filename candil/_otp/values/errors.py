@@ -5,7 +5,7 @@ What candil raises.
 
     CandilError
      ├─ CallError (.target .request)            a message that asked for an answer
-     │   ├─ NoProc                              nobody there; also the exit reason ``noproc``
+     │   ├─ NoProc                              there is no such process
      │   ├─ CallTimeout (.timeout)              no answer in time
      │   ├─ CallingSelf                         it would have waited for itself
      │   └─ ServerExited                        see ``exit_errors.py``
@@ -98,10 +98,8 @@ class CallError(CandilError):
 @final
 class NoProc(CallError):
     """
-    There is no such process: it has ended, or the name is not registered.
-
-    Raised at callers, and also a value: the exit reason ``noproc`` that ``Down`` and links carry.
-    As a value all are equal.
+    There is no such process: it has ended, or the name is not registered. OTP: ``noproc``, as a
+    call fails with it; as the reason of an exit it is ``NoProcess()``.
 
     Attributes:
         advice: What to do where the usual would mislead; ``None`` as a rule.
@@ -113,23 +111,13 @@ class NoProc(CallError):
         super().__init__(target, request)
         self.advice = advice
 
-    def __repr__(self) -> str:
-        is_value = self.target is None and self.request is None
-        return "NoProc()" if is_value else f"NoProc({short_repr(self.target)})"
-
     def __str__(self) -> str:
         if self.target is None:
-            return "noproc" if self.request is None else _NOBODY
+            return _NOBODY
         advice = self.advice or (
             "Start it first, or call it by a name that its supervisor registers again"
         )
         return f"no process {short_repr(self.target)}: it has ended or was never started. {advice}"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, NoProc)
-
-    def __hash__(self) -> int:
-        return hash(NoProc)
 
 
 @final

@@ -7,7 +7,7 @@ import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from candil._otp.values.errors import CandilError, ExceptionSummary, NoProc, short_repr
+from candil._otp.values.errors import CandilError, ExceptionSummary, short_repr
 from candil._otp.values.events import (
     ChildStarted,
     CrashReport,
@@ -25,6 +25,7 @@ from candil._otp.values.exit_reasons import (
     ExitReason,
     Killed,
     NoConnection,
+    NoProcess,
     Normal,
     Shutdown,
     is_abnormal,
@@ -63,7 +64,7 @@ def describe_reason(reason: ExitReason) -> str:  # noqa: PLR0911  # one sentence
             return f"it was shut down ({short_repr(detail)})"
         case Killed():
             return "it was killed"
-        case NoProc():
+        case NoProcess():
             return "there was no such process"
         case NoConnection():
             return "its node cannot be reached"
@@ -132,9 +133,9 @@ def exception_line(error: BaseException) -> str:
 def _words(error: BaseException, limit: int = 500) -> str:
     if isinstance(error, ExceptionSummary):
         return error.text
-    kind, leaves = type(error).__name__, leaves_of(error)
-    if leaves != [error]:
-        return f"{kind} of {'; '.join(map(_words, leaves))}"
+    kind = type(error).__name__
+    if isinstance(error, BaseExceptionGroup):
+        return f"{kind} of {'; '.join(map(_words, leaves_of(error)))}"
     text = _text(error)[:limit]
     return f"{kind}: {text}" if text else kind
 

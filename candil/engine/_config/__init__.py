@@ -1,1 +1,1 @@
-"""What an engine is told: program, model, flags, times, and what can be wrong with them."""
+"""The description of an engine: program, model, flags, times, and what can be wrong with them."""

@@ -1,7 +1,7 @@
 """
 The command line and the environment of an engine's process.
 
-Pure: values in, values out. Not here: which flags are whose (`flags`).
+Pure: values in, values out. Not here: which flags are whose (``flags``).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
-`Engine`: the description of a ``llama-server`` program and where it listens.
+``Engine``: the description of a ``llama-server`` program and where it listens.
 
 A value: nothing here starts or probes anything.
-Not here: the model (`model`), the command line (`command`), the running server (`server`).
+Not here: the model (``model``), the command line (``command``), the running server (``server``).
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def _in_path() -> Path | None:
 
 
 def name_mistakes(field: str, value: object) -> list[str]:
-    """Say what is wrong with *value* as an alias, if anything."""
+    """Return what is wrong with *value* as an alias, if anything."""
     if not isinstance(value, str) or not value.strip():
         return [f"{field} must be a non-empty string, got: {value!r}"]
     if "," in value or not value.isprintable():
@@ -169,7 +169,7 @@ def name_mistakes(field: str, value: object) -> list[str]:
 
 
 def argument_mistakes(field: str, value: object) -> list[str]:
-    """Say what is wrong with *value* as extra command-line arguments, if anything."""
+    """Return what is wrong with *value* as extra command-line arguments, if anything."""
     if not isinstance(value, tuple):
         return [f"{field} must be a list of strings, one for each word, got: {value!r}"]
     words = cast("tuple[object, ...]", value)

@@ -30,7 +30,7 @@ class ExitStatus:
         return self.returncode is not None and self.returncode < 0
 
     def describe(self) -> str:
-        """Say it in words."""
+        """Return it in words."""
         if self.exec_error is not None:
             return f"it could not be executed: {self.exec_error}"
         if self.returncode is None:

@@ -39,7 +39,7 @@ RESERVED: Final = {
 }
 
 # What candil adds of its own accord. A build that does not know one of them says so and exits;
-# the engine is then started again without it (see `refused_flag`).
+# the engine is then started again without it (see ``refused_flag``).
 OPTIONAL: Final = (
     # A SIGTERM in mid-stream is noticed only between two pings; by default 30 s apart.
     ("--sse-ping-interval", "2"),
@@ -81,5 +81,5 @@ def refused_flag(lines: Iterable[str]) -> str | None:
 
 
 def is_optional(flag: str) -> bool:
-    """Tell whether *flag* is one that candil adds and an engine can run without."""
+    """Return whether *flag* is one that candil adds and an engine can run without."""
     return any(flag == words[0] for words in OPTIONAL)

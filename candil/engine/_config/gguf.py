@@ -3,8 +3,8 @@ Read the header of a GGUF file, far enough to say whether the file is whole.
 
 Invariants:
 1. Bounded: no length from the file is believed before it was compared with what the file holds,
-   and no more than `_HEADER_LIMIT` bytes are read.
-2. Pure but for the reads: no path, no cache, no candil error; `model` gives it those.
+   and no more than ``_HEADER_LIMIT`` bytes are read.
+2. Pure but for the reads: no path, no cache, no candil error; ``model`` gives it those.
 3. It refuses only what ``llama-server`` refuses as well: a type of tensor it does not know has an
    unknown size, and its end is then not checked.
 
@@ -63,7 +63,7 @@ class Split(NamedTuple):
 
 def check(file: IO[bytes], size: int) -> Split:
     """
-    Raise `BadFormat` or `TooShort` unless *file*, of *size* bytes, is a whole GGUF.
+    Raise ``BadFormat`` or ``TooShort`` unless *file*, of *size* bytes, is a whole GGUF.
 
     Returns:
         Which part of a split model it is.

@@ -1,7 +1,7 @@
 """
 The path of an engine's log file, and what is reported when the file cannot be written.
 
-Not here: who writes it (the guard), and the check before the start (`_system.log_file`).
+Not here: who writes it (the guard), and the check before the start (``_system.log_file``).
 """
 
 from __future__ import annotations

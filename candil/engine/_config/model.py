@@ -1,7 +1,7 @@
 """
-`Model`: the description of a local model file, and the look at it before it is loaded.
+``Model``: the description of a local model file, and the look at it before it is loaded.
 
-Not here: the GGUF header (`gguf`).
+Not here: the GGUF header (``gguf``).
 """
 
 from __future__ import annotations

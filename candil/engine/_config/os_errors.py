@@ -30,7 +30,7 @@ def is_shortage(error: BaseException) -> bool:
 
 
 def as_shortage(error: BaseException) -> OSError:
-    """Return *error* as the system would have reported it; an `OSError` as it is."""
+    """Return *error* as the system would have reported it; an ``OSError`` as it is."""
     if isinstance(error, OSError):
         return error
     if isinstance(error, MemoryError):

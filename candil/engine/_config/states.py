@@ -45,7 +45,7 @@ class EngineStateChanged(Reportable):
     ``starting``), a WARNING for ``unhealthy``, else INFO.
 
     Attributes:
-        alias: Whose engine.
+        alias: The alias of its model.
 
         old: The state before; ``None``: there was no engine.
 

@@ -4,7 +4,7 @@ One streamed answer of a chat model, told apart from the beginning of one.
 ``llama-server`` ends an answer with ``data: [DONE]``. One that dies says nothing: its connection
 ends, and a proxy in between can make that end look regular. So the mark alone counts.
 
-The one module that imports httpx; `candil.engine` does not load it.
+The one module that imports httpx; ``candil.engine`` does not load it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SHOWN: Final = 300
 
 @final
 class NoAnswer(EngineError):
-    """A question was not taken: nobody listens, or the server refused it (``.status``)."""
+    """A question was not taken: nothing listens, or the server refused it (``.status``)."""
 
     def __init__(self, base_url: str, detail: str, status: int | None = None) -> None:
         self.base_url = base_url
@@ -128,7 +128,7 @@ async def _pieces(base_url: str, lines: AsyncIterator[str]) -> AsyncGenerator[st
 
 async def _exhaust(lines: AsyncIterator[str]) -> None:
     """
-    End an iteration that nobody will go on with, by being cancelled in it.
+    End an iteration that is not continued, by being cancelled in it.
 
     Below it are several generators, which do not close each other; a cancellation at the lowest
     goes through all of them.

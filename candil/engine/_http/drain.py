@@ -36,7 +36,7 @@ _closing_since: trio.lowlevel.RunVar[WeakKeyDictionary[Node, float]] = trio.lowl
 
 def begin_of_end(node: Node) -> float:
     """
-    Tell since when the engine that ends now has been ending, on trio's clock.
+    Return since when the engine that ends now has been ending, on trio's clock.
 
     When a whole tree is closed its engines end one after the other, and all of them together
     get the time of one: each has known since the first that it is over.
@@ -55,7 +55,7 @@ async def drain(
     base_url: str, words: Sequence[str], until: float, is_running: Callable[[], bool]
 ) -> bool:
     """
-    Wait until the engine answers nobody.
+    Wait until the engine is idle.
 
     Args:
         base_url: Where it listens.

@@ -1,7 +1,7 @@
 """
 Asking a ``llama-server`` how it is.
 
-Not here: the request itself (`get`).
+Not here: the request itself (``get``).
 """
 
 from __future__ import annotations

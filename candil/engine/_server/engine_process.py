@@ -46,7 +46,7 @@ class EngineProcess:
     """
     One start of the program.
 
-    Each wait has one method: `wait_started`, `wait_reaped`, and the event of `next_output`.
+    Each wait has one method: ``wait_started``, ``wait_reaped``, and the event of ``next_output``.
 
     Attributes:
         nonce: A word by which our own server is recognised on the port.
@@ -130,7 +130,7 @@ class EngineProcess:
         self._restart_state.log_is_checked = True
 
     def take(self) -> None:
-        """Note that a task owns the process; it calls `note_reaped` whatever happens."""
+        """Note that a task owns the process; it calls ``note_reaped`` whatever happens."""
         self._has_owner = True
 
     def note_reaped(self) -> None:

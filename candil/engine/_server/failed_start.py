@@ -1,7 +1,7 @@
 """
 What a start that ended before it was ready means.
 
-Not here: the words of the program (`failure`), and what is done about it (`server`).
+Not here: the words of the program (``failure``), and what is done about it (``server``).
 """
 
 from __future__ import annotations

@@ -82,10 +82,12 @@ async def start(
         log_path: A file for everything the engine writes, ``~`` expanded; it rotates at 10 MiB.
 
     Returns:
-        The pid of its `EngineServer`; after a restart the alias finds the next one.
+        The pid of its ``EngineServer``; after a restart the alias finds the next one.
 
     Raises:
         BinaryNotFound: There is no ``llama-server``.
+
+        BinaryUnusable: It cannot run on this machine.
 
         ModelError: The model is missing, cut short, or no model: nothing was started.
 
@@ -107,7 +109,7 @@ async def start(
         RuntimeError: No tree is open.
 
     Cancellation:
-        Either nothing was started, or the engine runs as if `start` had returned.
+        Either nothing was started, or the engine runs as if ``start`` had returned.
     """
     get_runtime()  # outside of trio it says how to run
     check_types(engine, model, timing)
@@ -136,7 +138,7 @@ async def _start_below(
     alias = entry.alias
     try:
         supervisor = await _engines_supervisor()
-        limits = await candil.Supervisor.do_get_flags.within(math.inf)(supervisor)
+        limits = await candil.Supervisor.do_get_limits.within(math.inf)(supervisor)
         await candil.start_child(supervisor, with_supervisor(spec, limits))
     except candil.StartError as error:
         restart_state.lease.release()
@@ -211,7 +213,7 @@ async def _ask_to_stop(entry: EngineEntry) -> bool:
 
 async def healthy(alias: str) -> bool:
     """
-    Tell whether the engine of *alias* is ready, as far as is known now.
+    Return whether the engine of *alias* is ready, as far as is known now.
 
     Returns:
         ``False`` for an engine that does not run, still loads, or is sick; it never raises because
@@ -224,7 +226,7 @@ async def healthy(alias: str) -> bool:
 
 async def base_url(alias: str) -> str | None:
     """
-    Tell where the engine of *alias* listens, such as ``http://127.0.0.1:8080``.
+    Return where the engine of *alias* listens, such as ``http://127.0.0.1:8080``.
 
     Returns:
         The address, the same over restarts, also while the model still loads, and between a crash
@@ -261,7 +263,7 @@ async def wait_ready(alias: str, timeout: float = 600.0) -> str:  # noqa: ASYNC1
 
         EngineExited: It had been ready, ended, and is not started again.
 
-        EngineError: It cannot start; the error of `start` says why.
+        EngineError: It cannot start; the error of ``start`` says why.
 
         ReadyTimeout: It still loads, or waits to be restarted.
 
@@ -301,7 +303,7 @@ async def _engines_supervisor() -> candil.Pid[candil.Supervisor]:
             raise RuntimeError(message)
         try:
             await candil.start_child(root, engines_spec())
-        except candil.AlreadyStarted:  # somebody else was quicker
+        except candil.AlreadyStarted:  # another start was quicker
             await trio.lowlevel.checkpoint()
         except candil.ChildAlreadyPresent:  # it was terminated by hand, and all engines with it
             with suppress(candil.SupervisorError):
@@ -310,7 +312,7 @@ async def _engines_supervisor() -> candil.Pid[candil.Supervisor]:
 
 
 async def _is_ours(entry: EngineEntry) -> bool:
-    """Tell whether the engines' supervisor has a child for the alias, running or restarting."""
+    """Return whether the engines' supervisor has a child for the alias, running or restarting."""
     try:
         spec = await candil.get_childspec(SUPERVISOR, entry.alias)
     except (candil.CallError, candil.SupervisorError):
@@ -347,7 +349,7 @@ async def _next_server(entry: EngineEntry, seconds: float) -> candil.Pid[EngineS
     Return the engine's server; between two incarnations wait for the next, *seconds* at most.
 
     Raises:
-        EngineError: None is to come: the last one's error, or `NotRunning`.
+        EngineError: None is to come: the last one's error, or ``NotRunning``.
     """
     with trio.move_on_after(seconds):
         server = await entry.wait_server(_RESTART_GAP)

@@ -1,4 +1,4 @@
-"""What an `EngineServer` is sent: by the two processes beside it, and by itself for later."""
+"""What an ``EngineServer`` is sent: by the two processes beside it, and by itself for later."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ Between two incarnations of a server, which a back-off can make long, there is n
 be asked. The entry is there all the time. It announces each change, so that waiting for one needs
 no polling.
 
-Not here: what is done with it (`lifecycle`).
+Not here: what is done with it (``lifecycle``).
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ class EngineEntry:
 
         ending: Whether the last server ends, or has ended: it answers nothing any more.
 
-        stopped: Whether `stop` ends it, or has ended it, for good.
+        stopped: Whether ``stop`` ends it, or has ended it, for good.
 
-        stopping: Set when the `stop` that is under way is over; ``None`` if none is.
+        stopping: Set when the ``stop`` that is under way is over; ``None`` if none is.
     """
 
     alias: str
@@ -153,7 +153,7 @@ class EngineEntry:
         return url(state.lease.host, state.lease.port)
 
     def belongs_to(self, restart_state: RestartState) -> bool:
-        """Tell whether the engine of *restart_state* has the alias."""
+        """Return whether the engine of *restart_state* has the alias."""
         return self.restart_state is not None and self.restart_state() is restart_state
 
     # --- what its supervisor knows
@@ -257,7 +257,7 @@ class _Entries:
         self._kept[entry.alias] = entry
 
     def is_engine(self, pid: candil.Pid[Any]) -> bool:
-        """Tell whether *pid* is the server of an engine."""
+        """Return whether *pid* is the server of an engine."""
         return any(entry.server == pid for entry in self._kept.values())
 
 

@@ -2,8 +2,8 @@
 What outlives one incarnation of an engine's server: its port, its guard, and what its starts have
 taught.
 
-A restart state is a handle in the child's spec, as its metadata: by it an engine is told from any
-other child. Each incarnation of the server gets the same one.
+A restart state is a handle in the child's spec, as its metadata, which tells an engine from
+any other child. Each incarnation of the server gets the same one.
 """
 
 from __future__ import annotations

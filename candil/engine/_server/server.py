@@ -1,9 +1,9 @@
 """
-`EngineServer`: the process that owns one ``llama-server``.
+``EngineServer``: the process that owns one ``llama-server``.
 
-1. It answers from its state and never waits for its engine (`workers` do).
+1. It answers from its state and never waits for its engine (``workers`` do).
 2. Ready means ready: our own child, alive, on our reserved port, answering with our alias.
-3. An engine that dies after it was ready ends its server with `EngineExited`, so that the
+3. An engine that dies after it was ready ends its server with ``EngineExited``, so that the
    supervisor starts the next. A start that cannot work leaves the server alive and ``failed``:
    restarting would not mend the file.
 4. When the server ends, however it ends, nothing of its engine is left.
@@ -62,7 +62,7 @@ class EngineServer(candil.GenServer):
     """
     Owns one ``llama-server``: starts it, watches it, ends it.
 
-    Put it into a tree with `child_spec`, or start it with `start`; it is called by its model's
+    Put it into a tree with ``child_spec``, or start it with ``start``; it is called by its model's
     alias: ``await candil.call("smollm2", "health")``.
     """
 
@@ -383,7 +383,7 @@ class EngineServer(candil.GenServer):
         return url(self.engine.host, self._restart_state.lease.acquire())
 
     def _dies_of(self, signal: candil.ExitSignal) -> bool:
-        """Tell whether to end with it: without its helpers a server would wait in vain."""
+        """Return whether to end with it: without its helpers a server would wait in vain."""
         is_helper = signal.pid is not None and signal.pid in {self._runner, self._monitor}
         is_normal = isinstance(signal.reason, candil.Normal)
         return candil.is_abnormal(signal.reason) or (is_helper and not is_normal)

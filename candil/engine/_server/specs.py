@@ -39,7 +39,7 @@ _SHUTDOWN_MARGIN: Final = 15.0
 
 
 class ChildOptions(TypedDict, total=False):
-    """What `child_spec` hands on to `candil.child_spec`, where each key is explained."""
+    """What ``child_spec`` hands on to ``candil.child_spec``, where each key is explained."""
 
     id: Hashable
     name: candil.ServerName[EngineServer]
@@ -60,7 +60,7 @@ def child_spec(
     """
     Describe an engine as a child of a supervisor.
 
-    Its start returns at once, before the model is loaded; `wait_ready` waits for that. It is
+    Its start returns at once, before the model is loaded; ``wait_ready`` waits for that. It is
     restarted when it crashes, not when it was stopped (``restart="transient"``), and has time for
     an orderly stop.
 
@@ -73,13 +73,13 @@ def child_spec(
 
         log_path: A file for everything the engine writes, ``~`` expanded; it rotates at 10 MiB.
 
-        options: For `candil.child_spec`: ``id``, ``restart``, ``shutdown``, ``backoff`` ...
+        options: For ``candil.child_spec``: ``id``, ``restart``, ``shutdown``, ``backoff`` ...
 
     Returns:
         The spec. It holds the engine's port over all restarts: make one for each child.
 
     Raises:
-        ConfigError: Not an `Engine`, a `Model` and a `Timing`.
+        ConfigError: Not an ``Engine``, a ``Model`` and a ``Timing``.
 
         SpecError: The options are wrong.
     """
@@ -99,19 +99,19 @@ def engines_spec(
     """
     Describe the engines' supervisor, to place it in a static tree by yourself.
 
-    Without it, the first `start` places it below the root. Each engine, also one that `start`
+    Without it, the first ``start`` places it below the root. Each engine, also one that ``start``
     adds, gets a supervisor of its own below it with these limits: one that gives up takes none of
     the others along.
 
     Args:
-        children: Engines to begin with, made by `child_spec`.
+        children: Engines to begin with, made by ``child_spec``.
 
         max_restarts: How many restarts each engine may need within *max_seconds*.
 
         max_seconds: Length of that window.
 
     Returns:
-        The spec, under the name that `start` looks for.
+        The spec, under the name that ``start`` looks for.
 
     Raises:
         ConfigError: A child is not an engine's.
@@ -144,7 +144,7 @@ def _is_engine(spec: candil.ChildSpec[Any]) -> bool:
 
 
 def check_types(engine: object, model: object, timing: object) -> None:
-    """Raise `ConfigError` unless they are an `Engine`, a `Model` and a `Timing` or nothing."""
+    """Raise ``ConfigError`` unless they are an ``Engine``, a ``Model`` and maybe a ``Timing``."""
     mistakes = [
         f"{what} must be {article} {kind.__name__}, got: {value!r}"
         for what, article, kind, value in (
@@ -182,7 +182,7 @@ def spec_of(
 def with_supervisor(
     spec: candil.ChildSpec[EngineServer], limits: candil.SupervisorSpec
 ) -> candil.ChildSpec[Any]:
-    """Give an engine its own supervisor with *limits*, which ends with it and for good."""
+    """Return the spec of a supervisor for one engine, with *limits*, that ends with it."""
     # A permanent one never ends for good by itself, and so must not be significant.
     own = candil.supervisor_spec(
         [attrs.evolve(spec, significant=spec.restart != "permanent")],
@@ -190,7 +190,7 @@ def with_supervisor(
         max_seconds=limits.max_seconds,
         auto_shutdown="any_significant",
     )
-    # By the alias, under which `stop` looks for it, whatever id its own child has.
+    # By the alias, under which ``stop`` looks for it, whatever id its own child has.
     assert isinstance(spec.metadata, RestartState)
     outer = candil.child_spec(own, id=spec.metadata.alias, restart="temporary")
     return attrs.evolve(outer, metadata=spec.metadata)
