@@ -337,6 +337,7 @@ async def test_an_answered_call_among_many_that_wait_costs_nothing_later(autojum
             nursery.start_soon(give_up_at, log, pid, 1, "after", 6)
             for timeout in (2, 3, 8, 9, 10):
                 nursery.start_soon(give_up_at, log, pid, timeout, "after", 10)
+            await trio.testing.wait_all_tasks_blocked()
             with trio.move_on_after(5):
                 await candil.call(pid, "after", 1, timeout=7)
     assert log == [(1, 1), (2, 2), (3, 3), (8, 8), (9, 9), (10, 10)]
