@@ -4,6 +4,9 @@
 # time a target wants it and again whenever pyproject.toml changes. Nothing outside this folder is
 # touched.
 
+# Tests start many programs of Python. Without its compiled files each of them compiles all of candil.
+unexport PYTHONDONTWRITEBYTECODE
+
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -43,7 +46,7 @@ endef
 # Extra arguments for pytest: `make test ARGS='-k restart -x'`.
 ARGS ?=
 # One worker for each core, eight at most: each of them may run a llama-server. Small portions, in
-# order, because the long tests come first. `make test WORKERS=0` runs all tests in one process.
+# order, because the slow tests come first. `make test WORKERS=0` runs all tests in one process.
 WORKERS ?= auto
 PARALLEL := -n $(WORKERS) --maxprocesses=8 --maxschedchunk=4
 
@@ -68,7 +71,8 @@ check: fmt-check lint type arrows cov ## everything that CI asks, in CI's order
 
 .PHONY: test-fast
 test-fast: $(VENV)/installed-dev ## the tests for the loop of an edit: no engine, no Erlang, none slow
-	$(BIN)/python -m pytest $(PARALLEL) -q -m 'not (slow or engine or erlang)' $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -q -m 'not (slow or engine or erlang or qemu)' \
+		--hypothesis-profile=fast $(ARGS)
 
 .PHONY: fmt
 fmt: $(VENV)/installed-dev ## rewrite the code in the one format

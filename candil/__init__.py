@@ -26,13 +26,16 @@ from candil._otp.applications.open import (
     serve as serve,
 )
 from candil._otp.applications.run import run as run
+from candil._otp.applications.stop_signals import (
+    StoppedBySignal as StoppedBySignal,
+    stop_on_signals as stop_on_signals,
+)
 from candil._otp.behaviours.calls import (
     NO_REPLY as NO_REPLY,
     Call as Call,
     Deferred as Deferred,
-    call as call,
-    cast as cast,
 )
+from candil._otp.behaviours.clients import call as call, cast as cast
 from candil._otp.behaviours.errors import (
     AlreadyStarted as AlreadyStarted,
     StartError as StartError,
@@ -141,17 +144,21 @@ from candil._otp.values.errors import (
     RegistrationError as RegistrationError,
     UndefinedCallback as UndefinedCallback,
     WaitTimeout as WaitTimeout,
+    WrongServer as WrongServer,
 )
 from candil._otp.values.events import (
     ChildStarted as ChildStarted,
     ChildStopped as ChildStopped,
+    CrashReport as CrashReport,
     Hint as Hint,
     LoopBlocked as LoopBlocked,
     MailboxHigh as MailboxHigh,
     ProcessExited as ProcessExited,
     ProcessLingers as ProcessLingers,
     ProcessStarted as ProcessStarted,
+    Reportable as Reportable,
     SupervisorReport as SupervisorReport,
+    UnhandledMessage as UnhandledMessage,
 )
 from candil._otp.values.exit_errors import (
     ProcessTerminated as ProcessTerminated,
@@ -163,6 +170,7 @@ from candil._otp.values.exit_reasons import (
     ExitReason as ExitReason,
     Killed as Killed,
     NoConnection as NoConnection,
+    NoProcess as NoProcess,
     Normal as Normal,
     Shutdown as Shutdown,
     as_exit_reason as as_exit_reason,
@@ -201,6 +209,7 @@ __all__ = [
     "ChildSpec",
     "ChildStarted",
     "ChildStopped",
+    "CrashReport",
     "Crashed",
     "Deferred",
     "Down",
@@ -217,6 +226,7 @@ __all__ = [
     "Name",
     "NoConnection",
     "NoProc",
+    "NoProcess",
     "Node",
     "Normal",
     "NurseryLeftOpen",
@@ -230,6 +240,7 @@ __all__ = [
     "ReceiveTimeout",
     "Ref",
     "RegistrationError",
+    "Reportable",
     "RestartIntensityExceeded",
     "Server",
     "ServerExited",
@@ -242,6 +253,7 @@ __all__ = [
     "StartIgnored",
     "StartTimeout",
     "StartedChild",
+    "StoppedBySignal",
     "Supervisor",
     "SupervisorError",
     "SupervisorReport",
@@ -249,8 +261,10 @@ __all__ = [
     "Timeout",
     "TimerRef",
     "UndefinedCallback",
+    "UnhandledMessage",
     "Via",
     "WaitTimeout",
+    "WrongServer",
     "as_exit_reason",
     "call",
     "cancel_timer",
@@ -294,6 +308,7 @@ __all__ = [
     "start_link",
     "start_monitor",
     "stop",
+    "stop_on_signals",
     "stop_self",
     "subscribe",
     "supervisor_spec",

@@ -7,13 +7,24 @@ import random
 import re
 
 import pytest
+from hypothesis import settings
 
 _SEED = "CANDIL_CONFORMANCE_SEED"
 
+# A shared machine may pause for long in the middle of an example, which proves nothing.
+settings.register_profile("full", deadline=None, max_examples=100)
+settings.register_profile("fast", deadline=None, max_examples=15)
 
-def pytest_configure() -> None:
-    """Choose one seed for the fresh scenarios; the workers of pytest-xdist inherit it."""
+
+def pytest_configure(config: pytest.Config) -> None:
+    """
+    Choose one seed for the fresh scenarios, which the workers of pytest-xdist inherit.
+
+    Properties get all their examples, unless ``--hypothesis-profile`` says otherwise.
+    """
     os.environ.setdefault(_SEED, str(random.SystemRandom().randrange(10**9)))
+    if config.getoption("--hypothesis-profile") is None:
+        settings.load_profile("full")
 
 
 def pytest_report_header() -> str:
@@ -23,7 +34,7 @@ def pytest_report_header() -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    Run the long tests first, so that no worker is left alone with one of them at the end.
+    Run the slow tests first, so that no worker is left alone with one of them at the end.
 
     Raises:
         pytest.UsageError: A test's id contains an address. Two workers would name it differently.
@@ -34,11 +45,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 f"{item.nodeid} is another test in every process: give its parameters ids, for"
                 " example with tests.otp.ids.without_address"
             )
-    items.sort(key=_rank)
-
-
-def _rank(item: pytest.Item) -> int:
-    """Return 0 for what runs for seconds, 1 for other slow tests, 2 for the rest."""
-    if item.get_closest_marker("long"):
-        return 0
-    return 1 if item.get_closest_marker("slow") else 2
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -112,6 +112,7 @@ def test_a_public_name_is_public_once() -> None:
     assert [] == [names for names in homes.values() if len(names) > 1]
 
 
+@pytest.mark.slow
 def test_importing_candil_loads_nothing_that_only_engines_or_commands_need() -> None:
     """A program that wants supervision pays for trio and attrs alone."""
     program = f"import sys, candil; print([name for name in {_LATE} if name in sys.modules])"

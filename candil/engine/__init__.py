@@ -17,6 +17,7 @@ from candil.engine._config.errors import (
     AliasTaken as AliasTaken,
     AlreadyRunning as AlreadyRunning,
     BinaryNotFound as BinaryNotFound,
+    BinaryUnusable as BinaryUnusable,
     ConfigError as ConfigError,
     EngineError as EngineError,
     EngineExited as EngineExited,
@@ -49,6 +50,7 @@ from candil.engine._server.lifecycle import (
     wait_ready as wait_ready,
 )
 from candil.engine._server.server import EngineServer as EngineServer
+from candil.engine._server.smoke_run import check_binary as check_binary
 from candil.engine._server.specs import (
     SUPERVISOR as SUPERVISOR,
     child_spec as child_spec,
@@ -60,6 +62,7 @@ __all__ = [
     "AliasTaken",
     "AlreadyRunning",
     "BinaryNotFound",
+    "BinaryUnusable",
     "ConfigError",
     "Engine",
     "EngineError",
@@ -87,6 +90,7 @@ __all__ = [
     "binary_dir",
     "binary_exists",
     "binary_path",
+    "check_binary",
     "child_spec",
     "engines_spec",
     "file_path",

@@ -25,10 +25,13 @@ STEPS = [
 ]
 
 
-# The demo is interrupted right after a step: what a busy test sends could come after its end.
+# The demo is interrupted right after a step: what a busy test sends could come after its end. Its
+# answers are shorter than a user's, and still longer than what comes before the kill.
 INTERRUPTED = """
 import os, signal
+from candil.cli.demo import scenario
 from candil.cli.demo.plain import PlainScreen
+scenario.MOST_TOKENS = 3 * scenario.KILL_AFTER
 step, left = PlainScreen.step, [{word!r}]
 def step_and_interrupt(self, word, *rest, **more):
     step(self, word, *rest, **more)

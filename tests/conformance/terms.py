@@ -9,7 +9,7 @@ import candil
 _WORDS = {
     candil.Normal: "normal",
     candil.Killed: "killed",
-    candil.NoProc: "noproc",
+    candil.NoProcess: "noproc",
     candil.NoConnection: "noconnection",
 }
 

@@ -53,6 +53,7 @@ def test_there_are_13_hand_written_and_1000_random_scenarios():
     assert len(set(names)) == 1013
 
 
+@pytest.mark.slow
 def test_the_replay_reads_scenarios_and_prints_one_trace_a_line():
     """The runner is a filter: scenarios in, traces out, in the same order."""
     played = subprocess.run(

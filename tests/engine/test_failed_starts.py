@@ -261,9 +261,10 @@ async def test_a_missing_program_is_a_sentence(
 
 
 def imitate(folder: Path, script: str) -> engine.Engine:
-    """A program of a few lines in the place of llama-server."""
+    """A program of a few lines in the place of llama-server; its trial decides nothing."""
     program = folder / "llama-server"
-    program.write_text(f"#!/bin/sh\n{script}\n")
+    leave_trial = 'case "$*" in */candil-*.gguf*) exit 1;; esac'
+    program.write_text(f"#!/bin/sh\n{leave_trial}\n{script}\n")
     program.chmod(0o755)
     return engine.Engine(alias="llama", binary_dir=folder, port=0)
 

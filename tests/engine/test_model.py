@@ -115,6 +115,7 @@ def test_what_is_not_a_gguf_is_told_from_one(tmp_path: Path, contents: bytes, wo
         check_file(path)
 
 
+@pytest.mark.slow
 def test_a_model_cut_anywhere_is_refused(tiny_model: Path, tmp_path: Path) -> None:
     """At every length, in the header and in the tensors, with a typed error and nothing else."""
     whole = tiny_model.read_bytes()
@@ -125,6 +126,7 @@ def test_a_model_cut_anywhere_is_refused(tiny_model: Path, tmp_path: Path) -> No
             check_file(path)
 
 
+@pytest.mark.slow
 def test_a_damaged_header_is_refused_or_passed_and_never_breaks(
     tiny_model: Path, tmp_path: Path
 ) -> None:

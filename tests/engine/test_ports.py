@@ -53,6 +53,7 @@ def test_two_leases_never_share_a_port(base: int) -> None:
         lease.release()
 
 
+@pytest.mark.slow
 def test_two_programs_never_share_a_port(base: int) -> None:
     """Neither of them listens, so the kernel alone would let both bind."""
     lease = PortLease(HOST, base)

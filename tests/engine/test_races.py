@@ -249,7 +249,7 @@ async def test_an_engine_that_had_to_wait_for_its_turn_has_no_less_time_but_no_m
 ) -> None:
     """The time runs out before its program exists: then it begins anew with the program."""
     program = tmp_path / "llama-server"
-    program.write_text("#!/bin/sh\nexec sleep 1000\n")
+    program.write_text('#!/bin/sh\ncase "$*" in */candil-*) exit 1;; esac\nexec sleep 1000\n')
     program.chmod(0o755)
     hanging = engine.Engine(alias="hanging", binary_dir=tmp_path, port=0)
     spec = engine.child_spec(hanging, tiny, timing=engine.Timing(startup_timeout=0.2))

@@ -3,13 +3,8 @@
 import signal
 
 import pytest
-from hypothesis import settings
 
 from candil._otp.processes import watchdog as watchdog_module
-
-# A shared machine may pause for long in the middle of an example, which proves nothing.
-settings.register_profile("otp", deadline=None, max_examples=100)
-settings.load_profile("otp")
 
 # A shell ignores these two for what it runs in the background, and all programs inherit that.
 for number, usual in (

@@ -1,106 +1,20 @@
-"""A server that does what its caller says, and how to ask it in each way that a handler can run."""
+"""A server that is driven by its test, in each way in which a handler can run."""
 
 from __future__ import annotations
 
-import contextvars
 from typing import Any
 
 import trio
 
 import candil
 from candil._otp.processes.process import Process
+from tests.otp.servers import AsyncScriptedServer, ScriptedServer
 
 WAYS = ("in place", "mailbox", "async")
 """How a handler comes to run: in its caller's task, or as a message of the loop, plain or async."""
 
 
-seen_by_server: contextvars.ContextVar[str] = contextvars.ContextVar(
-    "seen_by_server", default="nothing"
-)
-
-
-class ScriptedServer(candil.GenServer):
-    """A server that does what its caller says."""
-
-    def __init__(self) -> None:
-        self.log: list[Any] = []
-        self.kept: list[Any] = []
-
-    def init(self) -> None:
-        seen_by_server.set("the server's own")
-
-    @candil.handle_call
-    def echo(self, value: object = None) -> object:
-        self.log.append(("echo", value))
-        return value
-
-    @candil.handle_call
-    def act(self, action: Any) -> object:
-        return action(self)
-
-    @candil.handle_call
-    async def wait(self, event: trio.Event, value: object = None) -> object:
-        await event.wait()
-        self.log.append(("waited", value))
-        return value
-
-    @candil.handle_call
-    async def sleep(self, seconds: float) -> str:
-        await trio.sleep(seconds)
-        self.log.append("slept")
-        return "slept"
-
-    @candil.handle_call
-    def later(self) -> candil.Deferred[Any]:
-        deferred = candil.Deferred[Any]()
-        self.kept.append(deferred)
-        return deferred
-
-    @candil.handle_cast
-    def note(self, value: object) -> None:
-        self.log.append(("note", value))
-
-    def handle_call(self, request: Any, caller: candil.Call) -> object:
-        if request == "keep":
-            self.kept.append(caller)
-            return candil.NO_REPLY
-        if request == "who":
-            return caller.pid
-        return request
-
-    def handle_cast(self, message: object) -> None:
-        self.log.append(("cast", message))
-
-    def handle_info(self, message: object) -> None:
-        self.log.append(("info", message))
-
-    def handle_continue(self, argument: object) -> None:
-        self.log.append(("continue", argument))
-
-    def terminate(self, reason: candil.ExitReason) -> None:
-        self.log.append(("terminate", reason))
-
-
-class AsyncScriptedServer(ScriptedServer):
-    """The same, by async handlers: nothing of it runs in place."""
-
-    @candil.handle_call
-    async def echo(self, value: object = None) -> object:
-        self.log.append(("echo", value))
-        return value
-
-    @candil.handle_call
-    async def act(self, action: Any) -> object:
-        return action(self)
-
-    @candil.handle_call
-    async def later(self) -> candil.Deferred[Any]:
-        deferred = candil.Deferred[Any]()
-        self.kept.append(deferred)
-        return deferred
-
-
-class Setting:
+class Driver:
     """One server, and the way in which it is asked."""
 
     def __init__(self, way: str, pid: candil.Pid[ScriptedServer]) -> None:
@@ -128,12 +42,12 @@ ADDRESSES: list[Any] = [
 """One name of each kind."""
 
 
-async def bench(way: str = "in place", *, link: bool = False) -> Setting:
+async def driver(way: str = "in place", *, link: bool = False) -> Driver:
     """Start a server that is asked in one of the WAYS, and waits for messages already."""
     start = candil.start_link if link else candil.start
-    setting = Setting(way, await start(AsyncScriptedServer if way == "async" else ScriptedServer))
-    await idle(setting.pid)
-    return setting
+    driven = Driver(way, await start(AsyncScriptedServer if way == "async" else ScriptedServer))
+    await idle(driven.pid)
+    return driven
 
 
 async def idle(pid: candil.Pid[Any]) -> None:

@@ -1,8 +1,9 @@
-"""Counting how often a task is resumed, which is what waiting costs."""
+"""Counting what work costs: how often a task is resumed, and how many functions are called."""
 
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 
 import trio
@@ -28,3 +29,23 @@ def counted_steps() -> Iterator[Steps]:
         yield steps
     finally:
         trio.lowlevel.remove_instrument(steps)
+
+
+class Calls:
+    """How many functions were called, those of C included."""
+
+    count = 0
+
+    def __call__(self, _frame: object, event: str, _argument: object) -> None:
+        self.count += event in {"call", "c_call"}
+
+
+@contextlib.contextmanager
+def counted_calls() -> Iterator[Calls]:
+    """Count the calls of functions in this thread within the block: work, whatever its speed."""
+    calls = Calls()
+    sys.setprofile(calls)
+    try:
+        yield calls
+    finally:
+        sys.setprofile(None)

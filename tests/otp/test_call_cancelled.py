@@ -11,7 +11,8 @@ import trio.testing
 import candil
 from candil import sys
 from candil._otp.processes.runtime import get_runtime
-from tests.otp.scripted import ScriptedServer, bench, own_record
+from tests.otp.scripted import driver, own_record
+from tests.otp.servers import ScriptedServer
 
 
 async def test_a_cancelled_caller_does_not_disturb_the_server(
@@ -19,7 +20,7 @@ async def test_a_cancelled_caller_does_not_disturb_the_server(
 ) -> None:
     """The request is handled to its end, and its answer is dropped."""
     async with candil.open_node(log=False):
-        ask = await bench()
+        ask = await driver()
         with trio.move_on_after(1) as scope:
             await ScriptedServer.sleep.within(math.inf)(ask.pid, 10)
         assert scope.cancelled_caught
@@ -33,7 +34,7 @@ async def test_a_cancelled_caller_does_not_disturb_the_server(
 async def test_a_cancelled_caller_runs_no_handler_in_place() -> None:
     """A call is a checkpoint: cancellation is looked at before a handler runs, each time."""
     async with candil.open_node(log=False):
-        ask = await bench()
+        ask = await driver()
         with trio.CancelScope() as scope:
             assert await ScriptedServer.echo(ask.pid, 1) == 1
             scope.cancel()
@@ -45,7 +46,7 @@ async def test_a_cancelled_caller_runs_no_handler_in_place() -> None:
 async def test_a_call_in_a_loop_of_calls_in_place_can_be_cancelled() -> None:
     """A task that does nothing but call a plain handler is still cancelled from outside."""
     async with candil.open_node(log=False):
-        ask = await bench()
+        ask = await driver()
         with trio.CancelScope() as scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(trio.sleep, 0)

@@ -11,6 +11,7 @@ import trio.testing
 
 import candil
 from candil._otp.processes import call_deadlines as call_deadlines_module
+from tests.otp.bodies import exit_and_settle
 
 
 class Slow(candil.GenServer):
@@ -119,11 +120,11 @@ async def test_a_thousand_calls_that_run_out_one_by_one_are_looked_through_once(
 ):
     """An overloaded server does not pay for its mailbox with each caller who gives up."""
     looks = []
-    waiting_for = call_deadlines_module._waiting_for
+    read = call_deadlines_module.DeadlineTimer._read
     monkeypatch.setattr(
-        call_deadlines_module,
-        "_waiting_for",
-        lambda process: looks.append(1) or waiting_for(process),
+        call_deadlines_module.DeadlineTimer,
+        "_read",
+        lambda timer: looks.append(1) or read(timer),
     )
     log = []
     async with candil.open_node(log=False):
@@ -172,3 +173,170 @@ async def test_a_dead_server_leaves_no_timer():
         await candil.stop(pid)
         left = [timer for timer in process.node.timers._heap if timer.callback is not None]
         assert len(left) == before
+
+
+class Blob:
+    """A large argument."""
+
+
+@pytest.mark.parametrize("way", ["after", "later"])
+async def test_what_was_answered_is_let_go_long_before_its_deadline(way, autojump_clock):
+    """Neither its arguments nor its answer wait for an hour, whoever read the deadline before."""
+    answered = []
+
+    class Keeper(candil.GenServer):
+        def __init__(self) -> None:
+            self.deferred = []
+
+        @candil.handle_call
+        async def after(self, _blob: object) -> object:
+            await trio.sleep(0.01)
+            return Blob()
+
+        @candil.handle_call
+        def later(self, _blob: object) -> candil.Deferred[object]:
+            self.deferred.append(candil.Deferred())
+            return self.deferred[-1]
+
+        @candil.handle_cast
+        def answer(self) -> None:
+            while self.deferred:
+                self.deferred.pop().reply(Blob())
+
+    async def ask(pid, blobs):
+        blob = Blob()
+        blobs.append(weakref.ref(blob))
+        answer = await candil.call(pid, way, blob, timeout=3600)
+        answered.append(weakref.ref(answer))
+
+    async with candil.open_node(log=False):
+        pid, blobs = await candil.start(Keeper), []
+        async with trio.open_nursery() as nursery:
+            for _ in range(200):
+                nursery.start_soon(ask, pid, blobs)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(give_up_at, [], pid, 0.005, "after", None)  # all are read now
+            await trio.sleep(10)
+            Keeper.answer(pid)
+        gc.collect()
+        assert len(blobs) == 200
+        assert [blob() for blob in (*blobs, *answered) if blob() is not None] == []
+        entries = process_of(pid).deadline_timer._entries
+        assert len(entries) <= 2
+
+
+async def test_a_request_that_was_passed_on_is_let_go_when_one_of_two_servers_ends():
+    """It has its answer then: the other one owes it no more."""
+
+    async def hold() -> None:
+        await candil.receive(candil.Call)
+        await trio.sleep_forever()
+
+    async def passing(to) -> None:
+        candil.send(to, await candil.receive(candil.Call))
+        await trio.sleep_forever()
+
+    async with candil.open_node(log=False), trio.open_nursery() as nursery:
+        holder = candil.spawn(hold)
+        first = candil.spawn(passing, holder)
+
+        async def ask() -> None:
+            with pytest.raises(candil.ServerExited):
+                await candil.call(first, "anything")
+
+        nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(process_of(holder).pending) == 1
+        await exit_and_settle(first, "kill")
+        assert process_of(holder).pending == {}
+
+
+async def test_a_timeout_reads_no_message_twice(autojump_clock):
+    """However many wait in the mailbox: each is looked at once, not once a timeout."""
+
+    class Counting(Exception):
+        """Never raised; its class counts who asks."""
+
+    looks = 0
+
+    class Message:
+        """Counts how often it is asked what it is."""
+
+        @property
+        def __class__(self):
+            nonlocal looks
+            looks += 1
+            return Counting
+
+    async with candil.open_node(log=False):
+        pid = await candil.start(Slow)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(candil.call, pid, "after", 1000)
+            await trio.testing.wait_all_tasks_blocked()
+            for _ in range(1000):
+                candil.send(pid, Message())
+            log = []
+            for round_ in range(50):
+                await give_up_at(log, pid, 0.01 * (1 + round_ % 3), "after", 1)
+                if round_ == 0:
+                    assert looks >= 1000
+            assert looks < 2000
+            assert len(log) == 50
+            nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_messages_taken_by_choice_hide_no_deadline(seed, autojump_clock):
+    """A process that receives out of order, and a suspended server, are read again."""
+    random = Random(seed)
+    log, due = [], []
+
+    async def choose() -> None:
+        while True:
+            await trio.sleep(random.choice([0.5, 1]))
+            wanted = random.choice(["a", "b"])
+            with pytest.raises(candil.ReceiveTimeout):
+                while True:
+                    await candil.receive(
+                        lambda m, wanted=wanted: getattr(m, "request", m) == wanted, timeout=0
+                    )
+
+    async with candil.open_node(log=False):
+        pid = candil.spawn(choose)
+        async with trio.open_nursery() as nursery:
+            for _ in range(60):
+                await trio.sleep(random.choice([0, 0.25]))
+                candil.send(pid, random.choice(["a", "b", "c"]))
+                timeout = random.choice([1, 2, 3, 10])
+                due.append((timeout, trio.current_time() + timeout))
+                request = random.choice(["a", "b", "c"])
+                nursery.start_soon(give_up_at, log, pid, timeout, request)
+    assert sorted(log) == sorted(due)
+
+
+async def test_a_suspended_server_s_callers_are_told_too(autojump_clock):
+    """What is answered meanwhile was taken out of the middle of the mailbox."""
+    log = []
+    async with candil.open_node(log=False):
+        pid = await candil.start(Slow)
+        await candil.sys.suspend(pid)
+        async with trio.open_nursery() as nursery:
+            for timeout in (3, 1, 2):
+                nursery.start_soon(give_up_at, log, pid, timeout, "after", 1)
+                await trio.sleep(0.25)
+                assert (await candil.sys.statistics(pid)).suspended
+    assert log == [(1, 1.25), (2, 2.5), (3, 3)]
+
+
+async def test_an_answered_call_among_many_that_wait_costs_nothing_later(autojump_clock):
+    """What is left of it goes when its time has come, and the others are told in time."""
+    log = []
+    async with candil.open_node(log=False):
+        pid = await candil.start(Slow)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(give_up_at, log, pid, 1, "after", 6)
+            for timeout in (2, 3, 8, 9, 10):
+                nursery.start_soon(give_up_at, log, pid, timeout, "after", 10)
+            with trio.move_on_after(5):
+                await candil.call(pid, "after", 1, timeout=7)
+    assert log == [(1, 1), (2, 2), (3, 3), (8, 8), (9, 9), (10, 10)]

@@ -11,7 +11,8 @@ import trio.testing
 
 import candil
 from tests.otp.bodies import raise_
-from tests.otp.scripted import WAYS, AsyncScriptedServer, ScriptedServer, bench, own_record
+from tests.otp.scripted import WAYS, driver, own_record
+from tests.otp.servers import AsyncScriptedServer, ScriptedServer
 
 
 @pytest.mark.parametrize("typed", [True, False])
@@ -20,7 +21,7 @@ async def test_a_call_without_a_timeout_waits_five_seconds(
 ) -> None:
     """OTP's default, in both kinds of client; the error says who, what and how long."""
     async with candil.open_node(log=False):
-        ask = await bench()
+        ask = await driver()
         started = trio.current_time()
         with pytest.raises(candil.CallTimeout, match="within 5 s") as caught:
             await (
@@ -40,7 +41,7 @@ async def test_a_call_with_an_infinite_timeout_waits_as_long_as_it_takes(
 ) -> None:
     """math.inf has no deadline."""
     async with candil.open_node(log=False):
-        ask = await bench()
+        ask = await driver()
         assert await ScriptedServer.sleep.within(math.inf)(ask.pid, 1e6) == "slept"
         assert await candil.call(ask.pid, "sleep", 1e6, timeout=math.inf) == "slept"
 
@@ -53,7 +54,7 @@ async def test_a_timed_out_request_is_still_handled_and_its_reply_is_dropped(
     mailbox.
     """
     async with candil.open_node(log=False):
-        ask = await bench()
+        ask = await driver()
         with pytest.raises(candil.CallTimeout):
             await ScriptedServer.sleep.within(1)(ask.pid, 10)
         with pytest.raises(candil.CallTimeout):
@@ -69,7 +70,7 @@ async def test_a_late_reply_never_reaches_the_mailbox(
 ) -> None:
     """OTP's reply_by_alias: an answer to a call that has timed out vanishes."""
     async with candil.open_node(log=False):
-        ask = await bench()
+        ask = await driver()
         with pytest.raises(candil.CallTimeout):
             await candil.call(ask.pid, "keep", timeout=1)
         ask.instance.kept[0].reply({"a": "payload"})
@@ -82,7 +83,7 @@ async def test_a_timeout_of_zero_only_gets_what_is_there_at_once(
 ) -> None:
     """A plain handler of an idle server still answers; a busy server is not waited for."""
     async with candil.open_node(log=False):
-        ask = await bench()
+        ask = await driver()
         assert await ScriptedServer.echo.within(0)(ask.pid, 1) == 1
         with pytest.raises(candil.CallTimeout):
             await ScriptedServer.sleep.within(0)(ask.pid, 1)
@@ -99,7 +100,7 @@ async def test_every_call_expires_at_its_own_time(autojump_clock: trio.testing.M
         expired.append((timeout, trio.current_time() - started))
 
     async with candil.open_node(log=False):
-        ask = await bench()
+        ask = await driver()
         started = trio.current_time()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ScriptedServer.sleep.within(math.inf), ask.pid, 100)
@@ -116,7 +117,7 @@ async def test_a_deferred_that_is_never_answered_times_out(
 ) -> None:
     """The deadline of the call holds for answers that come later, too."""
     async with candil.open_node(log=False):
-        ask = await bench(way)
+        ask = await driver(way)
         started = trio.current_time()
         with pytest.raises(candil.CallTimeout):
             await ask("later", timeout=3)
@@ -150,7 +151,7 @@ async def test_a_caller_waits_no_longer_than_its_timeout_for_a_crash(
 async def test_a_call_for_what_is_no_time_is_a_value_error(timeout: Any) -> None:
     """Whatever it is, it is told at once, and nothing is sent; a whole number is a time too."""
     async with candil.open_node(log=False):
-        ask = await bench()
+        ask = await driver()
         with pytest.raises(ValueError, match="0 seconds or more, and math\\.inf waits"):
             candil.call(ask.pid, "echo", timeout=timeout)
         with pytest.raises(ValueError, match="a timeout is 0 seconds or more"):

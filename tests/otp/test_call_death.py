@@ -14,7 +14,8 @@ import trio.testing
 import candil
 from candil import sys
 from tests.otp.bodies import BOOM, exit_and_settle, linger, raise_
-from tests.otp.scripted import WAYS, AsyncScriptedServer, Outcome, ScriptedServer, bench, own_record
+from tests.otp.scripted import WAYS, Outcome, driver, own_record
+from tests.otp.servers import AsyncScriptedServer, ScriptedServer
 
 ENDS: dict[str, tuple[Any, Any]] = {
     "stops normal": (lambda _: candil.stop_self() or candil.NO_REPLY, candil.Normal()),
@@ -47,7 +48,7 @@ async def test_a_server_that_dies_in_mid_call_tells_its_caller_why(end: str, way
     """
     action, expected = ENDS[end]
     async with candil.open_node(log=False):
-        ask = await bench(way)
+        ask = await driver(way)
         ref = candil.monitor(ask.pid)
         with pytest.raises(candil.ServerExited) as caught:
             await candil.call(ask.pid, "act", action, timeout=math.inf)
@@ -75,7 +76,7 @@ async def test_a_signal_that_ends_a_server_reaches_every_waiting_caller(
     same.
     """
     async with candil.open_node(log=False):
-        ask = await bench()
+        ask = await driver()
         outcomes = {name: Outcome() for name in ("deferred", "kept", "current", "queued", "state")}
         async with trio.open_nursery() as nursery:
             nursery.start_soon(
@@ -103,7 +104,7 @@ async def test_a_crash_reaches_every_waiting_caller_chained_to_its_exception() -
     cause.
     """
     async with candil.open_node(log=False):
-        ask = await bench()
+        ask = await driver()
         outcomes = {name: Outcome() for name in ("deferred", "current", "queued", "state")}
         bang = trio.Event()
 
@@ -207,7 +208,7 @@ async def test_the_callers_of_a_handler_that_is_interrupted_are_told() -> None:
 async def test_calls_behind_the_one_that_stops_get_its_reason(way: str) -> None:
     """Nothing is handled after the call that stops the server."""
     async with candil.open_node(log=False):
-        ask = await bench(way)
+        ask = await driver(way)
         outcome = Outcome()
 
         async def ask_behind() -> None:
@@ -231,9 +232,9 @@ async def test_calls_behind_the_one_that_stops_get_its_reason(way: str) -> None:
 async def test_a_crash_in_place_leaves_the_caller_as_it_was() -> None:
     """The caller may catch its error and go on; nothing of the server's end clings to it."""
     async with candil.open_node(log=False):
-        ask = await bench()
+        ask = await driver()
         for _ in range(2):
-            ask = await bench()
+            ask = await driver()
             with pytest.raises(candil.ServerExited):
                 await ScriptedServer.act(ask.pid, lambda _: raise_(KeyError("k")))
         await trio.lowlevel.checkpoint()
@@ -307,7 +308,7 @@ async def wreck(pid: candil.Pid[Any], random: Random) -> None:
             for kept in (await sys.get_state(pid)).kept:
                 kept.reply("at last")
         case "crash":
-            candil.cast(pid, "note", "with", "wrong", "arguments")
+            candil.cast(pid, "unknown", "with arguments")
         case signal:
             candil.exit(pid, signal)
 
@@ -329,7 +330,9 @@ async def confused_callers(random: Random) -> dict[str, int]:
             )
             try:
                 with trio.move_on_after(random.choice([0.5, 2, math.inf])):
-                    await candil.call("bench", request, *args, timeout=random.choice([1, math.inf]))
+                    await candil.call(
+                        "server", request, *args, timeout=random.choice([1, math.inf])
+                    )
                 outcome = "returned"
             except candil.CallError as error:
                 outcome = type(error).__name__
@@ -339,14 +342,14 @@ async def confused_callers(random: Random) -> dict[str, int]:
     async def wrecker() -> None:
         while True:
             await trio.sleep(random.choice([0, 0.1, 1, 3]))
-            pid = candil.whereis("bench")
+            pid = candil.whereis("server")
             if pid is not None:
                 with contextlib.suppress(candil.CallError):
                     await wreck(pid, random)
             else:
                 with contextlib.suppress(candil.AlreadyStarted):
                     await candil.start(
-                        random.choice([ScriptedServer, AsyncScriptedServer]), name="bench"
+                        random.choice([ScriptedServer, AsyncScriptedServer]), name="server"
                     )
 
     async with candil.open_node(log=False), trio.open_nursery() as wreckers:

@@ -12,7 +12,8 @@ import trio.testing
 import candil
 from candil._otp.processes.process import Process
 from tests.otp.bodies import BOOM
-from tests.otp.scripted import WAYS, ScriptedServer, bench, own_record, record
+from tests.otp.scripted import WAYS, driver, own_record, record
+from tests.otp.servers import ScriptedServer
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -21,7 +22,7 @@ async def test_a_deferred_answer_reaches_the_caller_when_it_is_given(way: str) -
     The handler returns; the server handles other messages; the answer comes when somebody has it.
     """
     async with candil.open_node(log=False), trio.open_nursery() as nursery:
-        ask = await bench(way)
+        ask = await driver(way)
         answers: list[object] = []
 
         async def wait() -> None:
@@ -73,7 +74,7 @@ async def test_a_deferred_that_has_its_value_already_answers_at_once(way: str) -
         return deferred
 
     async with candil.open_node(log=False):
-        ask = await bench(way)
+        ask = await driver(way)
         assert await ask("act", answered) == 1
         assert not ask.process.pending
 
@@ -90,7 +91,7 @@ async def test_a_deferred_may_be_answered_by_another_process() -> None:
         return deferred
 
     async with candil.open_node(log=False):
-        ask = await bench()
+        ask = await driver()
         assert "worker" in await ask("act", delegate)
 
 
@@ -100,7 +101,7 @@ async def test_one_deferred_may_answer_any_number_of_callers() -> None:
     come late.
     """
     async with candil.open_node(log=False):
-        ask = await bench()
+        ask = await driver()
         shared = candil.Deferred[str]()
         answers: list[str] = []
 
@@ -123,7 +124,7 @@ async def test_a_deferred_is_abandoned_when_its_caller_has_given_up(
 ) -> None:
     """Whoever works on the answer can see that nobody waits for it; the answer is dropped."""
     async with candil.open_node(log=False):
-        ask = await bench()
+        ask = await driver()
         with pytest.raises(candil.CallTimeout):
             await ScriptedServer.later.within(1)(ask.pid)
         with trio.move_on_after(1):
@@ -148,7 +149,7 @@ async def test_a_deferred_that_nobody_was_promised_is_not_abandoned() -> None:
 async def test_a_handler_may_stop_and_answer_later_or_never(way: str) -> None:
     """A Deferred of a server that stops is owed until the end, and then its caller is told."""
     async with candil.open_node(log=False):
-        ask = await bench(way)
+        ask = await driver(way)
         with pytest.raises(candil.ServerExited) as caught:
             await candil.call(
                 ask.pid, "act", lambda _: candil.stop_self(BOOM) or candil.Deferred[Any]()
@@ -159,7 +160,7 @@ async def test_a_handler_may_stop_and_answer_later_or_never(way: str) -> None:
 async def test_no_reply_leaves_the_answer_to_the_callers_handle() -> None:
     """OTP's noreply and reply(From, X), given by any process."""
     async with candil.open_node(log=False), trio.open_nursery() as nursery:
-        ask = await bench()
+        ask = await driver()
         answers: list[object] = []
 
         async def wait() -> None:
@@ -179,7 +180,7 @@ async def test_no_reply_of_a_decorated_handler_is_no_answer(
 ) -> None:
     """The marker itself never reaches a client."""
     async with candil.open_node(log=False):
-        ask = await bench(way)
+        ask = await driver(way)
         with pytest.raises(candil.CallTimeout):
             await ask("act", lambda _: candil.NO_REPLY, timeout=1)
 

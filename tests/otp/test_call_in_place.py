@@ -12,11 +12,12 @@ import trio.testing
 from hypothesis import given, settings, strategies as st
 
 import candil
-from candil._otp.behaviours import calls as calls_module
+from candil._otp.behaviours import call_fast as call_fast_module
 from candil._otp.processes import runtime as runtime_module
 from candil._otp.processes.runtime import get_runtime
 from tests.otp.bodies import raise_
-from tests.otp.scripted import WAYS, ScriptedServer, bench, idle, seen_by_server
+from tests.otp.scripted import WAYS, driver, idle
+from tests.otp.servers import ScriptedServer, seen_by_server
 from tests.otp.steps import counted_steps
 
 # --- a handler is the server's, however it runs
@@ -26,7 +27,7 @@ from tests.otp.steps import counted_steps
 async def test_a_handler_sees_the_servers_context_and_pid_however_it_runs(way: str) -> None:
     """Also in its caller's task a handler is the server: its context variables, its self()."""
     async with candil.open_node(log=False):
-        ask = await bench(way)
+        ask = await driver(way)
         seen_by_server.set("the caller's")
         assert await ask("act", lambda _: (seen_by_server.get(), candil.self())) == (
             "the server's own",
@@ -62,11 +63,13 @@ async def test_a_state_replaced_while_a_caller_gives_way_answers_with_its_own_ha
         pid = await candil.start(_Before)
         await trio.testing.wait_all_tasks_blocked()
 
-        async def replace_meanwhile(_: object) -> None:
+        async def replace_meanwhile(runtime: runtime_module.Runtime) -> None:
+            runtime.inline_calls = 0
             await candil.sys.replace_state(pid, lambda _: _After())
             await trio.testing.wait_all_tasks_blocked()
 
         monkeypatch.setattr(runtime_module.Runtime, "checkpoint_if_due", replace_meanwhile)
+        get_runtime().inline_calls = runtime_module.MAX_INLINE_CALLS
 
         assert "after" == await _Before.version(pid)
 
@@ -78,7 +81,7 @@ async def test_a_process_spawned_by_a_handler_in_place_is_the_servers_child() ->
         await trio.sleep_forever()
 
     async with candil.open_node(log=False):
-        ask = await bench()
+        ask = await driver()
         info = candil.process_info(await ask("act", lambda _: candil.spawn_link(child)))
         assert info is not None
         assert (info.parent, info.links) == (ask.pid, (ask.pid,))
@@ -101,7 +104,7 @@ async def test_a_crashing_handler_runs_terminate_and_takes_down_links_however_it
     """
     async with candil.open_node(log=False):
         candil.trap_exit(True)
-        ask = await bench(way, link=True)
+        ask = await driver(way, link=True)
         pid = ask.pid
         with pytest.raises(candil.ServerExited) as caught:
             await candil.call(pid, "act", lambda _: raise_(error))
@@ -117,7 +120,7 @@ async def test_a_crashing_handler_runs_terminate_and_takes_down_links_however_it
 async def test_calls_in_place_keep_their_order_with_casts_and_messages() -> None:
     """What a caller sent before its call is handled before it."""
     async with candil.open_node(log=False):
-        ask = await bench()
+        ask = await driver()
         for number in range(3):
             ScriptedServer.note(ask.pid, number)
             candil.send(ask.pid, number)
@@ -130,7 +133,7 @@ async def test_calls_in_place_keep_their_order_with_casts_and_messages() -> None
 async def test_a_handler_may_cast_to_its_own_server(way: str) -> None:
     """The cast is handled next, before anything a caller sends after its answer."""
     async with candil.open_node(log=False):
-        ask = await bench(way)
+        ask = await driver(way)
 
         def cast(server: ScriptedServer) -> str:
             ScriptedServer.note(candil.self(), "to myself")
@@ -149,7 +152,7 @@ async def test_a_server_with_a_timeout_pending_is_asked_by_message(
 ) -> None:
     """A call clears the timeout, so that it may not go behind the loop's back."""
     async with candil.open_node(log=False):
-        ask = await bench()
+        ask = await driver()
         await ScriptedServer.act(ask.pid, lambda _: candil.set_timeout(3))
         await ScriptedServer.echo(ask.pid)
         await trio.sleep(10)
@@ -162,7 +165,7 @@ async def test_a_server_with_a_timeout_pending_is_asked_by_message(
 async def test_calls_in_place_let_other_tasks_run() -> None:
     """After a hundred of them, the scheduler has had its turn."""
     async with candil.open_node(log=False):
-        ask = await bench()
+        ask = await driver()
         turns = 0
 
         async def other() -> None:
@@ -188,9 +191,9 @@ async def test_slow_plain_handlers_let_other_tasks_run_sooner(
     clock = itertools.count(
         step=runtime_module.MAX_INLINE_SECONDS / 10
     )  # no machine takes longer for these two
-    monkeypatch.setattr(calls_module, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(call_fast_module, "perf_counter", lambda: next(clock))
     async with candil.open_node(log=False):
-        ask = await bench()
+        ask = await driver()
         runtime = get_runtime()
         runtime.inline_calls = 0
         runtime.inline_seconds = 0.0
@@ -210,7 +213,7 @@ async def test_a_server_that_dies_while_a_caller_gives_way_is_not_waited_for() -
     """
     async with candil.open_node(log=False):
         for by_name in (False, True):
-            first = await candil.start(ScriptedServer, name="bench")
+            first = await candil.start(ScriptedServer, name="server")
             await idle(first)
             replaced = trio.Event()
 
@@ -218,11 +221,11 @@ async def test_a_server_that_dies_while_a_caller_gives_way_is_not_waited_for() -
                 candil.exit(pid, "kill")
                 while candil.process_info(pid) is not None:
                     await trio.lowlevel.checkpoint()
-                await candil.start(ScriptedServer, name="bench")
+                await candil.start(ScriptedServer, name="server")
                 done.set()
 
             async def ask(
-                target: Any = "bench" if by_name else first, done: trio.Event = replaced
+                target: Any = "server" if by_name else first, done: trio.Event = replaced
             ) -> Any:
                 get_runtime().inline_calls = runtime_module.MAX_INLINE_CALLS
                 # the turn that the call gives to the others lasts until the replacement is up
@@ -235,17 +238,17 @@ async def test_a_server_that_dies_while_a_caller_gives_way_is_not_waited_for() -
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(replace)
                 if by_name:
-                    assert await ask() is candil.whereis("bench")
+                    assert await ask() is candil.whereis("server")
                 else:
                     with pytest.raises(candil.NoProc):
                         await ask()
-            await candil.stop("bench")
+            await candil.stop("server")
 
 
 async def test_a_server_that_gets_busy_while_a_caller_gives_way_is_asked_by_message() -> None:
     """What arrived in the meantime is handled first."""
     async with candil.open_node(log=False):
-        ask = await bench()
+        ask = await driver()
 
         async def others_run() -> None:
             ScriptedServer.note(ask.pid, "first")

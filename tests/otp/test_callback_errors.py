@@ -11,7 +11,8 @@ import trio.testing
 
 import candil
 from tests.otp.bodies import BOOM, raise_
-from tests.otp.recorders import Recorder, Trapper, every_callback
+from tests.otp.recorders import every_callback
+from tests.otp.servers import Recorder, Trapper
 
 
 @pytest.mark.parametrize(

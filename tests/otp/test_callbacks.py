@@ -14,7 +14,7 @@ import trio.testing
 import candil
 from candil import sys
 from tests.otp.bodies import BOOM
-from tests.otp.recorders import Bare, Recorder
+from tests.otp.servers import Bare, Recorder
 
 
 class Plain(candil.GenServer):
@@ -235,12 +235,15 @@ async def test_a_server_without_callbacks_starts_and_stops() -> None:
         assert await candil.receive(candil.Down) == candil.Down(ref, pid, candil.Shutdown())
 
 
+WHAT = ("no", "name")
+
+
 @pytest.mark.parametrize(
     ("callback", "act"),
     [
-        ("handle_call", lambda pid: candil.call(pid, "what")),
-        ("handle_cast", lambda pid: candil.cast(pid, "what")),
-        ("handle_continue", lambda pid: Bare.act(pid, lambda: candil.continue_with("what"))),
+        ("handle_call", lambda pid: candil.call(pid, WHAT)),
+        ("handle_cast", lambda pid: candil.cast(pid, WHAT)),
+        ("handle_continue", lambda pid: Bare.act(pid, lambda: candil.continue_with(WHAT))),
     ],
 )
 async def test_a_message_for_a_callback_that_is_not_there_crashes_the_server(
@@ -257,7 +260,7 @@ async def test_a_message_for_a_callback_that_is_not_there_crashes_the_server(
         assert down.ref is ref
         error = down.reason.exception
         assert isinstance(error, candil.UndefinedCallback)
-        assert (error.server, error.callback, error.message) == ("Bare", callback, "what")
+        assert (error.server, error.callback, error.message) == ("Bare", callback, WHAT)
         assert re.search(rf"[Dd]efine {callback}\(", str(error))
 
 
@@ -281,7 +284,7 @@ async def test_a_message_is_dropped_by_a_server_without_handle_info(
         assert await Bare.act(pid, lambda: "alive") == "alive"
 
 
-async def test_a_message_that_nothing_takes_is_hinted_at_once_a_kind():
+async def test_each_message_that_nothing_takes_is_told():
     """OTP's default ``handle_info`` logs it and goes on."""
 
     class Deaf(candil.GenServer):
@@ -289,17 +292,20 @@ async def test_a_message_that_nothing_takes_is_hinted_at_once_a_kind():
         def ping(self) -> str:
             return "pong"
 
-    hints = []
-    with candil.subscribe(lambda event: isinstance(event, candil.Hint) and hints.append(event)):
+    told = []
+
+    def note(event):
+        if isinstance(event, candil.UnhandledMessage):
+            told.append(event)
+
+    with candil.subscribe(note):
         async with candil.open_node(log=False):
             pid = await candil.start(Deaf)
             for message in ("x", "y", 3):
                 candil.send(pid, message)
             assert await Deaf.ping(pid) == "pong"
 
-    assert [hint.pid for hint in hints] == [pid, pid]
-    assert "Deaf has no handle_info() to take a str message" in hints[0].text
-    assert "int" in hints[1].text
+    assert told == [candil.UnhandledMessage(pid, "Deaf", text) for text in ("'x'", "'y'", "3")]
 
 
 # --- what a server is

@@ -78,6 +78,7 @@ def test_a_worker_is_permanent_and_has_5_seconds():
         "significant": False,
         "type": "worker",
         "backoff": None,
+        "metadata": None,
     }
 
 
@@ -154,6 +155,7 @@ def test_specs_show_what_they_are_in_a_line():
     inner = candil.supervisor_spec([Server], name="inner")
 
     assert repr(inner) == "<SupervisorSpec 'inner' one_for_one, 1 children>"
+    assert repr(candil.child_spec(inner)).endswith(f"permanent supervisor: {inner!r}>")
     assert repr(candil.supervisor_spec([])) == "<SupervisorSpec one_for_one, 0 children>"
     assert repr(candil.child_spec(Callable(), id=1)).startswith("<ChildSpec 1 permanent worker: <")
 

@@ -11,8 +11,7 @@ from typing import Optional, Union
 import pytest
 
 import candil
-from candil._otp.behaviours.clients import CallClient, CastClient
-from tests.otp.counter import Counter
+from tests.otp.servers import Counter
 
 
 class Desk(candil.GenServer):
@@ -192,46 +191,24 @@ def test_a_callable_that_is_no_function_can_be_asked_too():
     assert Called.answer.__doc__ == "An answer."
 
 
-@pytest.mark.parametrize("kind", [CallClient, CastClient])
-def test_the_classes_of_clients_say_what_they_are(kind):
-    """What their instances say is not theirs."""
-    assert kind.__module__ == "candil._otp.behaviours.clients"
-    assert kind.__doc__.strip().startswith("The client of one")
-    assert "arity" in inspect.signature(kind).parameters
-    assert inspect.getmodule(kind).__name__ == kind.__module__
-    assert pickle.loads(pickle.dumps(kind)) is kind  # noqa: S301  # our own
-
-
 def test_what_a_client_does_not_have_it_does_not_have():
     """The error is Python's own."""
-    with pytest.raises(AttributeError, match="'CallClient' object has no attribute 'witin'") as no:
+    with pytest.raises(AttributeError, match="object has no attribute 'witin'") as no:
         _ = Desk.ask.witin
     assert (no.value.name, no.value.obj) == ("witin", Desk.ask)
 
 
-def test_a_client_as_an_attribute_of_another_class_is_that_client():
-    """It is no method of that class, though help takes it for one."""
-
-    class User:
-        ask = Desk.ask.within(1.0)
-
-    assert User().ask is User.ask
+@pytest.mark.parametrize("client", [Desk.ask, Desk.tell, Bigger.ask])
+def test_a_client_is_copied_and_pickled_as_any_function_is(client):
+    """By its name."""
+    assert copy.copy(client) is client
+    assert pickle.loads(pickle.dumps(client)) is client  # noqa: S301  # our own
 
 
-@pytest.mark.parametrize("client", [Desk.ask.within(1.0), Desk.tell])
-async def test_a_copy_of_a_client_calls_the_same_handler(client):
-    """A pickled one knows where to ask; of the handler it says only that it is elsewhere."""
-    async with candil.open_node(log=False):
-        pid = await candil.start(Desk)
-        copied, pickled = copy.copy(client), pickle.loads(pickle.dumps(client))  # noqa: S301  # our own
-        assert repr(client) == repr(copied) == repr(pickled)
-        assert copied.__doc__ == client.__doc__
-        assert "of which only" in pickled.__doc__
-        for asked in (copied, pickled):
-            answer = asked(pid, "a")
-            assert answer is None or await answer == "a"
-            with pytest.raises(TypeError, match="missing a required argument"):
-                asked(pid)
+def test_a_client_with_another_timeout_cannot_be_pickled():
+    """Its name stands for the one with the usual timeout."""
+    with pytest.raises(pickle.PicklingError, match=r"Desk\.ask"):
+        pickle.dumps(Desk.ask.within(1.0))
 
 
 def test_processes_and_wrappers_are_named_after_the_handler():

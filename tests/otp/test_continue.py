@@ -10,7 +10,8 @@ import trio.testing
 
 import candil
 from tests.otp.bodies import BOOM
-from tests.otp.recorders import Recorder, all_handled, every_callback
+from tests.otp.recorders import all_handled, every_callback
+from tests.otp.servers import Recorder
 
 
 class Early(Recorder):

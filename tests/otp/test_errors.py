@@ -366,15 +366,13 @@ def test_an_error_of_a_start_says_what_did_not_start_and_what_to_do(
     assert str(error) == text
 
 
-def test_noproc_is_a_value_too() -> None:
-    """The reason noproc is the same whoever it was about; the error tells."""
-    assert candil.NoProc() == candil.NoProc("somebody", "ask")
-    assert candil.NoProc() != candil.Normal()
-    assert 1 == len({candil.NoProc(), candil.NoProc("somebody")})
-    assert "noproc" == str(candil.NoProc())
-    assert "NoProc()" == repr(candil.NoProc())
-    assert "NoProc('somebody')" == repr(candil.NoProc("somebody", "ask"))
-    assert "'somebody'" in str(candil.NoProc("somebody"))
+def test_a_call_to_no_process_says_whom_it_was_for() -> None:
+    """The error is no exit reason: that is NoProcess, and a process that dies of it has crashed."""
+    error = candil.NoProc("somebody", "ask")
+
+    assert "'somebody'" in str(error)
+    assert candil.NoProc("somebody", "ask") != error
+    assert candil.as_exit_reason(error) == candil.Crashed(error)
 
 
 def test_noproc_for_what_whereis_did_not_find_is_a_sentence() -> None:

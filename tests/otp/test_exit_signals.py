@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import candil
-from candil import Crashed, Down, Exit, ExitSignal, Killed, NoProc, Normal, Shutdown
+from candil import Crashed, Down, Exit, ExitSignal, Killed, NoProcess, Normal, Shutdown
 from tests.otp.bodies import (
     be_linked,
     crash,
@@ -44,7 +44,8 @@ async def test_normal_sent_to_oneself_ends_the_process() -> None:
 
 
 @pytest.mark.parametrize(
-    "reason", [Shutdown(), Shutdown("x"), Killed(), NoProc(), Exit("boom"), Crashed(ValueError())]
+    "reason",
+    [Shutdown(), Shutdown("x"), Killed(), NoProcess(), Exit("boom"), Crashed(ValueError())],
 )
 async def test_any_other_reason_ends_a_process_that_does_not_trap(
     reason: candil.ExitReason,

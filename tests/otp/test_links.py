@@ -9,7 +9,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 import candil
-from candil import Exit, ExitSignal, NoProc, Normal
+from candil import Exit, ExitSignal, NoProc, NoProcess, Normal
 from tests.otp.bodies import be_linked, do_nothing, end_of, exit_and_settle, wait_for_ever
 
 
@@ -81,7 +81,7 @@ async def test_linking_to_a_dead_process_sends_noproc_to_one_that_traps() -> Non
         await end_of(pid)
         candil.link(pid)
 
-        assert ExitSignal(pid, NoProc()) == await candil.receive()
+        assert ExitSignal(pid, NoProcess()) == await candil.receive()
 
 
 async def test_linking_to_a_process_that_was_told_to_end_is_linking_to_a_dead_one() -> None:

@@ -1,6 +1,7 @@
 """The log: what is worth a line, and how many lines."""
 
 import logging
+import sys
 
 import pytest
 import trio
@@ -48,13 +49,13 @@ def test_a_hint_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
     assert [logging.INFO] == [record.levelno for record in caplog.records]
 
 
-class Told:
+class Told(candil.Reportable):
     """An event of somebody's own."""
 
     def __init__(self, sentence: str | None) -> None:
         self.sentence = sentence
 
-    def __candil_report__(self) -> str | None:
+    def report(self) -> str | None:
         """Say it, if there is something to say."""
         return self.sentence
 
@@ -67,13 +68,142 @@ def test_an_event_with_words_of_its_own_is_an_error_line(caplog: pytest.LogCaptu
 
 
 @pytest.mark.parametrize(
+    ("event", "level", "text"),
+    [
+        (
+            candil.ChildStarted("root", "a", PID),
+            logging.DEBUG,
+            "supervisor 'root': child 'a' started as <Pid local.7 worker>",
+        ),
+        (
+            candil.ChildStarted(PID, "a", PID, restarted=True, supervisor_id="pool"),
+            logging.INFO,
+            "supervisor 'pool' (<Pid local.7 worker>): child 'a' restarted as <Pid local.7 worker>",
+        ),
+        (
+            candil.UnhandledMessage(PID, "Deaf", "'x'"),
+            logging.WARNING,
+            "<Pid local.7 worker> dropped a message, for Deaf has no handle_info() to take it: 'x'",
+        ),
+    ],
+)
+def test_starts_and_dropped_messages_are_lines_of_their_level(
+    event: object, level: int, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A start is for who looks closely, a restart for who looks, a lost message for everybody."""
+    log = EventLog()
+    with caplog.at_level(level, "candil"):
+        log(event)
+    assert caplog.record_tuples == [("candil", level, text)]
+    assert candil.describe_event(event) == text
+    caplog.clear()
+    with caplog.at_level(level + 1, "candil"):
+        log(event)
+    assert caplog.record_tuples == []
+
+
+def test_a_program_that_never_imports_logging_wants_no_details(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has set up no handler, and Python shows warnings and errors only."""
+    assert isinstance(EventLog().writes("INFO"), bool)
+    monkeypatch.delitem(sys.modules, "logging")
+    assert not EventLog().writes("INFO")
+
+
+def test_a_flood_of_warnings_hides_no_crash(caplog: pytest.LogCaptureFixture) -> None:
+    """Each level has its own burst; starts, which nobody gets unasked, have no limit."""
+    log = EventLog()
+    with caplog.at_level(logging.DEBUG, "candil"):
+        for number in range(2 * BURST):
+            log(candil.UnhandledMessage(PID, "Deaf", str(number)))
+            log(candil.ChildStarted("root", number, PID))
+        log(candil.ProcessExited(PID, BOOM))
+    levels = [record.levelno for record in caplog.records]
+    assert levels.count(logging.WARNING) == BURST
+    assert levels.count(logging.DEBUG) == 2 * BURST
+    assert levels.count(logging.ERROR) == 1
+    caplog.clear()
+    log.close()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{BURST} more reports were not written: too many at once"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("event", "fields"),
+    [
+        (
+            candil.ProcessExited(
+                PID,
+                candil.Crashed(ValueError("x")),
+                name=candil.Via("a", 7),
+                crash=candil.CrashReport("cast note(1)", "Counter(count=3)", PID),
+            ),
+            {
+                "event": "ProcessExited",
+                "pid": "<Pid local.7 worker>",
+                "label": "worker",
+                "name": "Via(registry='a', key=7)",
+                "reason": "crashed",
+                "exception": "ValueError",
+                "last_message": "cast note(1)",
+                "state": "Counter(count=3)",
+                "client": "<Pid local.7 worker>",
+            },
+        ),
+        (
+            candil.SupervisorReport(PID, "child_terminated", BOOM, {"id": 3, "pid": PID}, "pool"),
+            {
+                "event": "SupervisorReport",
+                "supervisor": "<Pid local.7 worker>",
+                "supervisor_id": "pool",
+                "child_id": 3,
+                "pid": "<Pid local.7 worker>",
+                "label": "worker",
+                "context": "child_terminated",
+                "reason": "exit",
+                "exception": None,
+            },
+        ),
+        (
+            candil.ChildStarted("root", "a", PID, restarted=True),
+            {
+                "event": "ChildStarted",
+                "supervisor": "root",
+                "supervisor_id": None,
+                "child_id": "a",
+                "pid": "<Pid local.7 worker>",
+                "label": "worker",
+                "restarted": True,
+            },
+        ),
+        (
+            candil.LoopBlocked(None, 0.35, "stack"),
+            {"event": "LoopBlocked", "pid": None, "seconds": 0.35},
+        ),
+        (Told("the roof leaks"), {"event": "Told"}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_record_carries_fields_that_a_program_can_read(
+    event: object, fields: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Plain values, under names that no other record has."""
+    with caplog.at_level(logging.DEBUG, "candil"):
+        EventLog()(event)
+    [record] = caplog.records
+    found = {name: value for name, value in vars(record).items() if name.startswith("candil_")}
+    assert found == {f"candil_{name}": value for name, value in fields.items()}
+
+
+@pytest.mark.parametrize(
     "event",
     [
         Told(None),
         candil.ProcessStarted(PID, None),
         candil.ProcessExited(PID, candil.Normal()),
         candil.ProcessExited(PID, candil.Shutdown("why")),
-        candil.ChildStarted("root", "a", PID),
         "an event of the program",
     ],
 )

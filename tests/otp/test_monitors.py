@@ -9,7 +9,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 import candil
-from candil import Down, Exit, ExitSignal, NoProc
+from candil import Down, Exit, ExitSignal, NoProcess
 from tests.otp.bodies import do_nothing, end_of, exit_and_settle, leave, wait_for_ever
 
 # --- monitor
@@ -34,7 +34,7 @@ async def test_monitoring_a_dead_process_gives_noproc_at_once() -> None:
         await end_of(pid)
         ref = candil.monitor(pid)
 
-        assert Down(ref, pid, NoProc()) == await candil.receive(timeout=0)
+        assert Down(ref, pid, NoProcess()) == await candil.receive(timeout=0)
 
 
 @pytest.mark.parametrize("name", ["nobody", candil.Name("nobody"), candil.Via("nobody", 1)])
@@ -43,7 +43,7 @@ async def test_monitoring_a_name_that_nobody_holds_gives_noproc_and_the_name(nam
     async with candil.open_node():
         ref = candil.monitor(name)
 
-        assert Down(ref, name, NoProc()) == await candil.receive(timeout=0)
+        assert Down(ref, name, NoProcess()) == await candil.receive(timeout=0)
 
 
 async def test_monitoring_by_name_watches_the_process_that_holds_it() -> None:

@@ -355,7 +355,7 @@ async def test_monitors_of_the_block_learn_of_its_end() -> None:
         async with candil.open_node():
             inner = candil.self()
 
-        assert candil.NoProc() == await end_of(inner)
+        assert candil.NoProcess() == await end_of(inner)
 
 
 # --- several blocks

@@ -191,3 +191,21 @@ async def test_a_raised_error_keeps_no_slot_alive() -> None:
         assert alive() is None
     finally:
         gc.enable()
+
+
+async def test_an_error_from_a_foreign_thread_raises_there_and_is_not_handed_over():
+    """The task still waits, and what comes later reaches it."""
+    slot = OneShot[int]()
+    got: list[int] = []
+
+    async def wait() -> None:
+        got.append(await slot.wait())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(RuntimeError, match="from_thread"):
+            await trio.to_thread.run_sync(slot.fail, ValueError())
+        assert not slot.done
+        slot.put(1)
+    assert got == [1]

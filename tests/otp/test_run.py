@@ -9,8 +9,9 @@ import pytest
 import trio
 
 import candil
-from candil._otp.applications import run as run_module
+from candil._otp.applications import leaving, run as run_module, stop_signals as signals_module
 from candil._otp.processes import node as node_module
+from candil._otp.processes.runtime import Runtime
 from tests.otp.bodies import exit_and_settle
 
 from .workers import Journal, Worker, settle, worker, workers
@@ -220,7 +221,7 @@ def leave(monkeypatch):
     """Leave a program only in appearance, and soon."""
     leave = Leave()
     monkeypatch.setattr(os, "_exit", leave)
-    monkeypatch.setattr(run_module, "SECOND_SIGNAL_SECONDS", 0.1)
+    monkeypatch.setattr(signals_module, "SECOND_SIGNAL_SECONDS", 0.1)
     monkeypatch.setattr(node_module, "CLOSE_SECONDS", 0.1)
     monkeypatch.setattr(node_module, "ABANDON_SECONDS", 0.05)
     return leave
@@ -228,7 +229,7 @@ def leave(monkeypatch):
 
 def test_a_second_signal_ends_everything_at_once(capsys, leave, monkeypatch):
     """A terminate that hangs is killed; what ended by itself has the code of the first signal."""
-    monkeypatch.setattr(run_module, "SECOND_SIGNAL_SECONDS", 60.0)
+    monkeypatch.setattr(signals_module, "SECOND_SIGNAL_SECONDS", 60.0)
     journal = Journal()
     tree = [
         worker("h", journal, hang=60.0, shutdown=math.inf, trap=True),
@@ -329,8 +330,8 @@ def test_a_second_signal_while_a_child_starts_kills(leave):
 
 def test_signals_before_there_is_a_node_end_the_program_all_the_same(leave, capsys, monkeypatch):
     """The second begins the countdown, the third does not begin another."""
-    monkeypatch.setattr(run_module, "SECOND_SIGNAL_SECONDS", 60.0)
-    program = run_module._Program(trio.CancelScope())
+    monkeypatch.setattr(signals_module, "SECOND_SIGNAL_SECONDS", 60.0)
+    program = signals_module.StopSignals(Runtime(1), trio.CancelScope(), 30.0)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         program.stop(number)
     countdown = program.last_resort
@@ -400,8 +401,8 @@ def test_while_the_loop_is_blocked_a_second_signal_or_half_a_minute_is_the_end(
 ):
     """The watch's thread leaves, since no task can."""
     codes = []
-    monkeypatch.setattr(run_module, "_leave", lambda _words, code: codes.append(code))
-    program = run_module._Program(trio.CancelScope())
+    monkeypatch.setattr(leaving, "leave", lambda _words, code: codes.append(code))
+    program = signals_module.StopSignals(Runtime(1), trio.CancelScope(), 30.0)
     for number in [signal.SIGTERM, signal.SIGINT][:caught]:
         program.catch(number)
     program.while_blocked(seconds)

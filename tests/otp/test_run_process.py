@@ -18,10 +18,10 @@ import atexit, math, sys
 import trio
 import candil
 from candil._otp.processes import node as node_module
-from candil._otp.applications import run as run_module
+from candil._otp.applications import run as run_module, stop_signals as signals_module
 from candil._otp.processes import watchdog as watchdog_module
 
-run_module.SECOND_SIGNAL_SECONDS = 60.0  # what has to happen before is not a matter of time
+signals_module.SECOND_SIGNAL_SECONDS = 60.0  # what has to happen before is not a matter of time
 
 def say(text):
     print(text, flush=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import trio
 
@@ -61,6 +63,38 @@ async def test_one_function_may_subscribe_twice() -> None:
         candil.emit(2)
 
     assert [1, 1, 2] == events
+
+
+async def test_a_subscription_does_not_copy_the_others() -> None:
+    """Three thousand of them cost three thousand steps."""
+    subscribers = runtime_module.get_runtime().subscribers
+    with contextlib.ExitStack() as stack:
+        for _ in range(100):
+            stack.enter_context(candil.subscribe(print))
+            assert subscribers is runtime_module.get_runtime().subscribers
+        assert 100 == len(subscribers)
+
+    assert subscribers is runtime_module.get_runtime().subscribers
+    assert {} == subscribers
+
+
+async def test_a_subscriber_may_subscribe_and_leave_while_an_event_is_told() -> None:
+    """All who were there when the event happened get it, and no one else."""
+    got: list[object] = []
+    stack = contextlib.ExitStack()
+
+    def joins_and_leaves(event: object) -> None:
+        got.append(("first", event))
+        stack.close()
+        stack.enter_context(candil.subscribe(lambda event: got.append(("new", event))))
+
+    stack.enter_context(candil.subscribe(joins_and_leaves))
+    with candil.subscribe(lambda event: got.append(("second", event))):
+        candil.emit(1)
+        candil.emit(2)
+    stack.close()
+
+    assert [("first", 1), ("second", 1), ("second", 2), ("new", 2)] == got
 
 
 # --- turns

@@ -13,7 +13,8 @@ import candil
 from candil import sys
 from candil._otp.behaviours import loop as loop_module
 from tests.otp.bodies import BOOM, exit_and_settle
-from tests.otp.recorders import Recorder, all_handled
+from tests.otp.recorders import all_handled
+from tests.otp.servers import Recorder
 
 
 async def test_a_flooded_server_lets_other_tasks_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ import trio.testing
 
 import candil
 from tests.otp.bodies import BOOM, end_of, wait_for_ever
-from tests.otp.recorders import AsyncRecorder, AsyncTrapper, Recorder, Trapper, all_handled
+from tests.otp.recorders import all_handled
+from tests.otp.servers import AsyncRecorder, AsyncTrapper, Recorder, Trapper
 
 # --- its parent's
 

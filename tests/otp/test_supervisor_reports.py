@@ -182,7 +182,7 @@ async def test_starts_are_told_as_events_too():
 
     assert starts == [
         candil.ChildStarted("root", "a", first),
-        candil.ChildStarted("root", "a", second),
+        candil.ChildStarted("root", "a", second, restarted=True),
     ]
 
 
@@ -242,7 +242,7 @@ async def test_a_child_that_cut_its_link_and_died_is_reported_as_noproc(reports,
             assert reports == []
 
     assert [(report.context, report.reason) for report in reports] == [
-        ("shutdown_error", candil.NoProc())
+        ("shutdown_error", candil.NoProcess())
     ]
 
 

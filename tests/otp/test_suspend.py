@@ -12,7 +12,7 @@ import candil
 from candil import Down, ExitSignal, Killed, Normal, Shutdown, sys
 from tests.otp.bodies import BOOM, end_of
 from tests.otp.hosted import hosted
-from tests.otp.notebook import AsyncChanging, Changing, Notebook, Trapping
+from tests.otp.servers import AsyncCodeChanger, CodeChanger, StateRecorder, TrappingStateRecorder
 from tests.otp.workers import Boom
 
 # --- messages wait
@@ -56,14 +56,14 @@ async def test_a_resume_is_found_though_messages_before_it_were_taken_out() -> N
 async def test_a_suspended_server_handles_nothing_until_it_is_resumed() -> None:
     """Then everything in its order: casts, messages, calls."""
     log: list[Any] = []
-    pid = await candil.start(Notebook, log)
+    pid = await candil.start(StateRecorder, log)
     await sys.suspend(pid)
-    Notebook.note(pid, 1)
+    StateRecorder.note(pid, 1)
     candil.send(pid, 2)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(candil.call, pid, "echo", 3)
         await wait_all_tasks_blocked()
-        Notebook.note(pid, 4)
+        StateRecorder.note(pid, 4)
         await wait_all_tasks_blocked()
         assert [] == log
         await sys.resume(pid)
@@ -78,7 +78,7 @@ async def test_a_call_to_a_suspended_server_expires_and_is_handled_later(
 ) -> None:
     """The plain handler too, which its caller would else run in place."""
     log: list[Any] = []
-    pid = await candil.start(Notebook, log)
+    pid = await candil.start(StateRecorder, log)
     await sys.suspend(pid)
     with pytest.raises(candil.CallTimeout):
         await candil.call(pid, "echo", 1, timeout=2)
@@ -93,8 +93,8 @@ async def test_a_call_to_a_suspended_server_expires_and_is_handled_later(
 async def test_what_came_before_the_suspension_is_handled() -> None:
     """The request keeps its place in the mailbox."""
     log: list[Any] = []
-    pid = await candil.start(Notebook, log)
-    Notebook.note(pid, 1)
+    pid = await candil.start(StateRecorder, log)
+    StateRecorder.note(pid, 1)
     await sys.suspend(pid)
 
     assert [1] == log
@@ -103,7 +103,7 @@ async def test_what_came_before_the_suspension_is_handled() -> None:
 @hosted
 async def test_suspending_twice_is_suspending_once() -> None:
     """One resume ends it; one more changes nothing."""
-    pid = await candil.start(Notebook)
+    pid = await candil.start(StateRecorder)
     await sys.suspend(pid)
     await sys.suspend(pid)
     await sys.resume(pid)
@@ -117,10 +117,10 @@ async def test_suspending_twice_is_suspending_once() -> None:
 async def test_a_suspended_server_still_answers_about_itself() -> None:
     """Requests pass the messages that wait, and these keep their order."""
     log: list[Any] = []
-    pid = await candil.start(Notebook, log)
+    pid = await candil.start(StateRecorder, log)
     await sys.suspend(pid)
     for number in range(3):
-        Notebook.note(pid, number)
+        StateRecorder.note(pid, number)
         assert log is (await sys.get_state(pid)).log
         assert number + 1 == (await sys.statistics(pid)).message_queue_len
     await sys.resume(pid)
@@ -133,12 +133,12 @@ async def test_a_suspended_server_still_answers_about_itself() -> None:
 async def test_anothers_exit_waits_for_the_resumption() -> None:
     """It is a message like any other."""
     log: list[Any] = []
-    pid = await candil.start_link(Trapping, log)
+    pid = await candil.start_link(TrappingStateRecorder, log)
     await sys.suspend(pid)
     stranger = candil.spawn(_signals, pid)
-    Notebook.note(pid, 1)
+    StateRecorder.note(pid, 1)
     await end_of(stranger)
-    Notebook.note(pid, 2)
+    StateRecorder.note(pid, 2)
     assert [] == log
     await sys.resume(pid)
     await candil.call(pid, "echo")
@@ -154,12 +154,12 @@ async def _signals(pid: candil.Pid[Any]) -> None:
 async def test_a_server_that_was_suspended_in_a_callback_still_does_what_that_asked_for() -> None:
     """It continues first, and is suspended then."""
     log: list[Any] = []
-    pid = await candil.start(Notebook, log)
+    pid = await candil.start(StateRecorder, log)
     async with trio.open_nursery() as nursery:
-        Notebook.do(pid, lambda: candil.continue_with("more"))
+        StateRecorder.do(pid, lambda: candil.continue_with("more"))
         nursery.start_soon(sys.suspend, pid)
         await wait_all_tasks_blocked()
-    Notebook.note(pid, "queued")
+    StateRecorder.note(pid, "queued")
     await wait_all_tasks_blocked()
 
     assert [("continue", "more")] == log
@@ -169,18 +169,18 @@ async def test_a_server_that_was_suspended_in_a_callback_still_does_what_that_as
 async def test_a_supervisor_can_be_asked_too() -> None:
     """It is a server like any other: suspended, it restarts nobody until it is resumed."""
     top = await candil.start_link(
-        candil.supervisor_spec([candil.child_spec(Notebook, name="notebook")]),
+        candil.supervisor_spec([candil.child_spec(StateRecorder, name="recorder")]),
     )
     await sys.suspend(top)
-    pid = candil.whereis("notebook")
+    pid = candil.whereis("recorder")
     assert pid is not None
     candil.exit(pid, "boom")
     await wait_all_tasks_blocked()
-    assert None is candil.whereis("notebook")
+    assert None is candil.whereis("recorder")
     await sys.resume(top)
     await wait_all_tasks_blocked()
 
-    assert candil.whereis("notebook") not in {None, pid}
+    assert candil.whereis("recorder") not in {None, pid}
 
 
 # --- it ends all the same
@@ -190,9 +190,9 @@ async def test_a_supervisor_can_be_asked_too() -> None:
 async def test_a_suspended_server_can_be_stopped() -> None:
     """Its terminate runs; what had queued up is not handled."""
     log: list[Any] = []
-    pid, ref = await candil.start_monitor(Notebook, log)
+    pid, ref = await candil.start_monitor(StateRecorder, log)
     await sys.suspend(pid)
-    Notebook.note(pid, "queued")
+    StateRecorder.note(pid, "queued")
     await candil.stop(pid, "shutdown")
 
     assert Down(ref, pid, Shutdown()) == await candil.receive()
@@ -207,7 +207,7 @@ async def test_a_parents_death_ends_a_suspended_server(reason: candil.ExitReason
     block = candil.self()
 
     async def parent() -> None:
-        candil.send(block, await candil.start_link(Trapping, log))
+        candil.send(block, await candil.start_link(TrappingStateRecorder, log))
         raise candil.ProcessExit(await candil.receive())
 
     parents_pid = candil.spawn(parent)
@@ -215,7 +215,7 @@ async def test_a_parents_death_ends_a_suspended_server(reason: candil.ExitReason
     ref = candil.monitor(pid)
     await sys.suspend(pid)
     candil.exit(pid, "another's shutdown")
-    Notebook.note(pid, "queued")
+    StateRecorder.note(pid, "queued")
     candil.send(parents_pid, reason)
 
     assert Down(ref, pid, reason) == await candil.receive()
@@ -226,7 +226,7 @@ async def test_a_parents_death_ends_a_suspended_server(reason: candil.ExitReason
 async def test_a_parents_signal_ends_a_suspended_server() -> None:
     """As its death does, and what is queued ahead is not handled."""
     log: list[Any] = []
-    pid = await candil.start_link(Trapping, log)
+    pid = await candil.start_link(TrappingStateRecorder, log)
     await sys.suspend(pid)
     candil.send(pid, "queued")
     candil.exit(pid, "shutdown")
@@ -238,7 +238,7 @@ async def test_a_parents_signal_ends_a_suspended_server() -> None:
 @hosted
 async def test_a_signal_ends_a_suspended_server_that_does_not_trap() -> None:
     """Suspension is no protection."""
-    pid, ref = await candil.start_monitor(Notebook)
+    pid, ref = await candil.start_monitor(StateRecorder)
     await sys.suspend(pid)
     candil.exit(pid, "boom")
 
@@ -248,12 +248,12 @@ async def test_a_signal_ends_a_suspended_server_that_does_not_trap() -> None:
 @hosted
 async def test_a_suspended_server_can_be_killed() -> None:
     """And its queued callers are told."""
-    pid = await candil.start(Trapping)
+    pid = await candil.start(TrappingStateRecorder)
     await sys.suspend(pid)
 
     async def ask() -> None:
         with pytest.raises(candil.ServerExited) as caught:
-            await Notebook.echo(pid, 1)
+            await StateRecorder.echo(pid, 1)
         assert Killed() == caught.value.reason
 
     async with trio.open_nursery() as nursery:
@@ -266,14 +266,14 @@ async def test_a_suspended_server_can_be_killed() -> None:
 
 
 @hosted
-@pytest.mark.parametrize("cls", [Changing, AsyncChanging])
-async def test_a_code_change_runs_in_a_suspended_server(cls: type[Changing]) -> None:
+@pytest.mark.parametrize("cls", [CodeChanger, AsyncCodeChanger])
+async def test_a_code_change_runs_in_a_suspended_server(cls: type[CodeChanger]) -> None:
     """With the version and the argument that it was given, as the server, before what waits."""
     log: list[Any] = []
     pid = await candil.start(cls, log)
     seen: list[object] = []
     await sys.suspend(pid)
-    Notebook.note(pid, "queued")
+    StateRecorder.note(pid, "queued")
     await sys.change_code(pid, ("1", 0), "extra")
     assert [(("1", 0), "extra")] == log
     await sys.change_code(pid, 2, lambda: seen.append(candil.self()))
@@ -288,9 +288,9 @@ async def test_a_code_change_runs_in_a_suspended_server(cls: type[Changing]) -> 
 async def test_a_server_that_runs_changes_no_code() -> None:
     """The error says what to do first."""
     log: list[Any] = []
-    pid = await candil.start(Changing, log, name="notebook")
+    pid = await candil.start(CodeChanger, log, name="recorder")
     with pytest.raises(RuntimeError, match="suspend"):
-        await sys.change_code("notebook")
+        await sys.change_code("recorder")
 
     assert [] == log
     assert 1 == await candil.call(pid, "echo", 1)
@@ -299,12 +299,12 @@ async def test_a_server_that_runs_changes_no_code() -> None:
 @hosted
 async def test_a_code_change_needs_its_callback() -> None:
     """OTP's {error, {'EXIT', undef}}; the server goes on as it was, still suspended."""
-    pid = await candil.start(Notebook)
+    pid = await candil.start(StateRecorder)
     await sys.suspend(pid)
     with pytest.raises(candil.UndefinedCallback) as caught:
         await sys.change_code(pid, 1)
 
-    assert ("Notebook", "code_change", 1) == (
+    assert ("StateRecorder", "code_change", 1) == (
         caught.value.server,
         caught.value.callback,
         caught.value.message,
@@ -313,8 +313,8 @@ async def test_a_code_change_needs_its_callback() -> None:
 
 
 @hosted
-@pytest.mark.parametrize("cls", [Changing, AsyncChanging])
-async def test_a_code_change_that_fails_is_the_askers_error(cls: type[Changing]) -> None:
+@pytest.mark.parametrize("cls", [CodeChanger, AsyncCodeChanger])
+async def test_a_code_change_that_fails_is_the_askers_error(cls: type[CodeChanger]) -> None:
     """The server goes on."""
     pid = await candil.start(cls)
     await sys.suspend(pid)
@@ -331,13 +331,15 @@ async def test_a_code_change_that_fails_is_the_askers_error(cls: type[Changing])
 
 
 @hosted
-@pytest.mark.parametrize("cls", [Changing, AsyncChanging])
-async def test_what_a_code_change_asks_for_does_not_end_the_suspension(cls: type[Changing]) -> None:
+@pytest.mark.parametrize("cls", [CodeChanger, AsyncCodeChanger])
+async def test_what_a_code_change_asks_for_does_not_end_the_suspension(
+    cls: type[CodeChanger],
+) -> None:
     """A continuation runs at once; what is queued waits until the server is resumed."""
     log: list[Any] = []
     pid = await candil.start(cls, log)
     await sys.suspend(pid)
-    Notebook.note(pid, "queued")
+    StateRecorder.note(pid, "queued")
     await sys.change_code(pid, 1, lambda: candil.continue_with("more"))
     await wait_all_tasks_blocked()
     assert (await sys.statistics(pid)).suspended
@@ -349,8 +351,8 @@ async def test_what_a_code_change_asks_for_does_not_end_the_suspension(cls: type
 
 
 @hosted
-@pytest.mark.parametrize("cls", [Changing, AsyncChanging])
-async def test_a_code_change_may_stop_its_server(cls: type[Changing]) -> None:
+@pytest.mark.parametrize("cls", [CodeChanger, AsyncCodeChanger])
+async def test_a_code_change_may_stop_its_server(cls: type[CodeChanger]) -> None:
     """Suspended as it is, it terminates; who asked has been answered."""
     pid, ref = await candil.start_monitor(cls)
     await sys.suspend(pid)
@@ -363,7 +365,7 @@ async def test_a_code_change_may_stop_its_server(cls: type[Changing]) -> None:
 async def test_a_server_that_is_killed_in_a_code_change_is_the_error() -> None:
     """The request that it was at is owed as well as those that wait."""
 
-    class Stuck(Notebook):
+    class Stuck(StateRecorder):
         """Never finishes its code change."""
 
         async def code_change(self, old_version: object, extra: object) -> None:

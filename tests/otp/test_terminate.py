@@ -11,7 +11,8 @@ import trio.testing
 
 import candil
 from tests.otp.bodies import BOOM, raise_
-from tests.otp.recorders import Bare, Recorder, Trapper, every_callback
+from tests.otp.recorders import every_callback
+from tests.otp.servers import Bare, Recorder, Trapper
 
 
 @every_callback

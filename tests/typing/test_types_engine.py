@@ -41,6 +41,10 @@ def an_engine_and_a_model_are_values() -> None:
     assert_type(engine.file_path(model), Path)
 
 
+async def a_check_of_the_program_has_no_result(llama: Engine) -> None:
+    assert_type(await engine.check_binary(llama), None)
+
+
 def wrong_values_are_found(llama: Engine, model: Model) -> None:
     Engine("local", port="8080")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Model("smollm2", "~/models")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

@@ -188,6 +188,19 @@ async def a_tree_is_data_and_its_root_a_pid() -> None:
         assert_type(await candil.count_children(root), candil.ChildCounts)
 
 
+async def a_start_function_may_give_more_than_a_pid(root: candil.Pid[candil.Supervisor]) -> None:
+    async def function() -> tuple[candil.Pid[Counter], str]:
+        return await candil.start_link(Counter, 10), "extra"
+
+    child = candil.child_spec(candil.StartFunction(function))
+    assert_type(await candil.start_child(root, child), candil.Pid[Any] | candil.StartedChild | None)
+    assert_type(
+        await candil.restart_child(root, "function"), candil.Pid[Any] | candil.StartedChild | None
+    )
+    job = candil.child_spec(function)
+    assert_type(await candil.start_child(root, job), candil.Pid[object] | None)
+
+
 def a_misspelt_strategy_is_found() -> None:
     candil.supervisor_spec([], strategy="one_for_none")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
@@ -218,7 +231,7 @@ def every_exit_reason_can_be_told_apart(reason: candil.ExitReason) -> str:
             return f"shutdown: {detail}"
         case candil.Killed():
             return "killed"
-        case candil.NoProc() | candil.NoConnection():
+        case candil.NoProcess() | candil.NoConnection():
             return "not there"
         case candil.Crashed(exception):
             return str(exception)

@@ -1,51 +1,37 @@
 """
-Running a tree as a whole program: trio, signals, exit code, last words. OTP: an application's
-``start`` under ``erl``.
+Running a tree as a whole program: trio, exit code, last words. OTP: an application's ``start``.
 
-1. Signals are taken by a task, so none ever lands as a ``KeyboardInterrupt`` in the middle of
-   somebody's code.
-2. The first stops the tree in order; the second stops everything at once.
+Not here: the signals (``stop_signals.py``), how words are written and the program left at once
+(``leaving.py``).
 """
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
-import threading
-from typing import TYPE_CHECKING, Any, Unpack, final
+from typing import TYPE_CHECKING, Unpack, final
 
 import attrs
 import trio
 
+from candil._otp.applications import leaving
 from candil._otp.applications.open import Tree, as_tree, open_tree
+from candil._otp.applications.stop_signals import EXIT_BY_SIGNAL, StopSignals, take_signals
 from candil._otp.behaviours.errors import CHAINED, StartError
 from candil._otp.processes.event_stream import subscribe
+from candil._otp.processes.runtime import get_runtime
 from candil._otp.supervisors.errors import RestartIntensityExceeded
 from candil._otp.values.events import SupervisorReport
 from candil._otp.values.exit_errors import ProcessTerminated
-from candil._otp.values.reason_summaries import summary_of
 from candil._otp.values.reports import describe_event
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from candil._otp.processes.node import Node
     from candil._otp.supervisors.supervisor_spec import SupervisorOptions, SupervisorSpec
 
 EXIT_FAILED = 1
 EXIT_GAVE_UP = 3
 EXIT_STUCK = 70
-EXIT_BLOCKED = 71
-EXIT_BY_SIGNAL = 128
-SECOND_SIGNAL_SECONDS = 1.0
 BLOCKED_SECONDS = 30.0
-
-_SIGNALS = [
-    number
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
-    if (number := getattr(signal, name, None)) is not None
-]
 
 
 def run(tree: Tree, *, log: bool = True, **options: Unpack[SupervisorOptions]) -> None:
@@ -85,121 +71,56 @@ def run(tree: Tree, *, log: bool = True, **options: Unpack[SupervisorOptions]) -
             "candil.run is a whole program, and a trio program is running already: in it use "
             "`async with candil.open_supervisor(tree)`, or nursery.start(candil.serve, tree)"
         )
-    code = trio.run(_main, as_tree(tree, options), log)
+    leaving.save_terminal()
+    code = 0
+    try:
+        code = trio.run(_main, as_tree(tree, options), log)
+    finally:
+        # What a program has printed in vain is its own loss; a code that tells why stands.
+        leaving.drop_unwritable(["stderr", "stdout"] if code else ["stderr"])
     if code:
         raise SystemExit(code)
 
 
 @final
 @attrs.define(eq=False)
-class _Program:
-    """What the signals and the tree have to tell each other."""
+class _LastReport:
+    """The last report of a supervisor, for those who have no log."""
 
-    scope: trio.CancelScope
-    last_report: SupervisorReport | None = None
-    signal: int | None = None
-    caught: int = 0
-    stopping: bool = False
-    node: Node | None = None
-    last_resort: threading.Timer | None = None
+    report: SupervisorReport | None = None
 
-    def note(self, event: object) -> None:
+    def __call__(self, event: object) -> None:
         if isinstance(event, SupervisorReport):
-            self.last_report = attrs.evolve(event, reason=summary_of(event.reason))
-
-    def stop(self, number: int) -> None:
-        """Begin the orderly stop, or, the second time, end everything."""
-        if not self.stopping:
-            self.stopping = True
-            self.signal = number
-            self.scope.cancel()
-            return
-        _say(f"second signal: stopping at once ({signal.Signals(number).name})")
-        if self.node is not None:
-            self.node.kill_all()
-        if self.last_resort is None:
-            self.last_resort = threading.Timer(
-                SECOND_SIGNAL_SECONDS, os._exit, [EXIT_BY_SIGNAL + number]
-            )
-            self.last_resort.daemon = True  # a program that ends by itself does not wait for it
-            self.last_resort.start()
-
-    def catch(self, number: int) -> None:
-        """Count a signal, in its handler: the loop may be kept from ever hearing of it."""
-        self.signal = self.signal or number
-        self.caught += 1
-
-    def while_blocked(self, seconds: float) -> None:
-        """End the program for the loop, which something has kept from running for so long."""
-        if self.caught > 1 and self.signal is not None:
-            _leave(
-                "second signal, and something keeps the program busy: leaving at once",
-                EXIT_BY_SIGNAL + self.signal,
-            )
-        if seconds >= BLOCKED_SECONDS:
-            _leave(f"the event loop has not run for {seconds:.0f} s", EXIT_BLOCKED)
-
-    def host(self, node: Node) -> None:
-        """Learn which node the tree is in, before anything runs there."""
-        self.node = node
-        node.stuck = _leave_stuck
-        node.runtime.while_blocked = self.while_blocked
-
-    def over(self) -> None:
-        """Call off what would end the program: it ends by itself."""
-        if self.last_resort is not None:
-            self.last_resort.cancel()
+            self.report = event
 
 
 async def _main(spec: SupervisorSpec, log: bool) -> int:  # noqa: FBT001  # positional through trio.run
-    program = _Program(trio.CancelScope())
-    async with trio.open_nursery() as nursery:
-        if threading.current_thread() is threading.main_thread():
-            await nursery.start(_take_signals, program)
-        with subscribe(program.note):
-            code = await _run_tree(spec, program, log=log)
-        program.over()
-        nursery.cancel_scope.cancel()
-    return code
+    signals = StopSignals(get_runtime(), trio.CancelScope(), BLOCKED_SECONDS)
+    last = _LastReport()
+    with take_signals(signals), subscribe(last):
+        return await _run_tree(spec, signals, last, log=log)
 
 
-async def _take_signals(
-    program: _Program, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-) -> None:
-    wanted = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-    with trio.open_signal_receiver(*wanted) as signals:
-        for number in wanted:
-            _count(number, program)
-        task_status.started()
-        async for number in signals:
-            program.stop(number)
-
-
-def _count(number: int, program: _Program) -> None:
-    """Have *program* count a signal before trio takes it."""
-    take: Any = signal.getsignal(number)
-
-    def handle(caught: int, frame: FrameType | None) -> None:
-        program.catch(caught)
-        take(caught, frame)
-
-    signal.signal(number, handle)
-
-
-async def _run_tree(spec: SupervisorSpec, program: _Program, *, log: bool) -> int:
+async def _run_tree(
+    spec: SupervisorSpec, signals: StopSignals, last: _LastReport, *, log: bool
+) -> int:
     try:
-        with program.scope:
-            async with open_tree(spec, log=log, opened=program.host):
+        with signals.scope:
+            async with open_tree(spec, log=log, opened=_leave_when_stuck):
                 await trio.sleep_forever()
     except RestartIntensityExceeded as error:
-        _say(str(error))
+        leaving.say(str(error))
         return EXIT_GAVE_UP
     except (StartError, ProcessTerminated) as error:
-        _say(_last_words(error, program.last_report, log=log))
+        leaving.say(_last_words(error, last.report, log=log))
         return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_BY_SIGNAL + signal.SIGINT
-    return EXIT_BY_SIGNAL + program.signal if program.signal is not None else 0
+    return EXIT_BY_SIGNAL + signals.signal if signals.signal is not None else 0
+
+
+def _leave_when_stuck(node: Node) -> None:
+    node.stuck = lambda: leaving.leave("a task would not end; leaving without it", EXIT_STUCK)
 
 
 def _last_words(error: Exception, report: SupervisorReport | None, *, log: bool) -> str:
@@ -208,18 +129,3 @@ def _last_words(error: Exception, report: SupervisorReport | None, *, log: bool)
     words = str(error).replace(CHAINED, where)
     told = None if log or report is None else describe_event(report)  # else the log has it
     return words if told is None else f"{words}\n  last report: {told}"
-
-
-def _leave_stuck() -> None:
-    _leave("a task would not end; leaving without it", EXIT_STUCK)
-
-
-def _leave(words: str, code: int) -> None:
-    """End the program here and now, from whatever thread."""
-    _say(words)
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def _say(text: str) -> None:
-    print(f"candil: {text}", file=sys.stderr)  # noqa: T201  # the program's last words

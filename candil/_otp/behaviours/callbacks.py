@@ -21,6 +21,7 @@ CALLBACKS = {
     "handle_continue": ("argument",),
     "terminate": ("reason",),
     "code_change": ("old_version", "extra"),
+    "format_status": ("status",),
 }
 """Each by its name, with the arguments that it gets."""
 

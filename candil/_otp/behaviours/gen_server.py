@@ -49,6 +49,10 @@ class GenServer:
       when it traps exits and its parent tells it to end. Not when it is killed, and not when a
       signal ends one that does not trap.
     - ``code_change(old_version, extra)``: see ``sys.change_code``.
+    - ``format_status(status)``: what a crash report shows, where state or message hold a secret;
+      plain. It gets ``{"state": self, "message": ...}`` and returns such a dictionary. The message
+      is a tuple: ``("call", name, args, kwargs)``, the same for a cast, ``("info", message)`` or
+      ``("continue", argument)``.
 
     In any of them ``candil.stop_self(reason)`` ends the server after it, and ``candil.self()`` is
     its pid.
@@ -70,7 +74,7 @@ class GenServer:
         cls.__candil_casts__ = handlers_of(cls, CastHandler)
         cls.__candil_sync_handlers__ = {
             name: function
-            for name, (function, is_async) in cls.__candil_calls__.items()
+            for name, (function, is_async, _) in cls.__candil_calls__.items()
             if not is_async
         }
 

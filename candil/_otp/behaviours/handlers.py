@@ -23,14 +23,15 @@ from typing import (
     overload,
 )
 
-from candil._otp.behaviours.calls import DEFAULT_TIMEOUT
-from candil._otp.behaviours.clients import Arity, CallClient, CastClient
+from candil._otp.behaviours.arity import Arity
+from candil._otp.behaviours.clients import call_client, cast_client
 from candil._otp.processes.interrupts import allow_keyboard_interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Coroutine
 
     from candil._otp.behaviours.calls import Immediate, Later
+    from candil._otp.behaviours.clients import CallClient, CastClient
 
 S = TypeVar("S")
 P = ParamSpec("P")
@@ -44,8 +45,8 @@ S_co = TypeVar("S_co", covariant=True)  # the server
 M_co = TypeVar("M_co", covariant=True)  # the method, without its self
 R_co = TypeVar("R_co", covariant=True)  # what the method returns, once awaited
 
-Functions = dict[str, tuple[Callable[..., Any], bool]]
-"""Handlers by name: the function, and whether it is async."""
+Functions = dict[str, tuple[Callable[..., Any], bool, Arity]]
+"""Handlers by name: the function, whether it is async, and its arguments."""
 
 
 def _check_function(function: object) -> None:
@@ -62,15 +63,41 @@ def _check_function(function: object) -> None:
     raise TypeError(f"a handler is a plain def or async def method, with self; got {what}")
 
 
+def _with_owner(known: Any, owner: type[Any]) -> Any:
+    """Return the classes of a handler that stands on *owner* too."""
+    if known is object or getattr(owner, "_is_protocol", False):
+        return object  # any server that has the handler is of a protocol
+    if known is None:
+        return owner
+    owners = known if isinstance(known, tuple) else (known,)
+    return known if owner in owners else (*owners, owner)
+
+
 class Handler(ABC):
-    """What the decorators leave in the class body."""
+    """
+    What the decorators leave in the class body.
+
+    Attributes:
+        function: The method.
+
+        is_async: Whether it is an ``async def``.
+
+        arity: Its arguments.
+
+        qualname: Its name with that of its class.
+
+        owner: The class that it stands on, or several: one that was put on two, or on a class that
+            ``attrs.define`` copied. ``object`` stands for any, as for a protocol.
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         _check_function(function)
         self.function = function
         self.is_async = is_async(function)
         self.arity = Arity(function)
-        self.named = False
+        self.qualname: str = getattr(function, "__qualname__", "")
+        self.owner: Any = None
+        self.client: Any = None
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
         self.__wrapped__ = function
@@ -79,16 +106,15 @@ class Handler(ABC):
 
     def __set_name__(self, owner: type[Any], name: str) -> None:
         # The name in the class counts: a decorator may have given the function another.
-        if not self.named:
-            self.named = True
-            if self.__name__ != name or not self.arity.qualname:
-                self.__name__ = name
-                self.arity.qualname = f"{owner.__qualname__}.{name}"
-            self._make_client()
+        if self.owner is None and (self.__name__ != name or not self.qualname):
+            self.__name__ = name
+            self.qualname = f"{owner.__qualname__}.{name}"
+        self.owner = _with_owner(self.owner, owner)
+        self.client = None
 
     @abstractmethod
-    def _make_client(self) -> None:
-        """Make what the class shows under the handler's name."""
+    def make_client(self) -> Any:
+        """Make what the class shows under the handler's name; at its first use."""
 
     @property
     def __closure__(self) -> Any:
@@ -100,14 +126,10 @@ class Handler(ABC):
 class CallHandler(Handler, Generic[S_co, M_co, R_co]):
     """A method that answers calls; made by ``handle_call``."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__(function)
-        self._make_client()
-
-    def _make_client(self) -> None:
-        self._client: CallClient[S_co, ..., Any] = CallClient(
-            self.__name__, self.arity, DEFAULT_TIMEOUT
-        )
+    def make_client(self) -> Any:
+        """Make the client that waits for an answer."""
+        self.client = call_client(self.__name__, self.qualname, self.arity, self.owner or object)
+        return self.client
 
     # Of a union with a Deferred, the client gets what that will hold, or what else there is. That
     # would say it all, but mypy joins what A stands for, and widens ``int | str`` to ``object``: so
@@ -128,7 +150,7 @@ class CallHandler(Handler, Generic[S_co, M_co, R_co]):
     def __get__(self, instance: object, owner: type[Any] | None = None) -> M_co: ...
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
         if instance is None:
-            return self._client
+            return self.client or self.make_client()
         return self.function.__get__(instance, owner)
 
 
@@ -136,12 +158,10 @@ class CallHandler(Handler, Generic[S_co, M_co, R_co]):
 class CastHandler(Handler, Generic[S_co, M_co]):
     """A method that is told things; made by ``handle_cast``."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__(function)
-        self._make_client()
-
-    def _make_client(self) -> None:
-        self._client: CastClient[S_co, ...] = CastClient(self.__name__, self.arity)
+    def make_client(self) -> Any:
+        """Make the client that returns at once."""
+        self.client = cast_client(self.__name__, self.qualname, self.arity, self.owner or object)
+        return self.client
 
     @overload
     def __get__(
@@ -151,7 +171,7 @@ class CastHandler(Handler, Generic[S_co, M_co]):
     def __get__(self, instance: object, owner: type[Any] | None = None) -> M_co: ...
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
         if instance is None:
-            return self._client
+            return self.client or self.make_client()
         return self.function.__get__(instance, owner)
 
 
@@ -211,12 +231,12 @@ def is_async(function: Callable[..., object]) -> bool:
 
 
 def handlers_of(cls: type[Any], kind: type[Handler]) -> Functions:
-    """Give the handlers of a class by name: the function, and whether it is async."""
+    """Return the handlers of a class by name."""
     found: Functions = {}
     for base in reversed(cls.__mro__):
         for name, value in vars(base).items():
             if isinstance(value, kind):
-                found[name] = (value.function, value.is_async)
+                found[name] = (value.function, value.is_async, value.arity)
     return found
 
 

@@ -25,10 +25,11 @@ from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
 
 from candil._otp.behaviours.actions import Actions, SystemCall
 from candil._otp.behaviours.calls import NO_ANSWERS, NO_REPLY, Call, Cast, Deferred
+from candil._otp.behaviours.crash_report import Client, Message, crash_report, message_of
 from candil._otp.behaviours.handlers import Functions, completed
 from candil._otp.behaviours.unhandled import (
     bad_return_value,
-    hint_at_missing_handle_info,
+    report_unhandled,
     unawaited_reply,
     undefined_callback,
 )
@@ -36,7 +37,7 @@ from candil._otp.processes.nurseries import open_nurseries, refuse_open_nursery
 from candil._otp.processes.process import Process, park, unpark
 from candil._otp.processes.task import fail_requests, keyboard_interrupt_in, reason_of
 from candil._otp.values.errors import ProcessExit
-from candil._otp.values.exit_reasons import Crashed, ExitReason
+from candil._otp.values.exit_reasons import Crashed, ExitReason, is_abnormal
 from candil._otp.values.messages import ExitSignal, Timeout
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class ServerLoop:
 
     process: Process
     parent: Pid[Any]  # whose exit signal it obeys even when it traps them
+    cls: Any  # of the instance, also before there is one
     instance: Any = None
     calls: Functions = attrs.field(factory=Functions)
     casts: Functions = attrs.field(factory=Functions)
@@ -66,13 +68,19 @@ class ServerLoop:
     actions: Actions | None = None
     initialised: bool = False
     suspended: bool = False
-    handled: int = 0
+    _system_calls: int = 0  # among the messages that it took
     _timeout: float | None = None
+    _last: tuple[Message | None, Client | None] = (None, None)  # of a crash: message, and client
     _final_reply: tuple[Call, object] | None = None
+
+    @property
+    def handled(self) -> int:
+        """How many messages it has taken, without requests of ``candil.sys``."""
+        return self.process.taken - self._system_calls
 
     def serve(self, instance: Any) -> None:
         """Take the user's instance, whose constructor has run."""
-        cls = cast("Any", type(instance))
+        cls = self.cls = cast("Any", type(instance))
         self.instance = instance
         self.calls = cls.__candil_calls__
         self.casts = cls.__candil_casts__
@@ -104,6 +112,8 @@ class ServerLoop:
             if self.process.exit_requested is not None or not self._is_own(error):
                 raise
             reason = reason_of(error)
+            if is_abnormal(reason) and self.process.runtime.reports:
+                self.process.crash = crash_report(self.instance, *self._last)
         else:
             return  # an exit signal came, whose reason counts
         await self._end(reason)
@@ -120,6 +130,8 @@ class ServerLoop:
     def crash(self, call: Call, error: BaseException) -> None:
         """Crash as the handler of *call* did, which its caller ran in place."""
         call.attach(self.process)
+        if self.process.runtime.reports:
+            self._last = (message_of(call), Client.running())
         self.request(Actions(crash=error))
 
     def attach_current(self) -> None:
@@ -148,11 +160,11 @@ class ServerLoop:
         mailbox = process.mailbox
         calls = self.calls
         instance = self.instance
-        message: Any
+        message: Any = None
         call: Any
         request: Any
         value: Any
-        turns = counted = 0
+        turns = 0
         until = math.inf
         nurseries = open_nurseries(current_task())
         try:
@@ -166,8 +178,7 @@ class ServerLoop:
                     calls, instance = self.calls, self.instance
                     continue
                 if not mailbox:
-                    self.handled += turns - counted
-                    turns = counted = 0
+                    turns = 0
                     if self._timeout is not None:
                         await self._wait_with_timeout(self._timeout)
                         continue
@@ -184,9 +195,8 @@ class ServerLoop:
                         turns -= 1
                         continue
                 message = mailbox.popleft()
+                process.taken += 1
                 if type(message) is not Call:
-                    self.handled += turns - counted  # it may be asked for this very number
-                    counted = turns
                     await self._handle_message(message)
                     calls, instance = self.calls, self.instance
                     continue
@@ -204,17 +214,25 @@ class ServerLoop:
                     self.actions is None  # type: ignore[redundant-expr]  # the handler sets it
                     and type(value) not in NO_ANSWERS
                     and process.exit_requested is None  # type: ignore[redundant-expr]  # as above
-                    and not call.servers
+                    and not call.holders
                 ):
                     call.put(value)
                 else:
                     self.finish_call(call, value)
                 process.current_request = None
         except BaseException:
+            if message is not None and self._last[0] is None:
+                self._note_last(message)
             self.attach_current()
             # The frame of a plain handler, which the error keeps, leads to this one.
             del self, process, task, mailbox, instance
             raise
+
+    def _note_last(self, message: object) -> None:
+        """Keep for the report what was being handled."""
+        if self.process.runtime.reports:
+            client = Client.of_call(message) if isinstance(message, Call) else None
+            self._last = (message_of(message), client)
 
     async def _checkpoint_if_due(self, turns: int, until: float) -> float:
         """Let other tasks run when the mailbox has kept this one busy for long enough."""
@@ -241,7 +259,9 @@ class ServerLoop:
             timer.cancel()
         if expired and not self.process.mailbox:
             self._timeout = None
+            self._last = (message_of(Timeout()), None)
             await self._handle_info(Timeout())
+            self._last = (None, None)
 
     async def _handle_message(self, message: object) -> None:
         """Handle what is no call."""
@@ -256,7 +276,7 @@ class ServerLoop:
             return await completed(handler[0](self.instance, *call.args, **call.kwargs))
         callback = getattr(self.instance, "handle_call", None)
         if callback is None:
-            raise undefined_callback(self.instance, "handle_call", call.request)
+            raise undefined_callback(self.cls, "handle_call", call.request)
         return await completed(callback(call.request, call))
 
     async def _handle_cast(self, cast: Cast) -> None:
@@ -264,7 +284,7 @@ class ServerLoop:
         handler = self.casts.get(message) if isinstance(message, str) else None
         if handler is None:
             if cast.args or cast.kwargs:  # which only a handler of that name could take
-                raise undefined_callback(self.instance, "handle_cast", message)
+                raise undefined_callback(self.cls, "handle_cast", message)
             await self._callback("handle_cast", message)
             return
         result = handler[0](self.instance, *cast.args, **cast.kwargs)
@@ -275,7 +295,7 @@ class ServerLoop:
 
     async def _handle_other(self, message: object) -> None:
         if isinstance(message, SystemCall):
-            self.handled -= 1  # no message of the server's own
+            self._system_calls += 1
             await self._answer_system(message)
             if self.suspended and self.actions is None:
                 await self._stay_suspended()
@@ -289,12 +309,12 @@ class ServerLoop:
         if hasattr(self.instance, "handle_info"):
             await self._callback("handle_info", message)
         else:
-            hint_at_missing_handle_info(self.process, self.instance, message)
+            report_unhandled(self.process, self.instance, message)
 
     async def _callback(self, name: str, message: object) -> None:
         callback = getattr(self.instance, name, None)
         if callback is None:
-            raise undefined_callback(self.instance, name, message)
+            raise undefined_callback(self.cls, name, message)
         result = await completed(callback(message))
         if result is not None:
             raise bad_return_value(name, result, awaited=True)
@@ -319,7 +339,9 @@ class ServerLoop:
                 if actions.continues:  # those behind it wait, in case it stops
                     self.actions = Actions(continues=actions.continues)
                 self._timeout = None
+                self._last = (("continue", argument), None)
                 await self._callback("handle_continue", argument)
+                self._last = (None, None)
             if perf_counter() > until:
                 await checkpoint()
                 until = perf_counter() + LOOP_SECONDS
@@ -355,6 +377,8 @@ class ServerLoop:
             seen = urgent
             message = mailbox[urgent]
             del mailbox[urgent]
+            self.process.removals += 1
+            taken = self.process.removals
             if not isinstance(message, SystemCall):
                 await self._handle_other(message)
             else:

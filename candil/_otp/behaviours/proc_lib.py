@@ -197,7 +197,7 @@ async def start_process(  # one start, seen from inside
     node.add(process)
     if is_root:
         node.root = process
-    process.server = ServerLoop(process, (parent or unlinked_parent or process).pid)
+    process.server = ServerLoop(process, (parent or unlinked_parent or process).pid, cls)
     if name is not None:
         claim_name(process, name)
     if parent is not None:

@@ -1,20 +1,20 @@
 """
 Deadlines of those who wait for a process: at most one timer for each process, none for each call.
 
-1. A call stores its deadline. A timer is set only if that deadline is the earliest new one.
-2. The ``DeadlineTimer`` reads the deadlines of all who wait: in the mailbox, in the server's hands,
-   among the pending requests. It keeps them sorted for the next time, so that ten thousand that
-   expire one after the other are read once.
-3. ``Process.next_deadline`` is the earliest deadline of those who came after the last reading. When
-   it has passed, all are read again.
+1. A call stores its deadline. A timer is set only if that deadline is the earliest unread one.
+2. When ``Process.next_deadline`` has come, the ``DeadlineTimer`` reads the deadlines of all who
+   wait: in the mailbox, in the server's hands, among the pending requests. What it read before it
+   does not read again: behind a hundred thousand casts a timeout costs no more than behind none.
+3. It keeps what it read as a heap, by deadline. A request that is answered leaves it, with its
+   arguments, at once.
 4. The timer ends with the process, whose end fails every request by itself.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
-from itertools import chain
+from heapq import heapify, heappop, heappush
+from itertools import islice
 from typing import TYPE_CHECKING, Any, final
 
 import attrs
@@ -58,21 +58,40 @@ def arm_deadline_timer(process: Process, deadline: float) -> None:
 
 
 @final
+class _Entry:
+    """One request that a timer has read, for as long as it is not done."""
+
+    __slots__ = ("request", "timer")
+
+    def __init__(self, timer: DeadlineTimer, request: Request[Any]) -> None:
+        self.timer = timer
+        self.request: Request[Any] | None = request
+
+    def drop(self, _request: Request[Any]) -> None:
+        """Let go of the request, which is done."""
+        if self.request is not None:
+            self.request = None
+            self.timer.entry_dropped()
+
+
+@final
 @attrs.define(eq=False)
 class DeadlineTimer:
     """
-    Looks at those who wait for *process* when somebody's time is over.
+    Looks at those who wait for a process when somebody's time is over.
 
-    Attributes:
+    Args:
         process: For which they wait.
-
-        known: Those who were there at the last look, the earliest deadline first.
     """
 
     process: Process
-    known: deque[Request[Any]] = attrs.field(factory=deque["Request[Any]"])
+    _entries: list[tuple[float, int, _Entry]] = attrs.field(factory=list)  # a heap
+    _dropped: int = 0  # how many entries have no request any more
+    _numbered: int = 0
     _timer: Timer | None = None
     _armed_for: float = math.inf
+    _read_until: int = 0  # of all messages that were ever posted, so many were read
+    _removals: int = 0
 
     def arm(self, deadline: float) -> None:
         """Look when *deadline* has come, or before."""
@@ -87,32 +106,63 @@ class DeadlineTimer:
         if self._timer is not None:
             self._timer.cancel()
 
+    def entry_dropped(self) -> None:
+        """Forget entries without a request when they are the most: it costs little for each."""
+        self._dropped += 1
+        if self._dropped > len(self._entries) // 2:
+            self._entries = [entry for entry in self._entries if entry[2].request is not None]
+            heapify(self._entries)
+            self._dropped = 0
+
     def _fire(self) -> None:
         process = self.process
         self._armed_for = math.inf
         now = process.node.timers.now()
-        self._expire(now)
-        if not self.known or process.next_deadline <= now:
+        if process.next_deadline <= now:
             process.next_deadline = math.inf
-            self.known.clear()
-            self.known.extend(_waiting_for(process))
-            self._expire(now)
-        earliest = self.known[0].deadline if self.known else math.inf
+            self._read()
+        while self._entries and self._entries[0][0] <= now:
+            self._expire(heappop(self._entries)[2])
+        earliest = self._entries[0][0] if self._entries else math.inf
         self.arm(min(earliest, process.next_deadline))
 
-    def _expire(self, now: float) -> None:
-        """Take those out of the known who are done, or late, and tell the late."""
-        while self.known and (self.known[0].done or self.known[0].deadline <= now):
-            request = self.known.popleft()
-            if not request.done:
-                request.expire()
+    def _expire(self, entry: _Entry) -> None:
+        request, entry.request = entry.request, None
+        if request is None:
+            self._dropped -= 1
+        else:
+            request.expire()
 
+    def _read(self) -> None:
+        """
+        Take in those who came since the last time.
 
-def _waiting_for(process: Process) -> list[Request[Any]]:
-    """Give those who wait with a deadline, the earliest first."""
-    found: list[Request[Any]] = [
-        message
-        for message in chain(process.mailbox, process.pending or (), [process.current_request])
-        if isinstance(message, Request) and not message.done and message.deadline < math.inf
-    ]
-    return sorted(found, key=lambda request: request.deadline)
+        Messages are taken from the front of the mailbox, and wait among the pending in the order
+        in which they came; where one was taken by choice, all are read again.
+        """
+        process = self.process
+        mailbox, posted = process.mailbox, process.taken + len(process.mailbox)
+        again = self._removals != process.removals
+        new = len(mailbox) if again else min(len(mailbox), posted - self._read_until)
+        found: list[object] = list(islice(reversed(mailbox), new))
+        for request in reversed(process.pending or {}):
+            if not again and self._has_read(request):
+                break
+            found.append(request)
+        found.append(process.current_request)
+        self._read_until, self._removals = posted, process.removals
+        for message in reversed(found):
+            if isinstance(message, Request):
+                self._add(message)
+
+    def _add(self, request: Request[Any]) -> None:
+        if not request.done and request.deadline < math.inf and not self._has_read(request):
+            self._numbered += 1
+            entry = _Entry(self, request)
+            heappush(self._entries, (request.deadline, self._numbered, entry))
+            request.holders = (*request.holders, entry)
+
+    def _has_read(self, request: Request[Any]) -> bool:
+        return any(
+            isinstance(holder, _Entry) and holder.timer is self for holder in request.holders
+        )

@@ -38,7 +38,8 @@ def subscribe(subscriber: Subscriber) -> AbstractContextManager[None]:
     Args:
         subscriber: Called with one event: ``ProcessStarted``, ``ProcessExited``,
             ``ProcessLingers``, ``LoopBlocked``, ``MailboxHigh``, ``Hint``, ``ChildStarted``,
-            ``ChildStopped``, ``SupervisorReport``, or whatever ``emit`` was given.
+            ``ChildStopped``, ``SupervisorReport``, ``UnhandledMessage``, or whatever ``emit`` was
+            given.
 
     Raises:
         TypeError: *subscriber* is no function, or an async one.
@@ -49,11 +50,9 @@ def subscribe(subscriber: Subscriber) -> AbstractContextManager[None]:
 
 @contextmanager
 def _subscription(subscriber: Subscriber) -> Generator[None]:
-    runtime = get_runtime()
-    runtime.subscribers = (*runtime.subscribers, subscriber)
+    subscribers, subscription = get_runtime().subscribers, object()
+    subscribers[subscription] = subscriber
     try:
         yield
     finally:
-        remaining = list(runtime.subscribers)
-        remaining.remove(subscriber)
-        runtime.subscribers = tuple(remaining)
+        del subscribers[subscription]

@@ -7,26 +7,22 @@ and the count is told.
 
 from __future__ import annotations
 
+import sys
 import time
+from collections import defaultdict
 from contextlib import suppress
-from typing import final
+from typing import TYPE_CHECKING, Any, final
 
 import attrs
 
-from candil._otp.values.events import (
-    Hint,
-    LoopBlocked,
-    MailboxHigh,
-    ProcessExited,
-    ProcessLingers,
-    SupervisorReport,
-)
-from candil._otp.values.exit_reasons import Normal, Shutdown
+from candil._otp.values.events import SupervisorReport
+from candil._otp.values.log_fields import ERROR, LEVELS, WARNING, fields_of, level_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 BURST = 20
 PER_SECOND = 5.0
-
-_REPORTED = (SupervisorReport, LoopBlocked, ProcessLingers, MailboxHigh, Hint)
 
 
 @final
@@ -55,73 +51,71 @@ class RateLimiter:
 @attrs.define(eq=False)
 class EventLog:
     """
-    Logs those events that are worth a report: crashes, supervisor reports, a blocked loop, a
-    process that will not end, and whatever else has a sentence of its own to say.
+    Logs those events that are worth a line, each with its fields in ``extra``. Which are, and at
+    which level: ``log_fields.py``.
 
-    A process that an exit signal ended did not crash: whoever sent it did, or knows why.
+    Each level from INFO on has a burst of its own: a flood of warnings hides no crash.
     """
 
-    _limiter: RateLimiter = attrs.field(factory=RateLimiter)
+    _limiters: dict[int, RateLimiter] = attrs.field(factory=lambda: defaultdict(RateLimiter))
 
     def __call__(self, event: object) -> None:
         """Log *event*, or count it if there were too many; that a supervisor gives up is told."""
-        if type(event) is ProcessExited:
-            if event.signalled or isinstance(event.reason, Normal | Shutdown):
-                return
-        elif not isinstance(event, _REPORTED) and not _is_reportable(event):
-            return
-        level = _level(event)
-        if level == "info" and not _is_logged(level):  # it would take the place of a crash
+        level = level_of(event)
+        if level is None or (level < WARNING and not _is_enabled(level)):
             return
         gives_up = isinstance(event, SupervisorReport) and event.context == "shutdown"
-        if self._limiter.take(time.monotonic()) or gives_up:
-            self._write(event, level)
+        if level in _UNLIMITED or self._limiters[level].take(time.monotonic()) or gives_up:
+            self._write(level, event)
+
+    def writes(self, level: str) -> bool:
+        """Tell whether lines of this level are wanted: what nobody reads need not be made."""
+        return _is_enabled(LEVELS[level])
 
     def close(self) -> None:
         """Tell how many reports were not written, if that has not been told."""
-        if self._limiter.dropped:
-            self._report_dropped()
+        for limiter in self._limiters.values():
+            _report_dropped(limiter)
 
-    def _write(self, event: object, level: str) -> None:
+    def _write(self, level: int, event: object) -> None:
         from candil._otp.values.reports import describe_event  # noqa: PLC0415  # only when there is something to say
 
-        self._report_dropped()
+        if level not in _UNLIMITED:
+            _report_dropped(self._limiters[level])
         text = describe_event(event) or ""
         if type(event) is SupervisorReport:  # the child's own end was told in full just before
             text = text.partition("\n")[0]
-        _log(level, "%s", text)
+        _log(level, "%s", text, extra=fields_of(event))
 
-    def _report_dropped(self) -> None:
-        dropped, self._limiter.dropped = self._limiter.dropped, 0
-        if dropped:
-            _log("warning", "%d more reports were not written: too many at once", dropped)
+
+_UNLIMITED = (LEVELS["DEBUG"],)  # who asks for all of it gets it
+
+
+def _report_dropped(limiter: RateLimiter) -> None:
+    dropped, limiter.dropped = limiter.dropped, 0
+    if dropped:
+        _log(WARNING, "%d more reports were not written: too many at once", dropped)
+
+
+def _is_enabled(level: int) -> bool:
+    logging = sys.modules.get("logging")  # where it was never imported it was never set up
+    return logging is not None and bool(logging.getLogger("candil").isEnabledFor(level))
 
 
 def log_failure(text: str) -> None:
     """Log *text* with the exception that is being handled."""
-    _log("exception", "%s", text)
+    _log(ERROR, "%s", text, exc_info=True)
 
 
-def _log(level: str, text: str, *args: object) -> None:
+def _log(
+    level: int,
+    text: str,
+    *args: object,
+    exc_info: bool = False,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
     """Write one line; a sink that fails must not end whoever is reported."""
     import logging  # noqa: PLC0415  # as above
 
     with suppress(Exception, SystemExit):
-        getattr(logging.getLogger("candil"), level)(text, *args)
-
-
-def _level(event: object) -> str:
-    """Return the level of the line: an event of another package may name its own."""
-    return "info" if isinstance(event, Hint) else getattr(event, "__candil_level__", "error")
-
-
-def _is_logged(level: str) -> bool:
-    import logging  # noqa: PLC0415  # as above
-
-    return logging.getLogger("candil").isEnabledFor(getattr(logging, level.upper()))
-
-
-def _is_reportable(event: object) -> bool:
-    """Tell whether *event* is of a kind unknown here that wants to be reported."""
-    report = getattr(type(event), "__candil_report__", None)
-    return report is not None and report(event) is not None
+        logging.getLogger("candil").log(level, text, *args, exc_info=exc_info, extra=extra)

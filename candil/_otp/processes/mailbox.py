@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast, get_origin, overload
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, get_origin, overload
 
 import trio
 
@@ -19,12 +20,14 @@ from candil._otp.values.pids import Pid
 
 if TYPE_CHECKING:
     from collections import deque
+    from collections.abc import Iterable
 
     from candil._otp.values.names import Server
 
 M = TypeVar("M")
 
 Matcher = type | tuple[type, ...] | Callable[[Any], bool] | None
+_Wanted: TypeAlias = type | tuple[type, ...] | Callable[[Any], bool]
 
 
 def send(target: Server[Any] | None, message: object) -> None:
@@ -80,43 +83,27 @@ async def receive(match: Matcher = None, *, timeout: float = math.inf) -> Any:  
         trio.BusyResourceError: Another task of the same process waits already.
 
     Cancellation:
-        No message is lost.
+        No message is lost. While messages are there, other tasks run after 100 of them or after one
+        millisecond; cancellation is looked at each time.
     """
     process = own_process("receive")
     if timeout != math.inf:
         check_timeout(timeout)
-    await trio.lowlevel.checkpoint_if_cancelled()
-    matches = _matcher(match)
-    expired = False
-
-    def expire() -> None:
-        nonlocal expired
-        expired = True
-        unpark(process)
-
-    timer = None
-    seen, taken = 0, process.removals
-    try:
-        while True:
-            found, seen = _find(process.mailbox, matches, seen)
-            if found is not _NOTHING:
-                process.removals += 1
-                _attach_if_request(process, found)
-                await trio.lowlevel.cancel_shielded_checkpoint()
-                return found
-            if expired or timeout <= 0:
-                await trio.lowlevel.checkpoint()
-                raise ReceiveTimeout(timeout)
-            if timer is None and timeout != math.inf:
-                timer = process.node.timers.call_later(timeout, expire)
-            await park(process)
-            if process.exit_requested is not None:  # told so after it was woken
-                await trio.lowlevel.checkpoint_if_cancelled()
-            if taken != process.removals:
-                seen, taken = 0, process.removals
-    finally:
-        if timer is not None:
-            timer.cancel()
+    wanted = _wanted(match)
+    if process.mailbox:
+        await process.runtime.checkpoint_between_messages()
+    else:
+        await trio.lowlevel.checkpoint_if_cancelled()
+    message, seen = _take(process.mailbox, wanted, 0)
+    if message is _NOTHING:
+        if timeout <= 0:
+            await trio.lowlevel.checkpoint()
+            raise ReceiveTimeout(timeout)
+        message = await _wait_for(process, wanted, timeout, seen)
+    process.removals += 1
+    if isinstance(message, Request):
+        message.attach(process)
+    return message
 
 
 _NOTHING = object()
@@ -125,34 +112,77 @@ _TAKES = (
 )
 
 
-def _attach_if_request(process: Process, message: object) -> None:
-    """Whoever takes a call out of the mailbox owes its answer."""
-    if isinstance(message, Request):
-        message.attach(process)
-
-
-def _matcher(match: Matcher) -> Callable[[Any], bool]:
+def _wanted(match: Matcher) -> _Wanted:
     if match is None:
-        return lambda _message: True
+        return object
     if isinstance(match, type):
-        return lambda message: isinstance(message, match)
+        return match
     if isinstance(match, tuple):
         kinds = cast("Any", match)
         if all(isinstance(kind, type) for kind in kinds):
-            return lambda message: isinstance(message, kinds)
+            return match
     elif get_origin(match) is None:  # list[int] can be called, and would make a list
         check_plain_function(_TAKES, match)
         return match
     raise TypeError(f"{_TAKES}; got {short_repr(match)}")
 
 
-def _find(mailbox: deque[object], matches: Callable[[Any], bool], seen: int) -> tuple[object, int]:
-    """Take out the first match behind the *seen* messages that were looked at before."""
-    index = seen
-    while index < len(mailbox):  # not a range: it may grow meanwhile
-        message = mailbox[index]
-        if matches(message):
-            del mailbox[index]
-            return message, index
-        index += 1
-    return _NOTHING, index
+async def _wait_for(process: Process, wanted: _Wanted, timeout: float, seen: int) -> object:  # noqa: ASYNC109
+    """Wait for a message that is wanted; the first *seen* of the mailbox are not."""
+    expired = False
+
+    def expire() -> None:
+        nonlocal expired
+        expired = True
+        unpark(process)
+
+    timer = None if timeout == math.inf else process.node.timers.call_later(timeout, expire)
+    removals = process.removals
+    try:
+        while True:
+            await park(process)  # a checkpoint, and enough of one for this receive
+            if process.exit_requested is not None:  # told so after it was woken
+                await trio.lowlevel.checkpoint_if_cancelled()
+            if removals != process.removals:
+                seen, removals = 0, process.removals
+            message, seen = _take(process.mailbox, wanted, seen)
+            if message is not _NOTHING:
+                process.runtime.begin_turn()
+                return message
+            if expired:
+                raise ReceiveTimeout(timeout)
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+def _take(mailbox: deque[object], wanted: Any, seen: int) -> tuple[object, int]:
+    """Take out the first message that is wanted, behind the *seen* that were looked at before."""
+    are_kinds = isinstance(wanted, type | tuple)
+    while seen < (length := len(mailbox)):
+        try:
+            for message in _behind(mailbox, seen):
+                if isinstance(message, wanted) if are_kinds else wanted(message):
+                    del mailbox[seen]
+                    return message, seen
+                seen += 1
+        except RuntimeError as error:
+            # A function may send to its own process, and the mailbox changes while it is read.
+            is_its_own = error.__traceback__ is not None and error.__traceback__.tb_next is not None
+            if is_its_own or len(mailbox) == length:
+                raise
+    return _NOTHING, seen
+
+
+def _behind(mailbox: deque[object], seen: int) -> Iterable[object]:
+    """
+    Return what is behind the first *seen* messages, at the cost of these, not of all.
+
+    An index into a deque is a walk from its nearer end: to index each of a million takes seconds,
+    and to iterate over them milliseconds.
+    """
+    if seen == 0:
+        return mailbox
+    unseen = list(islice(reversed(mailbox), len(mailbox) - seen))
+    unseen.reverse()
+    return unseen

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import traceback
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import attrs
 import trio
+from trio.lowlevel import Abort, current_task, wait_task_rescheduled
 
 from candil._otp.processes.interrupts import ki_protected_context, run_user_code
 from candil._otp.processes.log import EventLog
@@ -33,6 +34,8 @@ from candil._otp.values.exit_reasons import KILLED, SHUTDOWN, ExitReason, Normal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+
+T = TypeVar("T")
 
 LINGER_SECONDS = 0.4
 ABANDON_SECONDS = 0.5
@@ -78,6 +81,7 @@ class Node:
     closing: bool = False
     opener_ended_first: bool = False  # its reason is its own, though the root's may be the same
     closed: bool = False
+    host_ended: OneShot[bool] = attrs.field(factory=OneShot[bool])
     _emptied: OneShot[bool] | None = None
 
     def new_process(self, label: str, parent: Process | None) -> Process:
@@ -230,14 +234,42 @@ def _stack(process: Process) -> str:
     return "".join(traceback.StackSummary.extract(iter(frames)).format())
 
 
-async def _host(
-    runtime: Runtime, name: str, *, task_status: trio.TaskStatus[Node] = trio.TASK_STATUS_IGNORED
-) -> None:
-    with trio.CancelScope(shield=True):
-        async with trio.open_nursery() as nursery:
-            node = Node(name, runtime, nursery)
-            nursery.start_soon(node.timers.run)
-            task_status.started(node)
+async def _host(runtime: Runtime, name: str, started: OneShot[Node]) -> None:
+    """Be the task that has the nursery of a node."""
+    node: Node | None = None
+    try:
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as nursery:
+                node = Node(name, runtime, nursery)
+                nursery.start_soon(node.timers.run)
+                started.put(node)
+    finally:
+        if node is not None:
+            node.host_ended.put(True)
+
+
+async def _wait_in_any_case(
+    slot: OneShot[T], interrupted: Callable[[KeyboardInterrupt], None] | None = None
+) -> T:
+    """
+    Wait for *slot*, and let nothing end the wait.
+
+    trio's own waits for a task to start or to end would raise a Ctrl-C in an exception group, and
+    leave the host alone. Here *interrupted* gets it; without that it comes at the next checkpoint.
+    """
+
+    def stay(raise_cancel: Callable[[], Any]) -> Abort:  # never for a Cancelled: all is shielded
+        if interrupted is not None:
+            try:
+                raise_cancel()
+            except KeyboardInterrupt as interrupt:
+                interrupted(interrupt)
+        return Abort.FAILED
+
+    if not slot.done:
+        slot.task = current_task()
+        await wait_task_rescheduled(stay)
+    return slot.unwrap()
 
 
 @ki_protected_context
@@ -260,7 +292,8 @@ async def open_node(*, name: str = "local", log: bool = True) -> AsyncGenerator[
 
         TypeError: *name* is no string, or *log* neither ``True`` nor ``False``.
 
-        KeyboardInterrupt: It was raised in one of the processes; all have been stopped in order.
+        KeyboardInterrupt: It was raised in one of the processes, or while the block closed; all
+            have been stopped in order. An exception of the body is its ``__cause__``.
 
     Cancellation:
         The body is cancelled at once; the processes are stopped in order, shielded, and only then
@@ -273,7 +306,9 @@ async def open_node(*, name: str = "local", log: bool = True) -> AsyncGenerator[
     with _logged(runtime, wanted=log), open_watchdog(runtime), trio.CancelScope() as shield:
         shield.shield = True  # cancelled between its start and here, the host would run for ever
         async with trio.open_nursery() as outer:
-            node: Node = await outer.start(_host, runtime, name)
+            started = OneShot[Node]()
+            outer.start_soon(_host, runtime, name, started)
+            node = await _wait_in_any_case(started)
             shield.shield = False
             runtime.nodes[node] = None
             block = node.opener = _adopt_block(node)
@@ -288,7 +323,7 @@ async def open_node(*, name: str = "local", log: bool = True) -> AsyncGenerator[
             finally:
                 shield.shield = True
                 await _close(node)  # noqa: ASYNC102  # shielded, or the wait of a live caller
-                failure = node.interrupted or failure or _why_ended(node)
+                failure = _failure_of(node, failure)
                 current_process.set(outer_process)
                 runtime.nodes.pop(node, None)
     if failure is not None:
@@ -302,10 +337,24 @@ async def _close(node: Node) -> None:
     """End the node in order; a Ctrl-C that finds it waiting for that kills what still runs."""
     while True:
         try:
-            return await node.close()
+            await node.close()
+            break
         except KeyboardInterrupt as interrupt:
             node.interrupted = node.interrupted or interrupt
             node.kill_all()
+    await _wait_in_any_case(node.host_ended, node.interrupt)
+
+
+def _failure_of(node: Node, of_body: BaseException | None) -> BaseException | None:
+    """Return what leaves the block: a Ctrl-C before anything else, itself and in no group."""
+    interrupt = node.interrupted
+    if interrupt is None:
+        return of_body or _why_ended(node)
+    if isinstance(of_body, KeyboardInterrupt):
+        return of_body
+    if of_body is not None and not isinstance(of_body, trio.Cancelled):
+        interrupt.__cause__ = interrupt.__cause__ or of_body
+    return interrupt
 
 
 @contextmanager

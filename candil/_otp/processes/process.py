@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from candil._otp.processes.requests import Request
     from candil._otp.processes.runtime import Runtime
     from candil._otp.processes.timers import Timer
+    from candil._otp.values.events import CrashReport
     from candil._otp.values.names import Server, ServerName
     from candil._otp.values.pids import Pid, Ref
 
@@ -63,6 +64,7 @@ class Process:
     task: Task | None = None
     mailbox: deque[object] = attrs.field(factory=_new_mailbox)
     parked: Task | None = None
+    taken: int = 0  # messages that its server took from the front
     removals: int = 0  # grows with each message taken by choice: who counts the seen looks anew
     idle: bool = False  # a server's, between two messages: a plain-def handler may run at once
     trap_exit: bool = False
@@ -88,6 +90,7 @@ class Process:
     message_timers: set[TimerRef] | None = None  # which end with the process
     high_water: int = HIGH_WATER
     server: Any = None
+    crash: CrashReport | None = None  # what its server said of itself
 
     def __repr__(self) -> str:
         return f"<Process of {self.pid}>"
@@ -96,6 +99,16 @@ class Process:
     def alive(self) -> bool:
         """Whether it runs and was not told to end."""
         return self.exit_reason is None and self.exit_requested is None
+
+    @property
+    def name(self) -> object:
+        """What it is registered as, or the first of its ``Via``; ``None`` if it has no name."""
+        return self.registered or next(iter((self.names or {}).values()), None)
+
+    def drop(self, request: Request[Any]) -> None:
+        """Owe no answer to a request that is done."""
+        if self.pending is not None:
+            self.pending.pop(request, None)
 
     def abort_park(self, _raise_cancel: object) -> Abort:
         """Let a cancellation end ``park``."""

@@ -1,13 +1,14 @@
 """
 What somebody waits for an answer to: a call, a start, a question of ``candil.sys``.
 
-A process owes the answers to what it took; if it ends first, those who wait are told why.
+A process owes the answers to what it took; if it ends first, those who wait are told why. What is
+done is held by no process and no timer: its arguments may be large, and its deadline an hour away.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from candil._otp.processes.oneshot import OneShot
 from candil._otp.values.exit_errors import ServerExited
@@ -22,17 +23,24 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class Holder(Protocol):
+    """What keeps a request until it is done: a process that owes the answer, its timer."""
+
+    def drop(self, request: Request[Any], /) -> None:
+        """Let go of a request that is done."""
+
+
 class Request(OneShot[T], Generic[T]):
     """
     Somebody waits for an answer to this; if the process that owes it ends first, they are told.
     """
 
-    __slots__ = ("deadline", "servers")
+    __slots__ = ("deadline", "holders")
 
     def __init__(self) -> None:
         super().__init__()
         self.deadline = math.inf
-        self.servers: tuple[Process, ...] = ()  # more than one when it was passed on
+        self.holders: tuple[Holder, ...] = ()
 
     def expire(self) -> None:
         """Tell whoever waits that it took too long; those that have a deadline say how."""
@@ -40,7 +48,7 @@ class Request(OneShot[T], Generic[T]):
     def attach(self, process: Process) -> None:
         """Have whoever waits told when *process* ends without an answer."""
         if not self.done:
-            self.servers = (*self.servers, process)
+            self.holders = (*self.holders, process)
             if process.pending is None:
                 process.pending = {}
             process.pending[self] = None
@@ -67,9 +75,8 @@ class Request(OneShot[T], Generic[T]):
 
     def server_exited(self, reason: ExitReason) -> None:
         """Tell whoever waits that the answer will never come."""
-        self.servers = ()
         if not self.done:
-            self.fail(self.exited_error(reason))
+            self.refuse(self.exited_error(reason))
 
     def exited_error(self, reason: ExitReason) -> BaseException:
         """Give the error for an answer that will never come."""
@@ -83,7 +90,6 @@ class Request(OneShot[T], Generic[T]):
         return super().abort(raise_cancel)
 
     def _detach(self) -> None:
-        servers, self.servers = self.servers, ()
-        for debtor in servers:
-            if debtor.pending is not None:
-                debtor.pending.pop(self, None)
+        holders, self.holders = self.holders, ()
+        for holder in holders:
+            holder.drop(self)

@@ -23,6 +23,8 @@ from candil._otp.values.names import name_key
 from candil._otp.values.pids import Pid, Ref
 
 if TYPE_CHECKING:
+    from types import CodeType
+
     from candil._otp.processes.node import Node
     from candil._otp.processes.oneshot import OneShot
     from candil._otp.processes.process import Process
@@ -48,11 +50,15 @@ class Runtime:
         factory=dict[object, "dict[OneShot[bool], None]"]
     )
     nodes: dict[Node, None] = attrs.field(factory=dict["Node", None])
-    subscribers: tuple[Subscriber, ...] = ()
+    subscribers: dict[object, Subscriber] = attrs.field(factory=dict[object, Subscriber])
     log: EventLog | None = None
     logged: int = 0
     inline_calls: int = 0
     inline_seconds: float = 0.0
+    inline_depth: int = 0  # so many frames were between the last call in place and the runner's,
+    runner_code: CodeType | None = None  # which runs this code
+    received: int = 0  # in this turn, which ends at the latest at turn_ends
+    turn_ends: float = 0.0
     watch: Watchdog | None = None
     watched: int = 0
     while_blocked: Callable[[float], None] | None = None  # called in the watch's thread
@@ -72,13 +78,18 @@ class Runtime:
     def new_ref(self) -> Ref:
         return Ref(next(self._serial))
 
+    @property
+    def reports(self) -> bool:
+        """Whether anybody reads what goes wrong."""
+        return self.log is not None or bool(self.subscribers)
+
     def emit(self, event: object) -> None:
         if self.log is not None:
             self.log(event)
         self.notify_subscribers(event)
 
     def notify_subscribers(self, event: object) -> None:
-        for subscriber in self.subscribers:
+        for subscriber in list(self.subscribers.values()):  # one may subscribe, or leave
             try:
                 subscriber(event)
             except (Exception, SystemExit):  # noqa: BLE001  # a broken listener must not end whoever caused the event
@@ -93,6 +104,20 @@ class Runtime:
             self.inline_calls = 0
             self.inline_seconds = 0.0
             await checkpoint()
+
+    async def checkpoint_between_messages(self) -> None:
+        """Be the checkpoint of a ``receive`` that need not wait, as for what is done in place."""
+        self.received += 1
+        if self.received < MAX_INLINE_CALLS and time.perf_counter() < self.turn_ends:
+            await checkpoint_if_cancelled()
+        else:
+            await checkpoint()
+            self.begin_turn()
+
+    def begin_turn(self) -> None:
+        """Note that others have just had their turn, whoever takes the next messages."""
+        self.received = 0
+        self.turn_ends = time.perf_counter() + MAX_INLINE_SECONDS
 
 
 def get_runtime() -> Runtime:

@@ -22,7 +22,7 @@ from candil._otp.processes.runtime import current_process, resolve
 from candil._otp.processes.spawn import own_process
 from candil._otp.values.arguments import check_flag, check_pid, check_ref
 from candil._otp.values.errors import NoProc
-from candil._otp.values.exit_reasons import as_exit_reason
+from candil._otp.values.exit_reasons import NoProcess, as_exit_reason
 from candil._otp.values.messages import Down, ExitSignal
 from candil._otp.values.names import name_key
 from candil._otp.values.pids import Pid, Ref, is_pid
@@ -65,7 +65,7 @@ def link(pid: Pid[Any]) -> None:
         TypeError: It is no pid.
 
         NoProc: It has ended, and this process does not trap exits; one that does gets an
-            ``ExitSignal`` with ``NoProc()``.
+            ``ExitSignal`` with ``NoProcess()``.
     """
     own = own_process("link")
     check_pid("link", pid)
@@ -75,7 +75,7 @@ def link(pid: Pid[Any]) -> None:
     if other is not None and other.alive:
         link_processes(own, other)
     elif own.trap_exit:
-        post(own, ExitSignal(pid, NoProc()))
+        post(own, ExitSignal(pid, NoProcess()))
     else:
         raise NoProc(pid, "link")
 
@@ -116,7 +116,7 @@ def monitor(target: Server[Any]) -> Ref:
     if process is not None and process.exit_reason is None:
         return add_monitor(own, process, process.pid)
     ref = own.runtime.new_ref()
-    post(own, Down(ref, target, NoProc()))
+    post(own, Down(ref, target, NoProcess()))
     return ref
 
 

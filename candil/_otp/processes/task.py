@@ -170,7 +170,8 @@ def finish(process: Process, reason: ExitReason) -> None:
     process.node.processes.pop(process, None)
     runtime = process.runtime
     if runtime.subscribers or (runtime.log is not None and is_abnormal(reason)):
-        runtime.emit(ProcessExited(pid, reason, process.exit_requested is not None))
+        signalled = process.exit_requested is not None
+        runtime.emit(ProcessExited(pid, reason, signalled, process.name, process.crash))
     if process.deadline_timer is not None:
         process.deadline_timer.cancel()
         process.deadline_timer = None

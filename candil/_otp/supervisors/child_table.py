@@ -173,13 +173,8 @@ class ChildTable(ABC):
         """
 
     @abstractmethod
-    def spec_of(self, child_id: object) -> ChildSpec[Any]:
-        """
-        Return a child's spec, by id or pid.
-
-        Raises:
-            ChildNotFound: There is none.
-        """
+    def spec_of(self, child_id: object) -> ChildSpec[Any] | None:
+        """Return a child's spec, by id or pid; ``None`` if there is none."""
 
     @abstractmethod
     def change_specs(self, specs: tuple[ChildSpec[Any], ...]) -> None:

@@ -20,9 +20,8 @@ from candil._otp.behaviours.errors import StartError
 from candil._otp.processes.process import Process, join, kill, send_exit, unlink_processes
 from candil._otp.supervisors.child import Child, is_expected, stop_child_process
 from candil._otp.supervisors.child_start import Started, StartedChild
-from candil._otp.values.errors import NoProc
 from candil._otp.values.events import ChildStarted, ChildStopped, SupervisorReport
-from candil._otp.values.exit_reasons import SHUTDOWN, ExitReason
+from candil._otp.values.exit_reasons import SHUTDOWN, ExitReason, NoProcess
 from candil._otp.values.messages import ExitSignal
 
 if TYPE_CHECKING:
@@ -41,10 +40,13 @@ class ChildProcesses:
         own: The supervisor's own process.
 
         table: Its children.
+
+        supervisor_id: The id of the supervisor in its own supervisor, for reports.
     """
 
-    def __init__(self, own: Process, table: ChildTable) -> None:
+    def __init__(self, own: Process, table: ChildTable, supervisor_id: object) -> None:
         self.own = own
+        self.supervisor_id = supervisor_id
         self.table = table
 
     # --- starting
@@ -57,13 +59,13 @@ class ChildProcesses:
         Raises:
             StartError: It did not start; that is not reported.
         """
+        restarted = child.last_pid is not None
         started = await child.start(self.own)
         pid = started.pid if isinstance(started, StartedChild) else started
         child.started_at = trio.current_time()
         self.table.note_started(child, pid)
-        runtime = self.own.runtime
-        if pid is not None and runtime.subscribers:
-            runtime.emit(ChildStarted(self.supervisor, child.spec.id, pid))
+        if pid is not None:
+            self._report_start(child.spec.id, pid, restarted=restarted)
         return started
 
     async def start_all(self, group: Iterable[Child]) -> tuple[Child, StartError] | None:
@@ -107,7 +109,7 @@ class ChildProcesses:
                 if reason is None:
                     if pid not in dead:
                         dead = self._exits()
-                    reason = dead.get(pid, NoProc())
+                    reason = dead.get(pid, NoProcess())
                 self._report_stop(reason, child)
             self.forget(child)
 
@@ -169,7 +171,17 @@ class ChildProcesses:
         runtime = self.own.runtime
         if runtime.subscribers or runtime.log is not None:
             offender = child.describe() | instead
-            runtime.emit(SupervisorReport(self.supervisor, context, reason, offender))
+            runtime.emit(
+                SupervisorReport(self.supervisor, context, reason, offender, self.supervisor_id)
+            )
+
+    def _report_start(self, child_id: object, pid: Pid[Any], *, restarted: bool) -> None:
+        runtime = self.own.runtime
+        level = "INFO" if restarted else "DEBUG"
+        if runtime.subscribers or (runtime.log is not None and runtime.log.writes(level)):
+            runtime.emit(
+                ChildStarted(self.supervisor, child_id, pid, restarted, self.supervisor_id)
+            )
 
     def _report_stop(self, reason: ExitReason, child: Child) -> None:
         if not is_expected(reason, child.spec):
@@ -181,7 +193,7 @@ class ChildProcesses:
         odd: dict[object, tuple[ExitReason, list[Child]]] = {}
         for child, known in reasons.items():
             assert child.pid is not None
-            reason = dead.get(child.pid, NoProc()) if known is None else known
+            reason = dead.get(child.pid, NoProcess()) if known is None else known
             if not is_expected(reason, child.spec):
                 odd.setdefault(_hashable(reason), (reason, []))[1].append(child)
         for reason, children in odd.values():

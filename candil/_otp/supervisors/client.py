@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from candil._otp.supervisors.errors import ChildNotFound
 from candil._otp.supervisors.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -176,4 +177,7 @@ async def get_childspec(supervisor: Server[Supervisor] | None, child_id: object)
     Raises:
         ChildNotFound, NoProc, ServerExited: As they say.
     """
-    return await _get_childspec(supervisor, child_id)
+    spec = await _get_childspec(supervisor, child_id)
+    if spec is None:
+        raise ChildNotFound(child_id)
+    return spec

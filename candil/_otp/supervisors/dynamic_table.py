@@ -62,13 +62,12 @@ class DynamicTable(ChildTable):
         """Find none: a child of a template leaves with its process."""
         raise SimpleOneForOneError(child_id)
 
-    def spec_of(self, child_id: object) -> ChildSpec[Any]:
-        """Return the template."""
+    def spec_of(self, child_id: object) -> ChildSpec[Any] | None:
+        """Return the template, for its id and for every pid that is no other process's."""
         if is_pid(child_id):
-            self.find(child_id)
-        elif typed_key(child_id) != typed_key(self.template.id):
-            raise ChildNotFound(child_id)
-        return self.template
+            known = child_id in self.by_pid or child_id in self.by_last_pid
+            return self.template if known or child_id.process is None else None
+        return self.template if typed_key(child_id) == typed_key(self.template.id) else None
 
     def change_specs(self, specs: tuple[ChildSpec[Any], ...]) -> None:
         """Take another template."""
@@ -85,8 +84,8 @@ class DynamicTable(ChildTable):
     def mark_restarting(self, child: Child) -> None:
         """Note its last pid, all that it can be named by."""
         super().mark_restarting(child)
-        if child.last_pid is not None:
-            self.by_last_pid[child.last_pid] = child
+        assert child.last_pid is not None
+        self.by_last_pid[child.last_pid] = child
 
     def _key(self, child: Child) -> object:
         return child

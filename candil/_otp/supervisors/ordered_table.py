@@ -73,10 +73,11 @@ class OrderedTable(ChildTable):
             raise ChildRunning(child_id)
         return child
 
-    def spec_of(self, child_id: object) -> ChildSpec[Any]:
+    def spec_of(self, child_id: object) -> ChildSpec[Any] | None:
         """Return the child's own spec."""
         child = self.by_pid.get(child_id) if is_pid(child_id) else None
-        return (child or self.find(child_id)).spec
+        child = child or self.get(child_id)
+        return None if child is None else child.spec
 
     def change_specs(self, specs: tuple[ChildSpec[Any], ...]) -> None:
         """Take new specs by id, in their order; children that have none keep theirs, at the end."""

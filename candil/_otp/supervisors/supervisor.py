@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from candil._otp.supervisors.child_spec import ChildSpec
     from candil._otp.supervisors.child_start import Started
     from candil._otp.supervisors.child_table import ChildCounts, ChildInfo, ChildTable
+    from candil._otp.supervisors.strategy import AutoShutdown, Strategy
     from candil._otp.values.names import ServerName
 
 
@@ -68,8 +69,8 @@ class Supervisor(GenServer):
     )
 
     def __init__(self, spec: SupervisorSpec) -> None:
-        self.strategy = spec.strategy
-        self.auto_shutdown = spec.auto_shutdown
+        self.strategy: Strategy = spec.strategy
+        self.auto_shutdown: AutoShutdown = spec.auto_shutdown
         self.window = RestartWindow(spec.max_restarts, spec.max_seconds)
         self.restarts = Restarts(self.window)
         self.own = own_process("Supervisor")
@@ -78,7 +79,7 @@ class Supervisor(GenServer):
             self.children = DynamicTable(spec.children[0])
         else:
             self.children = OrderedTable(spec.children)
-        self.processes = ChildProcesses(self.own, self.children)
+        self.processes = ChildProcesses(self.own, self.children, spec.id)
 
     # --- callbacks
 
@@ -267,9 +268,8 @@ class Supervisor(GenServer):
         return self.children.counts()
 
     @handle_call
-    @refuses
-    async def do_get_childspec(self, child_id: object) -> ChildSpec[Any]:
-        """Return a child's spec, by id or pid."""
+    def do_get_childspec(self, child_id: object) -> ChildSpec[Any] | None:
+        """Return a child's spec, by id or pid; ``None`` if there is none."""
         return self.children.spec_of(child_id)
 
     @handle_call

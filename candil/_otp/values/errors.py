@@ -5,7 +5,7 @@ What candil raises.
 
     CandilError
      ├─ CallError (.target .request)            a message that asked for an answer
-     │   ├─ NoProc                              nobody there; also the exit reason ``noproc``
+     │   ├─ NoProc                              there is no such process
      │   ├─ CallTimeout (.timeout)              no answer in time
      │   ├─ CallingSelf                         it would have waited for itself
      │   └─ ServerExited                        see ``exit_errors.py``
@@ -16,6 +16,7 @@ What candil raises.
      ├─ LeakedCancellation                      a process let another scope's Cancelled out
      ├─ NurseryLeftOpen                         a callback returned from within one (.label)
      ├─ BadReturnValue · UndefinedCallback      a callback broke its contract
+     ├─ WrongServer                             a client was used on a server of another class
      ├─ ExceptionSummary (.kind .text)          stands for an exception that is not kept
      └─ those of ``errors.py``
     ProcessExit (.reason)                       not an error: OTP's exit/1
@@ -97,10 +98,8 @@ class CallError(CandilError):
 @final
 class NoProc(CallError):
     """
-    There is no such process: it has ended, or the name is not registered.
-
-    Raised at callers, and also a value: the exit reason ``noproc`` that ``Down`` and links carry.
-    As a value all are equal.
+    There is no such process: it has ended, or the name is not registered. OTP: ``noproc``, as a
+    call fails with it; as the reason of an exit it is ``NoProcess()``.
 
     Attributes:
         advice: What to do where the usual would mislead; ``None`` as a rule.
@@ -112,23 +111,13 @@ class NoProc(CallError):
         super().__init__(target, request)
         self.advice = advice
 
-    def __repr__(self) -> str:
-        is_value = self.target is None and self.request is None
-        return "NoProc()" if is_value else f"NoProc({short_repr(self.target)})"
-
     def __str__(self) -> str:
         if self.target is None:
-            return "noproc" if self.request is None else _NOBODY
+            return _NOBODY
         advice = self.advice or (
             "Start it first, or call it by a name that its supervisor registers again"
         )
         return f"no process {short_repr(self.target)}: it has ended or was never started. {advice}"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, NoProc)
-
-    def __hash__(self) -> int:
-        return hash(NoProc)
 
 
 @final
@@ -359,6 +348,53 @@ class UndefinedCallback(CandilError):
         return (
             f"the {kind} {message!r}",
             f"Decorate a method of that name with @candil.{self.callback}, or define {define}",
+        )
+
+
+@final
+class WrongServer(CandilError, TypeError):
+    """
+    A client of one class was used on a server of another class. The server was not told.
+
+    Attributes:
+        target: The pid or name that was given.
+
+        request: The handler's name.
+
+        expected: The class on which the handler stands.
+
+        actual: The class of the server.
+
+        advice: What to do where the usual would mislead; ``None`` as a rule.
+    """
+
+    def __init__(
+        self,
+        target: object,
+        request: object,
+        expected: type[Any],
+        actual: type[Any],
+        *,
+        advice: str | None = None,
+    ) -> None:
+        super().__init__(target, request)
+        self.target = target
+        self.request = request
+        self.expected = expected
+        self.actual = actual
+        self.advice = advice
+
+    def __str__(self) -> str:
+        expected, actual = self.expected.__name__, self.actual.__name__
+        if expected == actual:  # as of two modules
+            expected = f"{self.expected.__module__}.{expected}"
+            actual = f"{self.actual.__module__}.{actual}"
+        has_one = hasattr(self.actual, str(self.request))
+        instead = f", or call {actual}.{self.request}" if has_one else ""
+        advice = self.advice or f"Give it a server of that class{instead}"
+        return (
+            f"{expected}.{self.request} is for servers of the class {expected}, and "
+            f"{short_repr(self.target)} is of the class {actual}. {advice}"
         )
 
 

@@ -7,7 +7,8 @@ event; those of the runtime are here, those of supervisors in ``reports.py``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Literal, final
 
 import attrs
 
@@ -32,6 +33,45 @@ class ProcessStarted:
     parent: Pid[object] | None
 
 
+class Reportable(ABC):
+    """The base of events that have a sentence of their own for the log."""
+
+    __slots__ = ()
+
+    @property
+    def level(self) -> Literal["DEBUG", "INFO", "WARNING", "ERROR"]:
+        """The level of its line."""
+        return "ERROR"
+
+    @abstractmethod
+    def report(self) -> str | None:
+        """Return the sentence, or ``None`` when this one is everyday business."""
+
+
+@final
+@attrs.frozen
+class CrashReport:
+    """
+    What a server says of itself when it crashes. All text is cut to some hundred characters.
+
+    A server that defines ``format_status`` decides what is shown of its state and messages.
+
+    Attributes:
+        last_message: What it handled last; ``None`` if it had handled nothing.
+
+        state: Its instance.
+
+        client: The process that waited for the answer; ``None`` if none did.
+
+        client_stack: Where that is, innermost last.
+    """
+
+    last_message: str | None
+    state: str
+    client: Pid[object] | None = None
+    client_stack: str = ""
+
+
 @final
 @attrs.frozen
 class ProcessExited:
@@ -44,11 +84,17 @@ class ProcessExited:
         reason: Why.
 
         signalled: Whether an exit signal ended it, a link's or ``exit``'s, and not its own code.
+
+        name: What it was registered as, or one of its ``Via``; ``None`` if it had no name.
+
+        crash: What else is known of a server that crashed.
     """
 
     pid: Pid[object]
     reason: ExitReason
     signalled: bool = False
+    name: object = None
+    crash: CrashReport | None = None
 
 
 @final
@@ -132,6 +178,25 @@ class Hint:
 
 @final
 @attrs.frozen
+class UnhandledMessage:
+    """
+    A server without ``handle_info`` was sent a message, which it dropped.
+
+    Attributes:
+        pid: The server.
+
+        server: The name of its class.
+
+        message: The message, as text, cut.
+    """
+
+    pid: Pid[object]
+    server: str
+    message: str
+
+
+@final
+@attrs.frozen
 class ChildStarted:
     """
     A supervisor started a child, for the first time or again. OTP: the progress report.
@@ -142,11 +207,17 @@ class ChildStarted:
         child_id: The child.
 
         pid: The new process.
+
+        restarted: Whether it ran before.
+
+        supervisor_id: The id of the supervisor in its own supervisor, or ``None``.
     """
 
     supervisor: object
     child_id: object
     pid: Pid[object]
+    restarted: bool = False
+    supervisor_id: object = None
 
 
 @final
@@ -184,9 +255,12 @@ class SupervisorReport:
         offender: The child: ``id``, ``pid``, ``restart``, ``shutdown``, ``type``, ``significant``,
             ``start``. Where it stands for several children of a template, ``pid`` is ``None`` and
             ``nb_children`` says how many.
+
+        supervisor_id: The id of the supervisor in its own supervisor, or ``None``.
     """
 
     supervisor: object
     context: str
     reason: ExitReason
     offender: dict[str, object]
+    supervisor_id: object = None

@@ -8,7 +8,7 @@ What candil raises at those whom the end of a process concerns, and how it tells
      │   └─ ServerExited (.reason .wanted)      it ended first, or otherwise than ``stop`` wanted
      └─ ProcessTerminated (.pid .reason .sender)    an exit signal ended the block that you are in
 
-Above ``errors.py``, since telling a reason stands on the reasons, and ``NoProc`` is one.
+Above ``errors.py``, since to tell a reason is the work of ``reports.py``.
 """
 
 from __future__ import annotations

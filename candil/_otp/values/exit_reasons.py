@@ -21,8 +21,6 @@ from typing import TypeAlias, TypeGuard, cast, final
 
 import attrs
 
-from candil._otp.values.errors import NoProc
-
 _RESERVED = frozenset({"normal", "shutdown", "killed", "noproc", "noconnection"})
 
 
@@ -53,6 +51,15 @@ class Shutdown:
 @attrs.frozen
 class Killed:
     """Ended by a ``kill`` signal, which nothing can trap. OTP: ``killed``."""
+
+
+@final
+@attrs.frozen
+class NoProcess:
+    """
+    There was no such process to link to or to monitor. OTP: ``noproc``. The error of a call to no
+    process is ``NoProc``.
+    """
 
 
 @final
@@ -96,18 +103,19 @@ class Exit:
     term: object = attrs.field(validator=_not_reserved)
 
 
-ExitReason: TypeAlias = Normal | Shutdown | Killed | NoProc | NoConnection | Crashed | Exit
+ExitReason: TypeAlias = Normal | Shutdown | Killed | NoProcess | NoConnection | Crashed | Exit
 
 NORMAL = Normal()
 SHUTDOWN = Shutdown()
 KILLED = Killed()
 KILL = Exit("kill")
 
-_REASONS = (Normal, Shutdown, Killed, NoProc, NoConnection, Crashed, Exit)
+_REASONS = (Normal, Shutdown, Killed, NoProcess, NoConnection, Crashed, Exit)
 _ATOMS: dict[str, ExitReason] = {
     "normal": NORMAL,
     "shutdown": SHUTDOWN,
     "killed": KILLED,
+    "noproc": NoProcess(),
     "noconnection": NoConnection(),
 }
 
@@ -129,7 +137,7 @@ def as_exit_reason(term: object) -> ExitReason:
     if isinstance(term, _REASONS):
         return term
     if isinstance(term, str):
-        return NoProc() if term == "noproc" else _ATOMS.get(term) or Exit(term)
+        return _ATOMS.get(term) or Exit(term)
     if isinstance(term, BaseException):
         return Crashed(term)
     if is_pair(term) and isinstance(term[0], str) and term[0] == "shutdown":

@@ -24,7 +24,7 @@ class Down:
 
         pid: The process, or the name if the monitor was by a name that nobody held.
 
-        reason: Why it ended; ``NoProc()`` if it was not there.
+        reason: Why it ended; ``NoProcess()`` if it was not there.
     """
 
     ref: Ref

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import cast
 
-from candil._otp.values.errors import ExceptionSummary, NoProc, short_repr
+from candil._otp.values.errors import ExceptionSummary, short_repr
 from candil._otp.values.exit_reasons import Crashed, Exit, ExitReason, Shutdown
 from candil._otp.values.pids import Pid
 from candil._otp.values.reports import exception_line
@@ -37,8 +37,6 @@ def summary_of(reason: ExitReason) -> ExitReason:
             return Shutdown(_summary_of_term(detail))
         case Exit(term=term):
             return Exit(_summary_of_term(term))
-        case NoProc():  # as a reason it may be one that was raised
-            return NoProc()
         case _:
             return reason
 

@@ -7,24 +7,30 @@ import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from candil._otp.values.errors import CandilError, ExceptionSummary, NoProc, short_repr
+from candil._otp.values.errors import CandilError, ExceptionSummary, short_repr
 from candil._otp.values.events import (
+    ChildStarted,
+    CrashReport,
     Hint,
     LoopBlocked,
     MailboxHigh,
     ProcessExited,
     ProcessLingers,
+    Reportable,
     SupervisorReport,
+    UnhandledMessage,
 )
 from candil._otp.values.exit_reasons import (
     Crashed,
     ExitReason,
     Killed,
     NoConnection,
+    NoProcess,
     Normal,
     Shutdown,
     is_abnormal,
 )
+from candil._otp.values.pids import Pid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -58,7 +64,7 @@ def describe_reason(reason: ExitReason) -> str:  # noqa: PLR0911  # one sentence
             return f"it was shut down ({short_repr(detail)})"
         case Killed():
             return "it was killed"
-        case NoProc():
+        case NoProcess():
             return "there was no such process"
         case NoConnection():
             return "its node cannot be reached"
@@ -73,14 +79,17 @@ def describe_event(event: object) -> str | None:
     Say what a report-worthy event means, or ``None`` when it is everyday business.
 
     Args:
-        event: Any event of the stream. One of your own tells its sentence, or ``None``, by a
-            method ``__candil_report__()``.
+        event: Any event of the stream. One of your own that is a ``Reportable`` has its own
+            sentence, or ``None``.
 
     Returns:
         A sentence; for crashes, the traceback below it.
     """
-    describe = _DESCRIBE.get(type(event)) or getattr(type(event), "__candil_report__", None)
-    text = None if describe is None else describe(event)
+    describe = _DESCRIBE.get(type(event))
+    if describe is None:
+        text = event.report() if isinstance(event, Reportable) else None
+    else:
+        text = describe(event)
     return None if text is None else _cut(text)
 
 
@@ -124,9 +133,9 @@ def exception_line(error: BaseException) -> str:
 def _words(error: BaseException, limit: int = 500) -> str:
     if isinstance(error, ExceptionSummary):
         return error.text
-    kind, leaves = type(error).__name__, leaves_of(error)
-    if leaves != [error]:
-        return f"{kind} of {'; '.join(map(_words, leaves))}"
+    kind = type(error).__name__
+    if isinstance(error, BaseExceptionGroup):
+        return f"{kind} of {'; '.join(map(_words, leaves_of(error)))}"
     text = _text(error)[:limit]
     return f"{kind}: {text}" if text else kind
 
@@ -213,15 +222,53 @@ def _describe_exit(event: object) -> str | None:
     assert isinstance(event, ProcessExited)
     if not is_abnormal(event.reason):
         return None
-    who = f"{event.pid} ended"
+    who = f"{event.pid} ended" if event.name is None else f"{event.pid} {_name(event)} ended"
+    crash = "" if event.crash is None else _describe_crash(event.crash)
     if not isinstance(event.reason, Crashed):
-        return f"{who}: {describe_reason(event.reason)}"
+        return f"{who}: {describe_reason(event.reason)}{crash}"
     error = event.reason.exception
     if error.__cause__ is None and all(leaf.__traceback__ is None for leaf in leaves_of(error)):
         # It was never raised, but made to say why: there is nothing more to show of it.
-        return f"{who}: it crashed with {_words(error, MAX_TEXT)}"
+        return f"{who}: it crashed with {_words(error, MAX_TEXT)}{crash}"
     shown = _traceback_of(error, {id(error)}).rstrip()
-    return f"{who}: {describe_reason(event.reason)}\n{shown}"
+    return f"{who}: {describe_reason(event.reason)}{crash}\n{shown}"
+
+
+def _name(event: ProcessExited) -> str:
+    return f"({short_repr(event.name)})"
+
+
+def _describe_crash(crash: CrashReport) -> str:
+    """Say what OTP says: last message, state, client."""
+    lines = [f"its state: {crash.state}"]
+    if crash.last_message is not None:
+        lines.insert(0, f"its last message: {crash.last_message}")
+    if crash.client is not None or crash.client_stack:
+        who = crash.client or "no process"
+        where = f" at:\n{crash.client_stack.rstrip()}" if crash.client_stack else ""
+        lines.append(f"its client: {who}{where}")
+    return "".join(f"\n  {line}" for line in lines)
+
+
+def _describe_unhandled(event: object) -> str:
+    assert isinstance(event, UnhandledMessage)
+    return (
+        f"{event.pid} dropped a message, for {event.server} has no handle_info() to take it: "
+        f"{event.message}"
+    )
+
+
+def _describe_start(event: object) -> str:
+    assert isinstance(event, ChildStarted)
+    what = "restarted" if event.restarted else "started"
+    return f"{_supervisor(event)}: child {short_repr(event.child_id)} {what} as {event.pid}"
+
+
+def _supervisor(event: ChildStarted | SupervisorReport) -> str:
+    """Name a supervisor: by its name, or else by its id, which a pid alone does not show."""
+    if event.supervisor_id is None or not isinstance(event.supervisor, Pid):
+        return f"supervisor {short_repr(event.supervisor)}"
+    return f"supervisor {short_repr(event.supervisor_id)} ({event.supervisor})"
 
 
 _CONTEXTS = {
@@ -237,7 +284,7 @@ def _describe_report(event: object) -> str:
     number, child_id = event.offender.get("nb_children"), short_repr(event.offender.get("id"))
     who = f"child {child_id}" if number is None else f"each of {number} children {child_id}"
     what = _CONTEXTS.get(event.context, event.context + " of {who}").replace("{who}", who)
-    text = f"supervisor {short_repr(event.supervisor)}: {what}"
+    text = f"{_supervisor(event)}: {what}"
     # OTP's reason for the last context says no more than the context.
     if event.context == "shutdown":
         return text
@@ -293,4 +340,6 @@ _DESCRIBE: dict[type, Callable[[object], str | None]] = {
     ProcessLingers: _describe_lingering,
     MailboxHigh: _describe_mailbox,
     Hint: _describe_hint,
+    UnhandledMessage: _describe_unhandled,
+    ChildStarted: _describe_start,
 }

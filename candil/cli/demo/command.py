@@ -82,8 +82,9 @@ def _prepare(
     screen: Screen, model_dir: Path, binary_dir: Path | None
 ) -> tuple[engine.Model, engine.Engine]:
     """Have the program and the model, which may take a download, and describe them."""
-    folder = binary.find(binary_dir)
-    version = binary.check(folder)
+    folder, version = binary.choose(
+        binary_dir, lambda refusal: screen.step("engine", refusal, Mood.BAD)
+    )
     told = f"version {version}" if version else "which does not tell its version"
     screen.step("engine", f"llama-server, {told}")
     with screen.progress() as report:

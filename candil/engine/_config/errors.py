@@ -6,6 +6,7 @@ What goes wrong with engines, as exceptions that say what to do next.
     EngineError
      + ConfigError          (.mistakes)                        yours: the description is wrong
      + BinaryNotFound       (.path)                            yours: no llama-server there
+     + BinaryUnusable       (.path .detail .log_tail)          yours: it cannot run here
      + ModelError           (.path)                            yours: the model file
      |  + ModelMissing
      |  + ModelNotAFile
@@ -67,6 +68,22 @@ class BinaryNotFound(EngineError):
             "with chmod +x if it is there, or set Engine.binary_dir to the folder that has one. "
             "candil does not download it yet; Engine.use_precompiled has no effect."
         )
+
+
+@final
+class BinaryUnusable(EngineError):
+    """
+    The ``llama-server`` at ``.path`` cannot run on this machine, with any model.
+
+    It was built for another CPU or another system, or a part of it is missing: ``.detail`` says
+    which, and what to do. ``.log_tail`` is what it wrote when it was tried.
+    """
+
+    def __init__(self, path: Path, detail: str, log_tail: Sequence[str] = ()) -> None:
+        self.path = path
+        self.detail = detail
+        self.log_tail = tuple(log_tail)
+        super().__init__(f"{path} cannot run on this machine: {detail}")
 
 
 class ModelError(EngineError):

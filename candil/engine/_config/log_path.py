@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, final
 
 import attrs
 
+from candil import Reportable
 from candil.engine._config.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @final
 @attrs.frozen
-class LogFileFailed:
+class LogFileFailed(Reportable):
     """
     Event: an engine's log file misses lines from here on, or still does. The engine goes on.
 
@@ -35,7 +36,7 @@ class LogFileFailed:
     path: Path
     detail: str
 
-    def __candil_report__(self) -> str:
+    def report(self) -> str:
         """Return the line for candil's own log."""
         return (
             f"the log file {self.path} cannot be written: {self.detail}. The engine goes on, and "

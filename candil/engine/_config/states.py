@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Literal, final
 
 import attrs
+
+from candil import Reportable
 
 if TYPE_CHECKING:
     from candil.engine._config.errors import EngineError
@@ -31,7 +33,7 @@ class EngineState(enum.StrEnum):
 
 @final
 @attrs.frozen
-class EngineStateChanged:
+class EngineStateChanged(Reportable):
     """
     Event: an engine went from one state to another.
 
@@ -67,13 +69,13 @@ class EngineStateChanged:
     seconds: float | None = None
 
     @property
-    def __candil_level__(self) -> str:
+    def level(self) -> Literal["INFO", "WARNING", "ERROR"]:
         """The level of its line in the log."""
         if self.new is EngineState.FAILED or self.new is self.old:
-            return "error"
-        return "warning" if self.new is EngineState.UNHEALTHY else "info"
+            return "ERROR"
+        return "WARNING" if self.new is EngineState.UNHEALTHY else "INFO"
 
-    def __candil_report__(self) -> str:
+    def report(self) -> str:
         """Return its line in the log."""
         if self.new is self.old:
             return str(self.error)

@@ -87,6 +87,8 @@ async def start(
     Raises:
         BinaryNotFound: There is no ``llama-server``.
 
+        BinaryUnusable: It cannot run on this machine.
+
         ModelError: The model is missing, cut short, or no model: nothing was started.
 
         GuardUnavailable: There is no Python for the guard: nothing was started.

@@ -14,7 +14,6 @@ import trio
 
 import candil
 from candil._otp.processes.node import current_node
-from candil.engine._config.engine import Engine, binary_exists, missing_binary
 from candil.engine._config.errors import EngineError
 from candil.engine._config.model import Model, check_file, file_path
 from candil.engine._config.os_errors import as_shortage, is_shortage
@@ -22,11 +21,13 @@ from candil.engine._guard.command import command_line
 from candil.engine._http.drain import begin_of_end, drain
 from candil.engine._http.probe import Probe, ProbeResult
 from candil.engine._server.messages import EngineEnded, PreflightFailed, Probed, SpawnFailed
+from candil.engine._server.smoke_run import check_binary, require_binary
 from candil.engine._system.log_file import check_log_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from candil.engine._config.engine import Engine
     from candil.engine._config.timing import Timing
     from candil.engine._server.engine_process import EngineProcess
 
@@ -43,6 +44,8 @@ def preflight(engine: Engine, model: Model, log_path: Path | None) -> None:
     Raises:
         BinaryNotFound: No executable program.
 
+        BinaryUnusable: It lies where nothing may be executed.
+
         ModelError: The file is missing, cut short, or no model.
 
         GuardUnavailable: There is no Python for the guard.
@@ -51,8 +54,7 @@ def preflight(engine: Engine, model: Model, log_path: Path | None) -> None:
 
         OSError: Not the file's fault: there are too many open ones, or the like.
     """
-    if not binary_exists(engine):
-        raise missing_binary(engine)
+    require_binary(engine)
     check_file(file_path(model))
     command_line()
     if log_path is not None:
@@ -61,7 +63,7 @@ def preflight(engine: Engine, model: Model, log_path: Path | None) -> None:
 
 async def run_preflight(engine: Engine, model: Model, log_path: Path | None) -> None:
     """
-    Run ``preflight`` in a thread of its own.
+    Run ``preflight`` in a thread of its own, then see that the program runs on this machine.
 
     Threads of trio's own number may all be taken by clients that wait for this very engine. One
     that hangs, on a dead network disk, takes no place from another engine's.
@@ -70,6 +72,7 @@ async def run_preflight(engine: Engine, model: Model, log_path: Path | None) -> 
     await trio.to_thread.run_sync(
         preflight, engine, model, log_path, abandon_on_cancel=True, limiter=limiter
     )
+    await check_binary(engine)
 
 
 async def run_engine(

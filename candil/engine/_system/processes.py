@@ -42,6 +42,8 @@ class ProcessStat:
 
         flags: The kernel's flags of the task.
 
+        cpu_ticks: The CPU time that it has used, in the kernel's ticks.
+
         started: The start, in the kernel's ticks since boot. It tells two processes apart that
             had one process id after another.
     """
@@ -50,6 +52,7 @@ class ProcessStat:
     parent: int
     group: int
     flags: int
+    cpu_ticks: int
     started: int
 
     @property
@@ -73,7 +76,12 @@ def read_stat(pid: int) -> ProcessStat | None:
     fields = text.rpartition(")")[2].split()
     try:
         return ProcessStat(
-            fields[0], int(fields[1]), int(fields[2]), int(fields[6]), int(fields[19])
+            state=fields[0],
+            parent=int(fields[1]),
+            group=int(fields[2]),
+            flags=int(fields[6]),
+            cpu_ticks=int(fields[11]) + int(fields[12]),
+            started=int(fields[19]),
         )
     except (ValueError, IndexError):
         return None

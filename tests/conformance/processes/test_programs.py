@@ -56,6 +56,7 @@ def test_there_are_21_hand_written_and_300_random_programs():
     assert len(set(names)) == 321
 
 
+@pytest.mark.slow
 def test_the_player_reads_programs_and_prints_one_trace_a_line():
     """It is a filter: programs in, traces out, in the same order."""
     played = subprocess.run(

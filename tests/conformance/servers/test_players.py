@@ -157,6 +157,7 @@ def test_shrinking_keeps_only_what_the_disagreement_needs():
     assert smallest == PROGRAM | {"timeline": [kept]}
 
 
+@pytest.mark.slow
 def test_the_player_reads_programs_and_prints_one_trace_a_line():
     """It is a filter: programs in, traces out, in the same order."""
     played = subprocess.run(

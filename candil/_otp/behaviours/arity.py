@@ -1,0 +1,71 @@
+"""
+Which arguments a handler takes: found once, checked cheaply, so that a wrong call fails at its
+caller and never reaches the server.
+"""
+
+from __future__ import annotations
+
+import inspect
+from inspect import Parameter
+from typing import TYPE_CHECKING, Any, final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_SHAPES = 100
+
+_TIMEOUT_ADVICE = "; the timeout of a call is given by {}.within(seconds)(server, ...)"
+
+
+@final
+class Arity:
+    """
+    The parameters of one handler.
+
+    Whether arguments fit depends on nothing but their *shape*: how many are positional, and the
+    names of the others. So a shape is bound to the signature once.
+
+    Attributes:
+        function: The handler.
+
+        signature: What it takes behind its ``self``.
+
+        positional_count: With just so many positional arguments, and no others, nothing is missing
+            and nothing is to be checked. -1 if there is no such number.
+
+        shapes: Those that are known to fit.
+    """
+
+    __slots__ = ("_shown", "function", "positional_count", "shapes", "signature")
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        signature = inspect.signature(function)
+        parameters = list(signature.parameters.values())[1:]
+        self.signature = signature.replace(parameters=parameters)
+        # Without annotations: they only make it longer where it is shown.
+        self._shown = inspect.Signature([p.replace(annotation=p.empty) for p in parameters])
+        self.positional_count = _positional_count(parameters)
+        self.shapes: set[tuple[object, ...]] = set()
+
+    def check(self, handler: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raise the ``TypeError`` that a plain call would; it names *handler*."""
+        shape = (len(args), *kwargs)
+        if shape in self.shapes or (len(args) == self.positional_count and not kwargs):
+            return
+        try:
+            self._shown.bind(*args, **kwargs)
+        except TypeError as error:
+            mistaken = "timeout" in kwargs and "timeout" not in self._shown.parameters
+            advice = _TIMEOUT_ADVICE.format(handler) if mistaken else ""
+            raise TypeError(
+                f"the handler {handler}{self._shown} does not take these arguments: {error}{advice}"
+            ) from None
+        if len(self.shapes) < MAX_SHAPES:  # a handler with ** takes any number of them
+            self.shapes.add(shape)
+
+
+def _positional_count(parameters: list[Parameter]) -> int:
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    others = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+    return -1 if others else len(positional)
