@@ -110,6 +110,7 @@ async def test_a_server_whose_callback_leaves_a_nursery_open_crashes_alone(
 
             assert isinstance(down.reason.exception, NurseryLeftOpen)
             assert keepers[0].left == ["task 0"]
+            await candil.wait_for("keeper")
             assert await candil.call("keeper", "ping") == "pong"
             assert neighbour is candil.whereis("b")
 
