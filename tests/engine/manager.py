@@ -38,7 +38,7 @@ def tree(folder: str, file: str, how: str) -> candil.SupervisorSpec:
         alias="model", model_dir=Path(file).parent, filename=Path(file).name, context_size=context
     )
     backoff = candil.Backoff(initial=60, maximum=60) if how == "wait" else None
-    timing = engine.Timing(drain=60) if how == "drain" else None
+    timing = engine.Timing(drain_timeout=60) if how == "drain" else None
     return candil.supervisor_spec(
         [
             engine.child_spec(program, model, backoff=backoff, timing=timing),
