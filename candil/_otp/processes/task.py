@@ -85,7 +85,9 @@ async def run_process(
 def _let_go(process: Process) -> None:
     """Break the circles through an ended process: it is freed at once, without the collector."""
     process.task = None
-    process.server = None
+    server, process.server = process.server, None
+    if server is not None:
+        server.let_go()
 
 
 async def _leave(process: Process, task: Task) -> BaseException:
