@@ -13,6 +13,7 @@ Not here: the class that users write (``gen_server.py``), how callers ask (``cal
 
 from __future__ import annotations
 
+import contextvars
 import math
 from collections.abc import Callable
 from time import perf_counter
@@ -42,8 +43,6 @@ from candil._otp.values.exit_reasons import Crashed, ExitReason, is_abnormal
 from candil._otp.values.messages import ExitSignal, Timeout
 
 if TYPE_CHECKING:
-    import contextvars
-
     from candil._otp.processes.timers import Timer
     from candil._otp.values.pids import Pid
 
@@ -86,6 +85,16 @@ class ServerLoop:
         self.calls = cls.__candil_calls__
         self.casts = cls.__candil_casts__
         self.sync_handlers = cls.__candil_sync_handlers__
+
+    def let_go(self) -> None:
+        """
+        Refer to the process no more, which has ended.
+
+        A crash keeps its frames, the innermost of these loops among them, and the process keeps the
+        crash as its reason.
+        """
+        self.context = contextvars.Context()
+        del self.process
 
     async def wait_for_work(self) -> None:
         """Be idle until there is a message, or an exit signal."""

@@ -28,3 +28,7 @@ class Behaviour(Protocol):
     def attach_current(self) -> None:
         """Have the current request fail if the process ends now, for any reason."""
         ...
+
+    def let_go(self) -> None:
+        """Refer to the process no more, which has ended."""
+        ...

@@ -112,6 +112,8 @@ class Timers:
         queue.append(waiter)
         if len(queue) == 1:
             self._arm(queue)
+        while len(queue) > 1 and queue[0].done:  # one stays, for the timer that is set
+            queue.popleft()
 
     async def run(self) -> None:
         """Fire timers for ever."""
