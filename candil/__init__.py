@@ -30,6 +30,11 @@ from candil._otp.applications.stop_signals import (
     StoppedBySignal as StoppedBySignal,
     stop_on_signals as stop_on_signals,
 )
+from candil._otp.behaviours.callback_errors import (
+    BadReturnValue as BadReturnValue,
+    UndefinedCallback as UndefinedCallback,
+    WrongServer as WrongServer,
+)
 from candil._otp.behaviours.calls import (
     NO_REPLY as NO_REPLY,
     Call as Call,
@@ -65,7 +70,8 @@ from candil._otp.processes.message_timers import (
     send_after as send_after,
     start_interval as start_interval,
 )
-from candil._otp.processes.node import Node as Node, open_node as open_node
+from candil._otp.processes.node import Node as Node
+from candil._otp.processes.open_node import open_node as open_node
 from candil._otp.processes.process_info import (
     ProcessInfo as ProcessInfo,
     is_alive as is_alive,
@@ -130,7 +136,6 @@ from candil._otp.supervisors.supervisor_spec import (
     supervisor_spec as supervisor_spec,
 )
 from candil._otp.values.errors import (
-    BadReturnValue as BadReturnValue,
     CallError as CallError,
     CallingSelf as CallingSelf,
     CallTimeout as CallTimeout,
@@ -142,9 +147,7 @@ from candil._otp.values.errors import (
     ProcessExit as ProcessExit,
     ReceiveTimeout as ReceiveTimeout,
     RegistrationError as RegistrationError,
-    UndefinedCallback as UndefinedCallback,
     WaitTimeout as WaitTimeout,
-    WrongServer as WrongServer,
 )
 from candil._otp.values.events import (
     ChildStarted as ChildStarted,

@@ -10,8 +10,8 @@ import trio
 import trio.lowlevel
 
 import candil
-from candil._otp.processes.node import _wait_in_any_case
 from candil._otp.processes.oneshot import OneShot
+from candil._otp.processes.open_node import _wait_in_any_case
 from tests.otp.bodies import clean_up, wait_for_ever
 
 

@@ -12,7 +12,8 @@ from candil._otp.behaviours.errors import StartError
 from candil._otp.behaviours.gen_server import GenServer
 from candil._otp.behaviours.proc_lib import start_process
 from candil._otp.processes.interrupts import ki_protected_context
-from candil._otp.processes.node import Node, current_node, open_node
+from candil._otp.processes.node import Node, current_node
+from candil._otp.processes.open_node import open_node
 from candil._otp.processes.runtime import current_process
 from candil._otp.supervisors.child_spec import ChildSpec
 from candil._otp.supervisors.supervisor_spec import (

@@ -9,11 +9,12 @@ import trio
 
 from candil._otp.behaviours.actions import SystemCall
 from candil._otp.behaviours.arity import completed
+from candil._otp.behaviours.callback_errors import UndefinedCallback
 from candil._otp.behaviours.calls import DEFAULT_TIMEOUT
 from candil._otp.processes.call_deadlines import check_timeout, expire_after
 from candil._otp.processes.process import post
 from candil._otp.processes.runtime import resolve
-from candil._otp.values.errors import CallingSelf, NoProc, SystemRequest, UndefinedCallback
+from candil._otp.values.errors import CallingSelf, NoProc, SystemRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,8 +12,8 @@ import difflib
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from candil._otp.behaviours.callback_errors import BadReturnValue, UndefinedCallback, WrongServer
 from candil._otp.behaviours.crash_report import describe_message, shown_status
-from candil._otp.values.errors import BadReturnValue, UndefinedCallback, WrongServer
 from candil._otp.values.events import UnhandledMessage
 
 if TYPE_CHECKING:
