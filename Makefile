@@ -92,7 +92,7 @@ fmt-check: $(VENV)/installed-dev
 lint: $(VENV)/installed-dev ## ruff with all rules, and flake8-async
 	$(BIN)/ruff check .
 	$(BIN)/python -m flake8 --select=ASYNC1,ASYNC2,ASYNC3 --extend-ignore=ASYNC109 \
-		--startable-in-context-manager=serve,_host,_take_signals \
+		--startable-in-context-manager=serve,_take_signals \
 		--transform-async-generator-decorators=ki_protected_context candil
 	$(BIN)/python -m flake8 --select=ASYNC1,ASYNC2,ASYNC3 \
 		--extend-ignore=ASYNC100,ASYNC103,ASYNC109,ASYNC110,ASYNC111,ASYNC112,ASYNC114,ASYNC124 \

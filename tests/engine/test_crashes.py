@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 
+import attrs
 import httpx  # noqa: ASYNC127 - as candil does
 import pytest
 import trio
@@ -295,3 +296,19 @@ async def test_llama_variables_do_not_reach_the_engine(
 
         assert b"LLAMA_" not in environment_of(os_pid)
         assert await answer(url) == tiny_gguf.counted(">", 8)
+
+
+async def test_a_crash_report_holds_no_argument_of_the_engine(
+    llama: engine.Engine, tiny: engine.Model, marked: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They may hold a key; alias and state are enough."""
+    locked = attrs.evolve(llama, start_args=("--api-key", "secret-key"))
+    with trio.fail_after(250):
+        async with candil.open_supervisor([engine.child_spec(locked, tiny)], max_restarts=9):
+            await engine.wait_ready("tiny", 60)
+            await killed("tiny")
+            await engine.wait_ready("tiny", 60)
+
+    told = "\n".join(record.getMessage() for record in caplog.records)
+    assert "SIGKILL" in told
+    assert "secret-key" not in told

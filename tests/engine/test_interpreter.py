@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import resource
 import shlex
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from candil.engine._guard.os_process import OsProcess
 from candil.engine._guard.reusable_guard import ReusableGuard
 from tests.engine import census
 from tests.engine.engines import opened
+from tests.engine.shortage_program import limited
 
 
 class Program:
@@ -139,6 +141,20 @@ def test_a_named_interpreter_that_is_none_is_refused(
         find_interpreter()
 
     assert str(path) in str(caught.value)
+
+
+def test_an_interpreter_that_cannot_be_asked_for_lack_of_files_is_no_wrong_one(
+    python: str, program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked again the next time, and found."""
+    alone(monkeypatch, tmp_path)
+    (tmp_path / "python3").symlink_to(python)
+    unused = os.open(os.devnull, os.O_RDONLY)
+    os.close(unused)
+    with limited(0, resource.RLIMIT_NOFILE, unused), pytest.raises(OSError, match="open files"):
+        find_interpreter()
+
+    assert find_interpreter() == str(tmp_path / "python3")
 
 
 def test_a_program_that_is_asked_whether_it_is_a_python_starts_no_guard(

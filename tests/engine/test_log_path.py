@@ -57,7 +57,7 @@ async def test_a_log_that_cannot_be_written_is_refused_at_the_start(
             await engine.start(llama, tiny, log_path=path)
         assert caught.value.path == path
         with pytest.raises(engine.NotRunning):
-            await engine.await_ready("tiny")
+            await engine.wait_ready("tiny")
 
 
 async def test_a_static_engine_whose_log_cannot_be_written_has_failed(
@@ -66,7 +66,7 @@ async def test_a_static_engine_whose_log_cannot_be_written_has_failed(
     """The tree around it lives."""
     async with opened(engine.child_spec(llama, tiny, log_path=below_a_file(tmp_path))):
         with pytest.raises(engine.LogFileUnwritable):
-            await engine.await_ready("tiny", 60)
+            await engine.wait_ready("tiny", 60)
 
 
 def test_the_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

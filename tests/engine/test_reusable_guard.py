@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from candil.engine._guard.os_process import OsProcess
 from candil.engine._guard.reusable_guard import ReusableGuard
 from tests.engine import census
 from tests.engine.waiting import until
+
+PYTHON = sys.executable
 
 
 def shell(script: str, mark: str, **more: str) -> OsProcess:
@@ -319,10 +322,38 @@ async def test_no_guard_at_all_is_an_error_of_the_start(
         assert await post.run(shell("exit 6", mark)) == ExitStatus(6)
 
 
+WITHOUT_PRCTL = """
+import ctypes, os, sys
+sys.platform = "darwin"
+del os.waitid
+sys.path.append({folder!r})
+from program.loop import main
+main(sys.argv[1:])
+"""
+
+
+async def test_without_the_kernels_help_the_pipe_and_the_group_do(
+    mark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on macOS: no subreaper, no parent-death signal, no look at a child before its reaping."""
+    code = WITHOUT_PRCTL.format(folder=str(command.PROGRAM.parents[1]))
+    monkeypatch.setattr(command, "command_line", lambda: [PYTHON, "-I", "-S", "-c", code])
+    guard = ReusableGuard()
+    async with candil.open_node(log=False):
+        assert await guard.run(shell("echo up; exit 3", mark)) == ExitStatus(3)
+        process = shell("sleep 100 & sleep 100", mark)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(guard.run, process)
+            await process.started.wait()
+            nursery.cancel_scope.cancel()
+        assert not census.living(mark, "sleep 100")
+        await guard.close()
+
+
 def test_half_an_order_starts_nothing(mark: str, tmp_path: Path) -> None:
     """Candil was killed while it wrote: any beginning of an order is none."""
     made = tmp_path / "made"
-    run = Run(["/bin/sh", "-c", f"touch {made}"], {}, lambda _: None)
+    run = Run(["/bin/sh", "-c", f"touch {made}"], {}, lambda _: None, "")
     order = run.as_command()
     for length in (0, 1, 2, 3, 4, len(order) // 2, len(order) - 1):
         assert said_by_guard(order[:length], mark) == b""

@@ -21,17 +21,17 @@ class Driver:
         self.way = way
         self.pid = pid
         self.process = record(pid)
-        self.instance: ScriptedServer = self.process.server.instance
+        self.instance: ScriptedServer = self.process.behaviour.instance
 
     async def __call__(self, request: str, *args: Any, timeout: float = 5.0) -> Any:
         if self.way == "mailbox":
             candil.send(self.pid, "in the way")
-        before = self.process.server.handled
+        before = self.process.behaviour.handled
         try:
             return await candil.call(self.pid, request, *args, timeout=timeout)
         finally:
             if request != "wait" and self.process.alive:
-                assert (self.process.server.handled == before) is (self.way == "in place")
+                assert (self.process.behaviour.handled == before) is (self.way == "in place")
 
 
 ADDRESSES: list[Any] = [

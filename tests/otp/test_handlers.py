@@ -13,7 +13,8 @@ import trio
 import trio.testing
 
 import candil
-from candil._otp.behaviours.handlers import CallHandler, CastHandler, completed, handlers_of
+from candil._otp.behaviours.arity import completed
+from candil._otp.behaviours.handlers import CallHandler, CastHandler, handlers_of
 from tests.otp.servers import Counter
 
 # --- what can be a handler
@@ -274,7 +275,7 @@ async def test_a_plain_handler_overridden_by_an_async_one_may_wait(decorate: Any
         await trio.testing.wait_all_tasks_blocked()
         assert await Counter.value(pid) == -1
         assert pid.process is not None
-        assert pid.process.server.handled == 1
+        assert pid.process.behaviour.handled == 1
 
 
 async def test_a_handler_that_is_overridden_by_no_method_keeps_handling() -> None:

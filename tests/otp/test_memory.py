@@ -163,7 +163,8 @@ async def servers() -> AsyncIterator[Run]:
 async def restarts() -> AsyncIterator[Run]:
     """Crashes of a supervised server."""
     spec = candil.child_spec(Server, name="crashing")
-    async with candil.open_supervisor([spec], max_restarts=10**9, log=False):
+    window = {"max_restarts": 10**9, "max_seconds": 0.001}  # crashes within it are remembered
+    async with candil.open_supervisor([spec], **window, log=False):
 
         async def run(count: int) -> None:
             for _ in range(count):

@@ -14,7 +14,8 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 PRELUDE = """
-import atexit, math, sys
+import atexit, math, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup, which is inherited
 import trio
 import candil
 from candil._otp.processes import node as node_module

@@ -45,7 +45,7 @@ async def test_a_call_may_set_a_timeout(way: str, autojump_clock: trio.testing.M
 async def fires_in_ten_seconds(pid: candil.Pid[Recorder]) -> None:
     """See a timeout come once, ten seconds from now."""
     assert pid.process is not None
-    log = pid.process.server.instance.log
+    log = pid.process.behaviour.instance.log
     await trio.sleep(9.9)
     assert log == []
     await trio.sleep(0.2)
@@ -143,7 +143,7 @@ async def test_a_message_that_is_only_dropped_clears_the_timeout_too(
         candil.send(pid, "dropped")
         await sys.get_state(pid)
         assert pid.process is not None
-        assert pid.process.server._timeout is None
+        assert pid.process.behaviour._timeout is None
 
 
 async def test_timeouts_are_not_cumulative(autojump_clock: trio.testing.MockClock) -> None:

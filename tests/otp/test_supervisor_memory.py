@@ -7,6 +7,7 @@ import pytest
 import trio
 
 import candil
+from candil._otp.values.reports import describe_reason
 
 from .workers import settle
 
@@ -223,7 +224,13 @@ async def starts(big, *, also=None):
     return await candil.start_link(Brief, None)
 
 
-TARGETS = [Brief, AsyncBrief, candil.StartFunction(starts)]
+async def brief(big, *, also=None):
+    """Be a process that lets go of its arguments."""
+    del big, also
+    await candil.receive()
+
+
+TARGETS = [Brief, AsyncBrief, candil.StartFunction(starts), brief]
 
 
 def named(target):
@@ -335,6 +342,17 @@ async def test_a_code_change_gives_a_running_temporary_child_no_arguments():
         assert len((await candil.get_childspec(sup, "b")).args) == 1
 
 
+@pytest.mark.parametrize("spawn", [candil.spawn, candil.spawn_link, candil.spawn_monitor])
+async def test_a_process_has_the_arguments_that_its_function_keeps(spawn):
+    """What the function has deleted, nothing else keeps."""
+    found = Locals()
+    async with candil.open_node():
+        spawn(brief, found.make())
+        await settle()
+
+        assert found.alive == 0
+
+
 # --- the history ----------------------------------------------------------------------------------
 
 
@@ -364,6 +382,7 @@ async def test_the_history_says_why_each_child_ended():
     assert [type(reason) for reason in (first, second, last)] == [candil.Crashed] * 3
     assert str(first.exception).startswith("ZeroDivisionError: ")
     assert str(second.exception).startswith("ExceptionGroup of ZeroDivisionError: ")
+    assert describe_reason(first) == f"it crashed with {first.exception}"
     assert (child_id, last) == ("a", error.reason)
     assert isinstance(last.exception, candil.ServerExited)
 

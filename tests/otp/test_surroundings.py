@@ -304,6 +304,20 @@ class Terminal:
         """Wait for the end, and give the exit code."""
         return os.waitstatus_to_exitcode(os.waitpid(self.child, 0)[1])
 
+    def close(self) -> None:
+        """Hang up."""
+        os.close(self.master)
+        self.notes.close()
+
+    def code_after(self, number: signal.Signals) -> int:
+        """Send a signal again and again: Python's prompt can miss one that comes as it begins."""
+        while True:
+            os.kill(self.child, number)
+            select.select([self.master], [], [], 0.2)
+            ended, status = os.waitpid(self.child, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status)
+
 
 QUICK = """
     from candil._otp.processes import watchdog as watchdog_module
@@ -331,11 +345,9 @@ def test_a_debugger_may_keep_the_loop_for_as_long_as_it_likes() -> None:
     it.read_until("42")
     assert "LoopBlocked" not in it.seen
     assert "has not run" not in it.seen
-    os.kill(it.child, signal.SIGTERM)
-    os.kill(it.child, signal.SIGHUP)
-    assert it.code() in {129, 143}
+    assert it.code_after(signal.SIGTERM) == 143
     assert it.echoes()
-    os.close(it.master)
+    it.close()
 
 
 @pytest.mark.parametrize("how", ["71", "second signal", "last resort"])
@@ -374,7 +386,7 @@ def test_the_terminal_is_as_it_was_when_a_program_is_left_at_once(how: str) -> N
             os.kill(it.child, signal.SIGTERM)
     assert it.code() in {71, 130, 143}
     assert it.echoes()
-    os.close(it.master)
+    it.close()
 
 
 # --- a trio.run of one's own ----------------------------------------------------------------------

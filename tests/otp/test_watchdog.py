@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import queue
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -347,3 +349,132 @@ async def test_as_long_as_the_loop_is_blocked_the_program_may_act() -> None:
         watchdog_module.BLOCKED_AFTER + periods * watchdog_module.PERIOD for periods in (2, 3, 4)
     ]
     assert periods == pytest.approx(seconds[:3])
+
+
+# --- debuggers
+
+
+def test_a_debugger_at_its_prompt_is_not_reported_and_its_time_does_not_count(quick: None) -> None:
+    """Nor does the rest of that block; signals are looked for all the same."""
+    events: list[object] = []
+    seconds: list[float] = []
+    done = threading.Event()
+    names: dict[str, Any] = {"__name__": "pdb"}
+    exec("def prompt(done): done.wait()", names)  # noqa: S102  # a frame of that module
+    thread = threading.Thread(target=names["prompt"], args=[done])
+    thread.start()
+    runtime = Runtime(1, log=events.append, while_blocked=seconds.append)
+    watch = Watchdog(runtime, FakeToken(alive=False), thread.ident)
+    run_briefly(watch, lambda: len(seconds) > 3)
+    done.set()
+    thread.join()
+
+    assert [] == events
+    assert 1 == len(set(seconds))
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "is_debugger"),
+    [
+        ("bdb", "trace_dispatch", True),
+        ("_pydevd_bundle.pydevd_frame", "do_wait_suspend", True),
+        ("code", "interact", True),
+        ("code", "other", False),
+        ("pdbx", "interact", False),
+        ("candil", "run", False),
+    ],
+)
+def test_debuggers_are_known_by_their_modules(
+    module: str, function: str, is_debugger: bool
+) -> None:
+    """Those of the standard library, and those of editors."""
+    names: dict[str, Any] = {"__name__": module, "sys": sys}
+    exec(f"def {function}(): return sys._getframe()", names)  # noqa: S102  # a frame of that module
+    assert watchdog_module._is_debuggers(names[function]()) is is_debugger
+
+
+def test_a_report_for_which_there_is_no_thread_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watch goes on."""
+
+    def refuse(_thread: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    ident, done = busy_thread()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    token = FakeToken()
+    Watchdog(Runtime(1, log=print), token, ident)._report()
+    done.set()
+    assert 1 == len(token.calls)
+
+
+@pytest.mark.slow
+def test_a_log_that_holds_up_its_writer_does_not_hold_up_the_watch(quick: None) -> None:
+    """As a pipe does that is never read."""
+    read = threading.Event()
+    seconds: list[float] = []
+    token, (ident, done) = FakeToken(alive=False), busy_thread()
+    runtime = Runtime(1, log=lambda _: read.wait(LONG), while_blocked=seconds.append)
+    run_briefly(Watchdog(runtime, token, ident), lambda: len(seconds) > 3)
+    read.set()
+    done.set()
+
+
+# --- guest mode
+
+
+@pytest.mark.slow
+def test_an_idle_host_is_never_woken_and_a_busy_guest_is_watched() -> None:
+    """In guest mode trio waits in another thread, and what wakes it wakes the host."""
+    jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    outcomes: list[Any] = []
+    woken: list[object] = []
+    idle = threading.Event()
+    reports: list[object] = []
+
+    def wake(job: Any) -> None:
+        woken.append(job)
+        jobs.put(job)
+
+    async def main() -> None:
+        def listen(event: object) -> None:
+            if isinstance(event, candil.LoopBlocked):
+                reports.append(event)
+
+        with candil.subscribe(listen):
+            async with candil.open_node(log=False):
+                asked: trio.Event = trio.Event()
+                stop.append((trio.lowlevel.current_trio_token(), asked.set))
+                idle.set()
+                await asked.wait()
+                deadline = time.monotonic() + LONG
+                while not reports and time.monotonic() < deadline:
+                    time.sleep(watchdog_module.PERIOD * 5)  # noqa: ASYNC251  # as no handler should
+                    await trio.lowlevel.checkpoint()
+
+    stop: list[Any] = []
+
+    def look() -> None:
+        assert idle.wait(LONG)
+        time.sleep(watchdog_module.PERIOD)  # what it does before it waits
+        before = len(woken)
+        time.sleep(watchdog_module.PERIOD * 6)
+        woken_while_idle.append(len(woken) - before)
+        token, ask = stop[0]
+        token.run_sync_soon(ask)
+
+    woken_while_idle: list[int] = []
+    looker = threading.Thread(target=look)
+    looker.start()
+    trio.lowlevel.start_guest_run(
+        main,
+        run_sync_soon_threadsafe=wake,
+        run_sync_soon_not_threadsafe=jobs.put,
+        done_callback=outcomes.append,
+    )
+    while not outcomes:
+        jobs.get()()
+    outcomes[0].unwrap()
+    looker.join()
+
+    assert [0] == woken_while_idle
+    assert reports

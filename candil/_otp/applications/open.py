@@ -84,7 +84,9 @@ def root() -> Pid[Supervisor] | None:
 
 def _is_starting(process: Process | None) -> bool:
     """Tell whether this is a server whose ``init`` is not done."""
-    return process is not None and process.server is not None and not process.server.initialised
+    return (
+        process is not None and process.behaviour is not None and not process.behaviour.initialised
+    )
 
 
 @ki_protected_context

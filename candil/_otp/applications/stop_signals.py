@@ -1,8 +1,8 @@
 """
 The signals that stop a program: SIGINT, SIGTERM, SIGHUP and SIGQUIT.
 
-1. Signals are taken by a task, so none ever lands as a ``KeyboardInterrupt`` in the middle of
-   some code.
+1. A handler only counts, and the loop acts between two steps, so no signal ever lands as a
+   ``KeyboardInterrupt`` in the middle of some code.
 2. The first stops the program in order; the second stops everything at once, also if the loop is
    kept from running, or if something still cleans up a second later.
 3. A forked child is another program: it gets the handlers of before.
@@ -25,7 +25,7 @@ from candil._otp.processes.interrupts import ki_protected_context
 from candil._otp.processes.runtime import Runtime, get_runtime
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Generator
+    from collections.abc import AsyncGenerator, Generator
     from types import FrameType
 
 EXIT_BLOCKED = 71
@@ -72,9 +72,12 @@ class StopSignals:
     caught: int = 0
     stopping: bool = False
     last_resort: threading.Timer | None = None
+    is_over: bool = False
 
     def stop(self, number: int) -> None:
         """Begin the orderly stop, or, the second time, end everything."""
+        if self.is_over:
+            return
         if not self.stopping:
             self.stopping = True
             self.signal = number
@@ -107,6 +110,7 @@ class StopSignals:
 
     def over(self) -> None:
         """Call off what would end the program: it ends by itself."""
+        self.is_over = True
         if self.last_resort is not None:
             self.last_resort.cancel()
 
@@ -128,36 +132,22 @@ def take_signals(signals: StopSignals) -> Generator[None]:
 
 @contextmanager
 def _received(signals: StopSignals) -> Generator[None]:
+    """Replace the handlers: they count a signal, and have the loop act on it."""
+    token = trio.lowlevel.current_trio_token()
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        signals.catch(number)
+        token.run_sync_soon(signals.stop, number)
+
     wanted = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-    handlers = {number: signal.getsignal(number) for number in wanted}
-    done = trio.CancelScope()
-    with trio.open_signal_receiver(*wanted) as numbers:
-        for number in wanted:
-            _count(number, signals)
-        _replaced.append(handlers)
-        try:
-            trio.lowlevel.spawn_system_task(_act, numbers, signals, done)
-            yield
-        finally:
-            _replaced.remove(handlers)
-            done.cancel()
-
-
-async def _act(numbers: AsyncIterator[int], signals: StopSignals, done: trio.CancelScope) -> None:
-    with done:
-        async for number in numbers:
-            signals.stop(number)
-
-
-def _count(number: int, signals: StopSignals) -> None:
-    """Have *signals* count a signal before trio takes it."""
-    take: Any = signal.getsignal(number)
-
-    def handle(caught: int, frame: FrameType | None) -> None:
-        signals.catch(caught)
-        take(caught, frame)
-
-    signal.signal(number, handle)
+    before = {number: signal.signal(number, handle) for number in wanted}
+    _replaced.append(before)
+    try:
+        yield
+    finally:
+        _replaced.remove(before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _give_back_handlers() -> None:

@@ -1,16 +1,20 @@
 """
-Which arguments a handler takes: found once, checked cheaply, so that a wrong call fails at its
-caller and never reaches the server.
+Which arguments a handler takes, and whether it is async: found once, checked cheaply, so that a
+wrong call fails at its caller and never reaches the server.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from inspect import Parameter
-from typing import TYPE_CHECKING, Any, final
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, TypeVar, cast, final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable
+
+T = TypeVar("T")
 
 MAX_SHAPES = 100
 
@@ -69,3 +73,21 @@ def _positional_count(parameters: list[Parameter]) -> int:
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     others = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
     return -1 if others else len(positional)
+
+
+Functions = dict[str, tuple[Callable[..., Any], bool, Arity]]
+"""Handlers by name: the function, whether it is async, and its arguments."""
+
+
+def is_async(function: Callable[..., object]) -> bool:
+    """Tell whether a handler is an ``async def``, also one under a decorator that is none."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        inspect.unwrap(function)
+    )
+
+
+async def completed(result: Awaitable[T] | T) -> T:
+    """Give the result of a callback that may be plain or async."""
+    waits = type(cast("object", result)) is CoroutineType or inspect.isawaitable(result)
+    done: T = await cast("Awaitable[T]", result) if waits else cast("T", result)
+    return done

@@ -44,6 +44,7 @@ from trio.lowlevel import (
 )
 
 from candil._otp.behaviours.calls import NO_ANSWERS, Call
+from candil._otp.behaviours.loop import ServerLoop
 from candil._otp.behaviours.unhandled import check_request
 from candil._otp.processes.call_deadlines import arm_deadline_timer, expire_after
 from candil._otp.processes.process import Process, post
@@ -59,7 +60,6 @@ from candil._otp.values.pids import Pid
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from candil._otp.behaviours.loop import ServerLoop
     from candil._otp.values.names import Server
 
 ROOM = 10  # a caller may use up one part of so many of the stack that its server would have
@@ -93,16 +93,15 @@ async def perform(  # noqa: C901, PLR0915  # see above
 
         owner: The class or classes on which the handler stands, one of which the server must be of.
     """
-    server: ServerLoop | None
     process = target.process if type(target) is Pid else resolve(target)
     if process is None or process.exit_requested is not None:
         await checkpoint()
         raise NoProc(target, request)
-    server = process.server
+    server = process.behaviour
     if (
         process.idle
         and type(request) is str
-        and server is not None
+        and type(server) is ServerLoop
         and (function := server.sync_handlers.get(request)) is not None
         and isinstance(server.instance, owner)
         and exception_in_flight() is None
@@ -133,12 +132,12 @@ async def perform(  # noqa: C901, PLR0915  # see above
             if type(value) not in NO_ANSWERS and process.idle:
                 return value
             return await _leave_to_server(
-                process, Call(target, request, args, kwargs, timeout), value
+                server, Call(target, request, args, kwargs, timeout), value
             )
     task = current_task()
     if task is process.task:
         raise CallingSelf(target, request)
-    if server is not None and not (
+    if type(server) is ServerLoop and not (
         type(request) is str and request in server.calls and isinstance(server.instance, owner)
     ):
         check_request(server, target, request, owner)
@@ -194,16 +193,15 @@ def stack_has_room(runtime: Runtime) -> bool:
     return False
 
 
-async def _leave_to_server(process: Process, message: Call, value: object) -> Any:
+async def _leave_to_server(server: ServerLoop, message: Call, value: object) -> Any:
     """
     A handler that was run in place asked for more than an answer: to stop, to answer later, or its
     server was ended.
     """
-    server: ServerLoop = process.server
     server.finish_call(message, value)
     if message.done:
         return message.unwrap()
-    return await _wait(process, message)
+    return await _wait(server.process, message)
 
 
 async def _wait(process: Process, message: Call) -> Any:

@@ -15,6 +15,7 @@ from trio.lowlevel import enable_ki_protection
 from candil._otp.behaviours.call_fast import named_perform
 from candil._otp.behaviours.calls import DEFAULT_TIMEOUT, Cast
 from candil._otp.behaviours.described import client_signature
+from candil._otp.behaviours.loop import ServerLoop
 from candil._otp.behaviours.unhandled import check_arguments, check_cast
 from candil._otp.processes.call_deadlines import check_timeout
 from candil._otp.processes.process import post
@@ -126,8 +127,8 @@ def cast_client(name: str, qualname: str, arity: Arity, owner: Any) -> Any:
             check(name, args, kwargs)
         process = server.process if type(server) is Pid else resolve(server)
         if process is not None:
-            loop = process.server
-            if loop is not None and not isinstance(loop.instance, owner):
+            loop = process.behaviour
+            if type(loop) is ServerLoop and not isinstance(loop.instance, owner):
                 check_cast(loop, server, name, owner)
             post(process, Cast(name, args, kwargs))
 
@@ -203,8 +204,9 @@ def call(
     if type(timeout) is not float or not timeout >= 0:  # else there is nothing to check
         check_timeout(timeout)
     process = server.process if type(server) is Pid else resolve(server)
-    if process is not None and process.server is not None:
-        check_arguments(process.server.cls.__candil_calls__, request, args, kwargs)
+    loop = None if process is None else process.behaviour
+    if type(loop) is ServerLoop:
+        check_arguments(loop.cls.__candil_calls__, request, args, kwargs)
     return _perform_call(server, request, args, kwargs, timeout)
 
 
@@ -234,8 +236,8 @@ def cast(server: Server[Any] | None, message: object, /, *args: Any, **kwargs: A
     """
     process = server.process if type(server) is Pid else resolve(server)
     if process is not None:
-        loop = process.server
-        if loop is not None:
+        loop = process.behaviour
+        if type(loop) is ServerLoop:
             check_cast(loop, server, message, object)
             check_arguments(loop.cls.__candil_casts__, message, args, kwargs)
         post(process, Cast(message, args, kwargs))

@@ -15,7 +15,6 @@ from candil._otp.behaviours.callbacks import CALLBACKS, check_callbacks
 from candil._otp.behaviours.handlers import (
     CallHandler,
     CastHandler,
-    Functions,
     decorate_overrides,
     handlers_of,
 )
@@ -27,6 +26,8 @@ from candil._otp.values.exit_reasons import NORMAL, as_exit_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from candil._otp.behaviours.arity import Functions
 
 
 class GenServer:
@@ -139,7 +140,7 @@ def set_timeout(seconds: float) -> None:
 
 def _own_loop(what: str) -> ServerLoop:
     process = current_process.get()
-    loop = None if process is None else process.server
+    loop = None if process is None else process.behaviour
     if not isinstance(loop, ServerLoop):
         message = (
             f"candil.{what}() speaks for the server whose callback calls it; no server "

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from types import CoroutineType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -23,12 +21,12 @@ from typing import (
     overload,
 )
 
-from candil._otp.behaviours.arity import Arity
+from candil._otp.behaviours.arity import Arity, Functions, is_async
 from candil._otp.behaviours.clients import call_client, cast_client
 from candil._otp.processes.interrupts import allow_keyboard_interrupt
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Coroutine
+    from collections.abc import Callable, Coroutine
 
     from candil._otp.behaviours.calls import Immediate, Later
     from candil._otp.behaviours.clients import CallClient, CastClient
@@ -44,9 +42,6 @@ A = TypeVar("A", bound="Immediate")  # an answer, now or later
 S_co = TypeVar("S_co", covariant=True)  # the server
 M_co = TypeVar("M_co", covariant=True)  # the method, without its self
 R_co = TypeVar("R_co", covariant=True)  # what the method returns, once awaited
-
-Functions = dict[str, tuple[Callable[..., Any], bool, Arity]]
-"""Handlers by name: the function, whether it is async, and its arguments."""
 
 
 def _check_function(function: object) -> None:
@@ -224,13 +219,6 @@ def handle_cast(function: Callable[..., Any]) -> CastHandler[Any, Any]:
     return CastHandler(function)
 
 
-def is_async(function: Callable[..., object]) -> bool:
-    """Tell whether a handler is an ``async def``, also one under a decorator that is none."""
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        inspect.unwrap(function)
-    )
-
-
 def handlers_of(cls: type[Any], kind: type[Handler]) -> Functions:
     """Return the handlers of a class by name."""
     found: Functions = {}
@@ -258,10 +246,3 @@ def decorate_overrides(cls: type[Any]) -> None:
             handler = kind(defined)
             handler.__set_name__(cls, name)
             setattr(cls, name, handler)
-
-
-async def completed(result: Awaitable[T] | T) -> T:
-    """Give the result of a callback that may be plain or async."""
-    waits = type(cast("object", result)) is CoroutineType or inspect.isawaitable(result)
-    done: T = await cast("Awaitable[T]", result) if waits else cast("T", result)
-    return done

@@ -13,6 +13,7 @@ Not here: the class that users write (``gen_server.py``), how callers ask (``cal
 
 from __future__ import annotations
 
+import contextvars
 import math
 from collections.abc import Callable
 from time import perf_counter
@@ -24,25 +25,24 @@ import trio
 from trio.lowlevel import checkpoint, current_task, wait_task_rescheduled
 
 from candil._otp.behaviours.actions import Actions, SystemCall
+from candil._otp.behaviours.arity import Functions, completed
 from candil._otp.behaviours.calls import NO_ANSWERS, NO_REPLY, Call, Cast, Deferred
 from candil._otp.behaviours.crash_report import Client, Message, crash_report, message_of
-from candil._otp.behaviours.handlers import Functions, completed
 from candil._otp.behaviours.unhandled import (
     bad_return_value,
     report_unhandled,
     unawaited_reply,
     undefined_callback,
 )
-from candil._otp.processes.nurseries import open_nurseries, refuse_open_nursery
+from candil._otp.processes.nurseries import refuse_open_nursery
 from candil._otp.processes.process import Process, park, unpark
 from candil._otp.processes.task import fail_requests, keyboard_interrupt_in, reason_of
+from candil._otp.processes.trio_internals import open_nurseries
 from candil._otp.values.errors import ProcessExit
 from candil._otp.values.exit_reasons import Crashed, ExitReason, is_abnormal
 from candil._otp.values.messages import ExitSignal, Timeout
 
 if TYPE_CHECKING:
-    import contextvars
-
     from candil._otp.processes.timers import Timer
     from candil._otp.values.pids import Pid
 
@@ -85,6 +85,16 @@ class ServerLoop:
         self.calls = cls.__candil_calls__
         self.casts = cls.__candil_casts__
         self.sync_handlers = cls.__candil_sync_handlers__
+
+    def let_go(self) -> None:
+        """
+        Refer to the process no more, which has ended.
+
+        A crash keeps its frames, the innermost of these loops among them, and the process keeps the
+        crash as its reason.
+        """
+        self.context = contextvars.Context()
+        del self.process
 
     async def wait_for_work(self) -> None:
         """Be idle until there is a message, or an exit signal."""

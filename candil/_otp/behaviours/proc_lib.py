@@ -18,20 +18,20 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, final, get_origin
 import trio
 from trio.lowlevel import checkpoint, current_task
 
+from candil._otp.behaviours.arity import completed, is_async
 from candil._otp.behaviours.errors import AlreadyStarted, StartError, StartIgnored, StartTimeout
 from candil._otp.behaviours.gen_server import GenServer
-from candil._otp.behaviours.handlers import completed, is_async
 from candil._otp.behaviours.loop import ServerLoop
 from candil._otp.behaviours.unhandled import bad_return_value
 from candil._otp.processes.call_deadlines import check_timeout, expire_after
 from candil._otp.processes.node import current_node
-from candil._otp.processes.nurseries import open_nurseries, refuse_open_nursery
+from candil._otp.processes.nurseries import refuse_open_nursery
 from candil._otp.processes.process import Process, join, kill, link_processes, unlink_processes
 from candil._otp.processes.registration import check_name, claim_name
 from candil._otp.processes.requests import Request
 from candil._otp.processes.runtime import current_process
-from candil._otp.processes.spawn import own_process
 from candil._otp.processes.task import finish, keyboard_interrupt_in, reason_of
+from candil._otp.processes.trio_internals import open_nurseries
 from candil._otp.values.errors import ProcessExit
 from candil._otp.values.events import Hint
 from candil._otp.values.exit_reasons import NORMAL, SHUTDOWN, Exit, ExitReason, cause_of
@@ -197,18 +197,19 @@ async def start_process(  # one start, seen from inside
     node.add(process)
     if is_root:
         node.root = process
-    process.server = ServerLoop(process, (parent or unlinked_parent or process).pid, cls)
+    loop = ServerLoop(process, (parent or unlinked_parent or process).pid, cls)
+    process.behaviour = loop
     if name is not None:
         claim_name(process, name)
     if parent is not None:
         link_processes(parent, process)
     if in_place:
-        _start_in_place(process, parent, cls, args, kwargs)
+        _start_in_place(loop, parent, args, kwargs)
         return process
     starting = Starting(process, timeout, in_order=cls.__candil_stops_in_order__)
     starting.arguments = (args, kwargs)
     starting.attach(process)
-    node.run(process, _run_server, cls, parent, starting)
+    node.run(process, _run_server, loop, parent, starting)
     expire_after(process, starting, timeout)
     try:
         await starting.wait()
@@ -225,23 +226,19 @@ def _has_plain_init(cls: type[Any]) -> bool:
 
 
 def _start_in_place(
-    process: Process,
-    parent: Process | None,
-    cls: type[Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    loop: ServerLoop, parent: Process | None, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
     """
     Run constructor and a plain ``init`` at once, as the new process, not waiting for its task.
 
     As with plain handlers it is what the scheduler would have done next, without the two switches.
     """
-    loop: ServerLoop = process.server
+    process = loop.process
     context = contextvars.copy_context()
     starting = Starting(process, math.inf)
     reason: ExitReason | None = None
     try:
-        starting.ignored = context.run(_initialise_now, process, cls, args, kwargs)
+        starting.ignored = context.run(_initialise_now, loop, args, kwargs)
         reason = NORMAL if starting.ignored else process.exit_requested
     except BaseException as error:  # noqa: ASYNC103, BLE001  # whatever it is, it is why the process did not start
         reason = process.exit_requested or reason_of(error)
@@ -251,21 +248,18 @@ def _start_in_place(
     process.node.runtime.inline_calls += 1
     if reason is None:
         loop.initialised = True
-        _hint_at_terminate(process, cls)
+        _hint_at_terminate(process, loop.cls)
         context.run(process.node.run_server, process, loop.run, loop.wait_for_work)
         return
     _unlink_parent(process, parent)
     finish(process, reason)
-    process.server = None
+    process.behaviour = None
     raise starting.exited_error(reason)
 
 
-def _initialise_now(
-    process: Process, cls: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> bool:
-    current_process.set(process)
-    loop: ServerLoop = process.server
-    return _check_init_result(loop, _build(loop, cls, args, kwargs)())
+def _initialise_now(loop: ServerLoop, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    current_process.set(loop.process)
+    return _check_init_result(loop, _build(loop, args, kwargs)())
 
 
 def _resolve_target(
@@ -280,18 +274,17 @@ def _resolve_target(
     return cls, own_args, name if name is not None else own_name
 
 
-async def _run_server(cls: type[Any], parent: Process | None, starting: Starting) -> None:
+async def _run_server(loop: ServerLoop, parent: Process | None, starting: Starting) -> None:
     """
     Be a server process: build the instance, run ``init``, say so, and handle messages.
 
     The arguments come in *starting*: a process that runs for long must not keep what its
     constructor let go.
     """
-    process = own_process("start")
-    loop: ServerLoop = process.server
+    process = loop.process
     try:
         (args, kwargs), starting.arguments = starting.arguments, ((), {})
-        init = _build(loop, cls, args, kwargs)
+        init = _build(loop, args, kwargs)
         del args, kwargs
         result = await completed(init())
         starting.ignored = _check_init_result(loop, result)
@@ -306,16 +299,14 @@ async def _run_server(cls: type[Any], parent: Process | None, starting: Starting
         _unlink_parent(process, parent)
         return
     loop.initialised = True
-    _hint_at_terminate(process, cls)
+    _hint_at_terminate(process, loop.cls)
     starting.reply(True)
     await loop.run()
 
 
-def _build(
-    loop: ServerLoop, cls: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Callable[[], Any]:
-    """Run the constructor; gives ``init``."""
-    instance = cls(*args, **kwargs)
+def _build(loop: ServerLoop, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Any]:
+    """Run the constructor, and return ``init``."""
+    instance = loop.cls(*args, **kwargs)
     loop.serve(instance)
     return getattr(instance, "init", None) or _no_init
 

@@ -81,7 +81,7 @@ def stop(
 
 def _in_callback() -> bool:
     own = current_process.get()
-    return own is not None and own.server is not None
+    return own is not None and own.behaviour is not None
 
 
 async def _stop_server(server: Server[Any], reason: ExitReason, timeout: float) -> None:  # noqa: ASYNC109

@@ -8,8 +8,8 @@ import attrs
 import trio
 
 from candil._otp.behaviours.actions import SystemCall
+from candil._otp.behaviours.arity import completed
 from candil._otp.behaviours.calls import DEFAULT_TIMEOUT
-from candil._otp.behaviours.handlers import completed
 from candil._otp.processes.call_deadlines import check_timeout, expire_after
 from candil._otp.processes.process import post
 from candil._otp.processes.runtime import resolve

@@ -17,7 +17,7 @@ from candil._otp.values.errors import BadReturnValue, UndefinedCallback, WrongSe
 from candil._otp.values.events import UnhandledMessage
 
 if TYPE_CHECKING:
-    from candil._otp.behaviours.handlers import Functions
+    from candil._otp.behaviours.arity import Functions
     from candil._otp.behaviours.loop import ServerLoop
     from candil._otp.processes.process import Process
 

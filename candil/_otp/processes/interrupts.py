@@ -36,11 +36,21 @@ def allow_keyboard_interrupt(function: object) -> None:
         disable_ki_protection(function)
 
 
-async def run_user_code(function: Callable[..., Awaitable[object]], *args: object) -> object:
-    """Call what cannot be marked itself, since it may be anybody's."""
+async def run_user_code(
+    code: list[tuple[Callable[..., Awaitable[object]], tuple[object, ...]]],
+) -> object:
+    """
+    Call what cannot be marked itself, since it may be anybody's.
+
+    Args:
+        code: The function and its arguments, which are taken out: what the function lets go of must
+            not be kept by the frames below it.
+    """
+    function, args = code.pop()
     result = function(*args)
     if not isinstance(result, CoroutineType) and not inspect.isawaitable(result):
         raise TypeError(f"{function!r} gave {result!r}, which cannot be awaited: it must be async")
+    del function, args
     return await result
 
 

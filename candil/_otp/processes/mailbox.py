@@ -101,8 +101,7 @@ async def receive(match: Matcher = None, *, timeout: float = math.inf) -> Any:  
             raise ReceiveTimeout(timeout)
         message = await _wait_for(process, wanted, timeout, seen)
     process.removals += 1
-    if isinstance(message, Request):
-        message.attach(process)
+    _attach_if_request(process, message)
     return message
 
 
@@ -112,19 +111,23 @@ _TAKES = (
 )
 
 
-def _wanted(match: Matcher) -> _Wanted:
+def _attach_if_request(process: Process, message: object) -> None:
+    if isinstance(message, Request):  # the process that takes a call must answer it
+        message.attach(process)
+
+
+def _wanted(match: Any) -> _Wanted:
     if match is None:
         return object
     if isinstance(match, type):
         return match
     if isinstance(match, tuple):
-        kinds = cast("Any", match)
-        if all(isinstance(kind, type) for kind in kinds):
-            return match
+        if all(isinstance(kind, type) for kind in cast("Any", match)):
+            return cast("_Wanted", match)
     elif get_origin(match) is None:  # list[int] can be called, and would make a list
         check_plain_function(_TAKES, match)
-        return match
-    raise TypeError(f"{_TAKES}; got {short_repr(match)}")
+        return cast("_Wanted", match)
+    raise TypeError(f"{_TAKES}; got {short_repr(cast('object', match))}")
 
 
 async def _wait_for(process: Process, wanted: _Wanted, timeout: float, seen: int) -> object:  # noqa: ASYNC109

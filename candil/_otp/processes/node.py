@@ -96,7 +96,7 @@ class Node:
         """Start a process; it runs from the next checkpoint on."""
         process = self.new_process(label, parent)
         self.add(process)
-        self.run(process, run_user_code, body, *args)
+        self.run(process, run_user_code, [(body, args)])
         return process
 
     def add(self, process: Process) -> None:
@@ -167,8 +167,8 @@ class Node:
         for index, process in enumerate(reversed(list(self.processes))):
             if _is_owned(process):
                 continue
-            if process.trap_exit and process.server is not None:
-                process.server.end(SHUTDOWN)  # it may have no parent whose signal it would heed
+            if process.trap_exit and process.behaviour is not None:
+                process.behaviour.end(SHUTDOWN)  # it may have no parent whose signal it would heed
             else:
                 send_exit(process, self.opener.pid, SHUTDOWN)
             if index % CLOSE_BATCH == CLOSE_BATCH - 1:
@@ -212,8 +212,8 @@ class Node:
     def _abandon(self, process: Process) -> None:
         self._report(process, ABANDON_SECONDS, abandoned=True)
         self.abandoned[process] = None
-        if process.server is not None:
-            process.server.attach_current()
+        if process.behaviour is not None:
+            process.behaviour.attach_current()
         finish(process, KILLED)
 
     def _report(self, process: Process, seconds: float, *, abandoned: bool) -> None:

@@ -11,21 +11,15 @@ Nurseries that the code of a process opened and did not leave.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-import trio
-
+from candil._otp.processes.trio_internals import leave_nursery
 from candil._otp.values.errors import NurseryLeftOpen
 
 if TYPE_CHECKING:
+    import trio
+
     from candil._otp.processes.process import Process
-
-
-def open_nurseries(task: trio.lowlevel.Task) -> list[trio.Nursery]:
-    """Give the task's own list of the nurseries that it is in: empty again when they are left."""
-    live: Any = task
-    nurseries: list[trio.Nursery] = live._child_nurseries  # noqa: SLF001  # the public property copies, for each message
-    return nurseries
 
 
 def refuse_open_nursery(process: Process) -> NoReturn:
@@ -38,14 +32,7 @@ async def leave_nurseries(process: Process, task: trio.lowlevel.Task) -> BaseExc
     error: BaseException | None = None
     for nursery in reversed(task.child_nurseries):
         try:
-            await _leave(nursery)
+            await leave_nursery(nursery)
         except BaseException as raised:  # noqa: ASYNC103, BLE001  # what their tasks raised
             error = error or raised
     return error or NurseryLeftOpen(process.pid.label)
-
-
-async def _leave(nursery: trio.Nursery) -> None:
-    nursery.cancel_scope.cancel()
-    manager: Any = trio.open_nursery()
-    manager._scope, manager._nursery = nursery.cancel_scope, nursery  # noqa: SLF001  # nobody else has the one that it was entered by
-    await manager.__aexit__(None, None, None)

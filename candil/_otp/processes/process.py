@@ -29,6 +29,7 @@ from candil._otp.values.exit_reasons import KILLED, ExitReason, Normal, is_kill
 from candil._otp.values.messages import ExitSignal
 
 if TYPE_CHECKING:
+    from candil._otp.processes.behaviour import Behaviour
     from candil._otp.processes.call_deadlines import DeadlineTimer
     from candil._otp.processes.message_timers import TimerRef
     from candil._otp.processes.node import Node
@@ -89,7 +90,7 @@ class Process:
     next_deadline: float = math.inf
     message_timers: set[TimerRef] | None = None  # which end with the process
     high_water: int = HIGH_WATER
-    server: Any = None
+    behaviour: Behaviour | None = None
     crash: CrashReport | None = None  # what its server said of itself
 
     def __repr__(self) -> str:

@@ -85,7 +85,9 @@ async def run_process(
 def _let_go(process: Process) -> None:
     """Break the circles through an ended process: it is freed at once, without the collector."""
     process.task = None
-    process.server = None
+    behaviour, process.behaviour = process.behaviour, None
+    if behaviour is not None:
+        behaviour.let_go()
 
 
 async def _leave(process: Process, task: Task) -> BaseException:

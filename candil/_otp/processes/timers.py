@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Protocol, final
 import attrs
 import trio
 
+from candil._otp.processes.trio_internals import is_system_clock
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -42,7 +44,7 @@ def _fast_clock() -> tuple[Callable[[], float], float]:
     test says.
     """
     clock = trio.lowlevel.current_clock()
-    if type(clock).__name__ != "SystemClock":
+    if not is_system_clock(clock):
         return clock.current_time, 0.0
     now = perf_counter()  # first: a deadline may be a trifle late, never early
     return perf_counter, clock.current_time() - now
@@ -110,6 +112,8 @@ class Timers:
         queue.append(waiter)
         if len(queue) == 1:
             self._arm(queue)
+        while len(queue) > 1 and queue[0].done:  # one stays, for the timer that is set
+            queue.popleft()
 
     async def run(self) -> None:
         """Fire timers for ever."""

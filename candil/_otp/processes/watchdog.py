@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, final
 import attrs
 import trio
 
-from candil._otp.processes.process import Process
+from candil._otp.processes.trio_internals import is_idle_wait, running_process
 from candil._otp.values.events import LoopBlocked
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Watchdog:
         if self.io_manager is not None:
             return any(map(self._is_guests_wait, _current_frames().values()))
         frame = _frame_of(self.thread_id)
-        return frame is None or frame.f_code.co_name == "get_events"
+        return frame is None or is_idle_wait(frame)
 
     def _is_guests_wait(self, frame: FrameType) -> bool:
         code = frame.f_code
@@ -112,7 +112,7 @@ class Watchdog:
         frame = _frame_of(self.thread_id)
         if frame is None or self._stopped.is_set():
             return
-        process, depth = _running_process(frame)
+        process, depth = running_process(frame)
         stack = "".join(traceback.format_stack(frame)[-depth:])
         event = LoopBlocked(process.pid if process else None, PERIOD + BLOCKED_AFTER, stack)
         if self.runtime.log is not None:
@@ -145,20 +145,6 @@ def _guests_io_manager() -> Any:
     while frame is not None and frame.f_code.co_name != "guest_tick":
         frame = frame.f_back
     return None if frame is None else frame.f_locals["self"].runner.io_manager
-
-
-def _running_process(frame: FrameType) -> tuple[Process | None, int]:
-    """Find the process that runs, and how many of the innermost frames are its own."""
-    walk: FrameType | None = frame
-    depth = 0
-    while walk is not None:
-        if walk.f_globals.get("__name__", "").startswith("candil._otp."):
-            process = walk.f_locals.get("process")
-            if isinstance(process, Process):
-                return process, max(depth, 1)
-        depth += 1
-        walk = walk.f_back
-    return None, depth
 
 
 @contextmanager

@@ -97,10 +97,10 @@ def name_key(name: object) -> object:
         return name if type(name) is str else str.__str__(name)  # the text of a StrEnum's member
     if isinstance(name, Name):
         if not isinstance(name.name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"a Name stands for a str; got {short_repr(name)}")
+            raise TypeError(f"a Name stands for a str; got {short_repr(name)}")  # pyright: ignore[reportUnknownArgumentType]
         return name.name
     if isinstance(name, Via):
-        _check_via(name)
+        _check_via(name)  # pyright: ignore[reportUnknownArgumentType]
         return (Via, name.registry, typed_key(name.key))
     message = f"a process is called by a Pid, a Name, a Via or a str; got {short_repr(name)}"
     if name is None:

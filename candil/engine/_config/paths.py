@@ -15,7 +15,7 @@ def is_path(value: object) -> bool:
     """Return whether *value* is a path of text that a system call can take."""
     if not isinstance(value, str | os.PathLike):
         return False
-    text: object = os.fspath(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    text: object = os.fspath(value)  # pyright: ignore[reportUnknownVariableType]
     return isinstance(text, str) and "\0" not in text
 
 

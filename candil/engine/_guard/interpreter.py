@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from candil.engine._config.errors import GuardUnavailable
 from candil.engine._config.frozen import environment_outside
+from candil.engine._config.os_errors import is_shortage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +43,8 @@ def find_interpreter() -> str:
 
     Raises:
         GuardUnavailable: There is none.
+
+        OSError: There are too many processes or files to ask one.
     """
     if os.environ.get(_ASKING):
         raise GuardUnavailable(
@@ -61,7 +64,7 @@ def runs_plain_python() -> bool:
     if hasattr(sys, "frozen") or hasattr(sys, "oxidized") or "__compiled__" in globals():
         return False
     name = Path(sys.executable).name if sys.executable else ""
-    return bool(_NAMES.fullmatch(name)) and os.access(sys.executable, os.X_OK)
+    return bool(_NAMES.fullmatch(name)) and Path(sys.executable).is_file()
 
 
 @functools.cache
@@ -119,6 +122,8 @@ def _complaint(path: str) -> str:
             env={**environment_outside(os.environ), _ASKING: "1"},
         ).stdout
     except OSError as error:
+        if is_shortage(error):
+            raise
         return f"it cannot be executed: {error.strerror or error}"
     except subprocess.TimeoutExpired:
         return "it does not answer as a Python does"

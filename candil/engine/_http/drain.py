@@ -116,4 +116,8 @@ async def _is_asleep(base_url: str, headers: Mapping[str, str]) -> bool:
         props: object = json.loads((await get(base_url, "/props", _LAST_LOOK, headers)).body)
     except (BadAnswer, ValueError):
         return False
-    return isinstance(props, dict) and props.get("is_sleeping") is True
+    match props:
+        case {"is_sleeping": True}:
+            return True
+        case _:
+            return False

@@ -126,7 +126,7 @@ async def start(
     except OSError as error:
         raise EngineStartError(model.alias, f"{described(error)}.") from error
     pid = await entry.wait_server(_RESTART_GAP)
-    if pid is None:
+    if pid is None or not entry.belongs_to(restart_state):  # another one has the alias by now
         raise NotRunning(model.alias)
     return pid
 
@@ -169,7 +169,7 @@ async def stop(alias: str) -> None:
     """
     get_runtime()
     entry = entry_of(alias)
-    found = entry.has_server
+    found = False
     while entry.stopping is not None:  # another call stops it: this one waits for the same end
         found = True
         await entry.stopping.wait()

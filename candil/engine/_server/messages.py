@@ -38,7 +38,7 @@ class EngineEnded:
 
     process: EngineProcess
     status: ExitStatus
-    log_tail: tuple[str, ...]
+    log_tail: tuple[str, ...] = attrs.field(repr=False)  # the error quotes what tells
 
 
 @final

@@ -24,7 +24,7 @@ from candil.engine._config.addresses import url
 from candil.engine._config.states import EngineState
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Generator, Hashable
 
     from candil._otp.processes.node import Node
     from candil.engine._config.errors import EngineError
@@ -206,16 +206,13 @@ class EngineEntry:
         return server
 
     @contextmanager
-    def _announcing_decisions(self) -> Iterator[None]:
+    def _announcing_decisions(self) -> Generator[None]:
         """Announce it while the block lasts when the supervisor gives the engine up, or ends."""
 
         def note(event: object) -> None:
             match event:
-                case candil.ChildStopped(supervisor=candil.Pid() as pid) if pid == self.supervisor:
+                case candil.ChildStopped(supervisor=name) if self._is_supervised_by(name):
                     self.announce()
-                case candil.ChildStopped(supervisor=str(name)):
-                    if candil.whereis(name) == self.supervisor:
-                        self.announce()
                 case candil.ProcessExited(pid=pid) if pid in {self.supervisor, self.server}:
                     self.announce()
                 case _:
@@ -223,6 +220,11 @@ class EngineEntry:
 
         with candil.subscribe(note):
             yield
+
+    def _is_supervised_by(self, supervisor: object) -> bool:
+        """Return whether *supervisor*, a name or a pid, starts the servers of this engine."""
+        found = candil.whereis(supervisor) if isinstance(supervisor, str) else supervisor
+        return found is not None and found == self.supervisor
 
     async def release(self, server: candil.Pid[Any] | None) -> None:
         """

@@ -209,6 +209,10 @@ class EngineServer(candil.GenServer):
         if not self._has_crashed:
             self._tell(self.state, None)
 
+    def format_status(self, status: dict[str, object]) -> dict[str, object]:
+        """Return what a crash report shows: not the arguments, which may hold a key."""
+        return status | {"state": (self.model.alias, str(self.state))}
+
     # --- starting
 
     def _try_to_start(self) -> None:

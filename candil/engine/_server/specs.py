@@ -132,15 +132,15 @@ def _listed(children: object) -> list[candil.ChildSpec[EngineServer]]:
     mistakes = [
         f"children[{index}] must be made by engine.child_spec(), got: {child!r}"
         for index, child in enumerate(given)
-        if not isinstance(child, candil.ChildSpec) or not _is_engine(child)
+        if not _is_engine(child)
     ]
     if mistakes:
         raise ConfigError("engines_spec", mistakes)
     return given
 
 
-def _is_engine(spec: candil.ChildSpec[Any]) -> bool:
-    return isinstance(spec.metadata, RestartState)
+def _is_engine(child: Any) -> bool:
+    return isinstance(child, candil.ChildSpec) and isinstance(child.metadata, RestartState)
 
 
 def check_types(engine: object, model: object, timing: object) -> None:
