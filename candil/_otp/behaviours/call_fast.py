@@ -66,7 +66,7 @@ ROOM = 10  # a caller may use up one part of so many of the stack that its serve
 
 new_call = Call.__new__
 exception_in_flight = sys.exception
-frame_above = sys._getframe  # noqa: SLF001  # the frames have no other face
+frame_above = sys._getframe  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # documented, and the only way
 
 
 async def perform(  # noqa: C901, PLR0915  # see above

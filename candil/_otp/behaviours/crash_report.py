@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
@@ -85,14 +85,18 @@ class _Words(str):
 
 def describe_message(message: object) -> str:
     """Return ``call increment(1, by=2)``, or the repr of what ``format_status`` gave instead."""
-    match message:
-        case (("call" | "cast") as kind, str(name), tuple(args), dict(kwargs)):
+    if not isinstance(message, tuple):
+        return repr_of(message)
+    parts = cast("Message", message)
+    match parts:
+        case (("call" | "cast"), str(name), tuple(), dict()):
+            args, kwargs = cast("tuple[tuple[object, ...], dict[str, object]]", parts[2:])
             given = [*map(repr_of, args), *(f"{key}={repr_of(kwargs[key])}" for key in kwargs)]
-            return _cut(f"{kind} {name}({', '.join(given)})")
+            return _cut(f"{parts[0]} {name}({', '.join(given)})")
         case (str(kind), held, *_):
             return _cut(f"{kind} {repr_of(held)}")
         case _:
-            return repr_of(message)
+            return repr_of(parts)
 
 
 def repr_of(value: object) -> str:
@@ -143,7 +147,7 @@ class Client:
         process = current_process.get()
         own = getattr(trio.lowlevel.current_task().coro, "cr_frame", None)
         frames: list[tuple[FrameType, int]] = []
-        frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # frames have no other face
+        frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # documented, and the only way
         while frame is not None:
             frames.append((frame, frame.f_lineno))
             frame = None if frame is own else frame.f_back

@@ -64,7 +64,8 @@ def _with_owner(known: Any, owner: type[Any]) -> Any:
         return object  # any server that has the handler is of a protocol
     if known is None:
         return owner
-    owners = known if isinstance(known, tuple) else (known,)
+    several: bool = isinstance(known, tuple)
+    owners: tuple[type[Any], ...] = known if several else (known,)  # pyright: ignore[reportUnknownVariableType]
     return known if owner in owners else (*owners, owner)
 
 

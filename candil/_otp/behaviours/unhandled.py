@@ -76,8 +76,8 @@ def _check_message(
 
 
 def _first(owner: Any) -> type[Any]:
-    first: type[Any] = owner[0] if isinstance(owner, tuple) else owner
-    return first
+    classes: list[type[Any]] = list(owner) if isinstance(owner, tuple) else [owner]  # pyright: ignore[reportUnknownArgumentType]
+    return classes[0]
 
 
 def undefined_callback(cls: Any, callback: str, message: object) -> UndefinedCallback:
@@ -98,7 +98,8 @@ def _advice(cls: Any, callback: str, word: str) -> str | None:
             f"await {name}.{word}(server, ...)"
         )
     handlers = cls.__candil_calls__ if is_call else cls.__candil_casts__
-    close = [] if cls.__candil_advice__ else difflib.get_close_matches(word, handlers, 1)
+    names: list[str] = [] if cls.__candil_advice__ else list(handlers)
+    close = difflib.get_close_matches(word, names, 1)
     return f"Did you mean {close[0]!r}?" if close else None
 
 

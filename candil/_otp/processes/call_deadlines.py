@@ -74,6 +74,10 @@ class _Entry:
             self.timer.entry_dropped()
 
 
+def _new_heap() -> list[tuple[float, int, _Entry]]:
+    return []
+
+
 @final
 @attrs.define(eq=False)
 class DeadlineTimer:
@@ -85,7 +89,7 @@ class DeadlineTimer:
     """
 
     process: Process
-    _entries: list[tuple[float, int, _Entry]] = attrs.field(factory=list)  # a heap
+    _entries: list[tuple[float, int, _Entry]] = attrs.Factory(_new_heap)
     _dropped: int = 0  # how many entries have no request any more
     _numbered: int = 0
     _timer: Timer | None = None
@@ -153,7 +157,7 @@ class DeadlineTimer:
         self._read_until, self._removals = posted, process.removals
         for message in reversed(found):
             if isinstance(message, Request):
-                self._add(message)
+                self._add(message)  # pyright: ignore[reportUnknownArgumentType]
 
     def _add(self, request: Request[Any]) -> None:
         if not request.done and request.deadline < math.inf and not self._has_read(request):

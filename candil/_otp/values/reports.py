@@ -30,7 +30,7 @@ from candil._otp.values.exit_reasons import (
     Shutdown,
     is_abnormal,
 )
-from candil._otp.values.pids import Pid
+from candil._otp.values.pids import is_pid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -266,7 +266,7 @@ def _describe_start(event: object) -> str:
 
 def _supervisor(event: ChildStarted | SupervisorReport) -> str:
     """Name a supervisor: by its name, or else by its id, which a pid alone does not show."""
-    if event.supervisor_id is None or not isinstance(event.supervisor, Pid):
+    if event.supervisor_id is None or not is_pid(event.supervisor):
         return f"supervisor {short_repr(event.supervisor)}"
     return f"supervisor {short_repr(event.supervisor_id)} ({event.supervisor})"
 
