@@ -310,7 +310,7 @@ async def test_a_failed_start_keeps_no_arguments():
 
     class Failing(Brief):
         def init(self):
-            candil.stop("no")
+            candil.stop_self("no")
 
     async with candil.open_supervisor([], log=False) as sup:
         with pytest.raises(candil.StartError):

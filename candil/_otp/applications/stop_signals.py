@@ -166,7 +166,7 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch  # where there is fork
 
 
 @ki_protected_context
-async def stop_on_signals() -> AsyncGenerator[None]:
+async def stop_on_signals() -> AsyncGenerator[None]:  # noqa: ASYNC124  # a block of `async with`
     """
     Stop what runs in the block, in order, when SIGINT, SIGTERM, SIGHUP or SIGQUIT comes; for
     programs with a ``trio.run`` of their own, as ``candil.run`` does it by itself.
