@@ -66,8 +66,14 @@ def base() -> int:
 
 @pytest.fixture
 def llama(llama_server_dir: Path) -> engine.Engine:
-    """The real program, on any free port."""
-    return engine.Engine(alias="llama", binary_dir=llama_server_dir, port=0)
+    """
+    The real program, on any free port, and in one thread.
+
+    Two would wait for each other in loops, and take the core that the other tests need.
+    """
+    return engine.Engine(
+        alias="llama", binary_dir=llama_server_dir, port=0, start_args=("--threads", "1")
+    )
 
 
 @pytest.fixture

@@ -32,7 +32,8 @@ async def announce() -> None:
 
 def tree(folder: str, file: str, how: str) -> candil.SupervisorSpec:
     """One engine, and who announces it."""
-    program = engine.Engine(alias="llama", binary_dir=folder, port=0)
+    words = ("--threads", "1")
+    program = engine.Engine(alias="llama", binary_dir=folder, port=0, start_args=words)
     context = 65_536 if how == "drain" else 512  # room for an answer that lasts
     model = engine.Model(
         alias="model", model_dir=Path(file).parent, filename=Path(file).name, context_size=context

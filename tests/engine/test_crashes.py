@@ -255,7 +255,7 @@ async def test_both_pipes_are_drained(
 ) -> None:
     """Hundreds of requests at the highest verbosity: a full pipe would have hung the engine."""
     llama = engine.Engine(
-        alias="llama", binary_dir=llama_server_dir, port=0, start_args=("-lv", "10")
+        alias="llama", binary_dir=llama_server_dir, port=0, start_args=("-t", "1", "-lv", "10")
     )
     log = tmp_path / "engine.log"
     async with opened():

@@ -126,7 +126,7 @@ async def test_a_running_answer_finishes_whatever_the_engine_tells_to_whom(
 
     async with opened():
         await engine.start(
-            attrs.evolve(llama, start_args=words),
+            attrs.evolve(llama, start_args=(*llama.start_args, *words)),
             attrs.evolve(tiny, context_size=4096),
             timing=engine.Timing(drain_timeout=90),
         )
@@ -218,7 +218,7 @@ async def test_an_idle_engine_is_not_drained(
     """Also where it keeps its slots to itself."""
     async with opened():
         await engine.start(
-            attrs.evolve(llama, start_args=("--no-slots",)),
+            attrs.evolve(llama, start_args=(*llama.start_args, "--no-slots")),
             tiny,
             timing=engine.Timing(drain_timeout=90, grace_period=90),
         )
@@ -236,7 +236,8 @@ async def test_a_stop_does_not_wake_an_engine_that_sleeps(
     """Whatever its slots, its metrics and its key: it would load its whole model for nothing."""
     for number, words in enumerate([(), ("--no-slots",), ("--api-key", "key")]):
         log = tmp_path / f"{number}.log"
-        sleepy = attrs.evolve(llama, start_args=("--sleep-idle-seconds", "1", *words))
+        all_words = (*llama.start_args, "--sleep-idle-seconds", "1", *words)
+        sleepy = attrs.evolve(llama, start_args=all_words)
         async with opened():
             await engine.start(sleepy, tiny, log_path=log)
             await engine.wait_ready("tiny", 60)
