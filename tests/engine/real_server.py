@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx  # noqa: ASYNC127 - as candil does
 
 PATIENCE = 60.0
 

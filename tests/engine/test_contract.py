@@ -19,7 +19,7 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
-import httpx
+import httpx  # noqa: ASYNC127 - as candil does
 import pytest
 
 from candil.engine._config.flags import OPTIONAL, RESERVED

@@ -70,7 +70,7 @@ def save_terminal() -> None:
     _saved = None
     for descriptor in (0, 1, 2):
         with suppress(OSError, AttributeError, _TerminalError):
-            _saved = descriptor, termios.tcgetattr(descriptor)
+            _saved = descriptor, termios.tcgetattr(descriptor)  # pyright: ignore[reportOptionalMemberAccess]
             return
 
 
@@ -81,7 +81,7 @@ def restore_terminal() -> None:
         with suppress(OSError, _TerminalError):
             # From the background it would stop this process, and disturb the one in front.
             if os.tcgetpgrp(descriptor) == os.getpgrp():
-                termios.tcsetattr(descriptor, termios.TCSANOW, settings)
+                termios.tcsetattr(descriptor, termios.TCSANOW, settings)  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def leave(words: str, code: int) -> NoReturn:

@@ -2,17 +2,16 @@
 The script of the guard, run by its path.
 
 Its modules import one another as the package ``program``, whose folder is made known here: candil's
-own package would bring trio along. The imports stand in the ``try``, because a system without
-memory or files fails in one of them, and that is reported as well.
+own package would bring trio along. They are imported in the ``try``, because a system without
+memory or files fails there, and that is reported as well.
 """
 
+import os
 import sys
 
 if __name__ == "__main__":
     code = 1
     try:
-        import os
-
         sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         __package__ = "program"
 
