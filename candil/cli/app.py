@@ -54,7 +54,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = app(arguments, result_action="return_value")
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read our output has gone
+    except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (CandilError, OSError) as error:

@@ -241,7 +241,7 @@ async def test_the_log_tells_a_death_once(
     assert "\n".join(told).count("SIGKILL") == 2  # its server, and its supervisor
     assert [text.count("\n") > 0 for text in told] == [True, False, False]
     last_words = str(caught.value)
-    assert last_words.endswith("killed by SIGKILL (if nobody sent it: probably out of memory)")
+    assert last_words.endswith("killed by SIGKILL (if you did not send it: probably out of memory)")
     assert "again" not in last_words
 
 

@@ -378,7 +378,7 @@ def test_a_call_to_no_process_says_whom_it_was_for() -> None:
 def test_noproc_for_what_whereis_did_not_find_is_a_sentence() -> None:
     """The bare reason would tell a caller nothing."""
     assert str(candil.NoProc(None, "ask")) == (
-        "nobody is there: the target is None, which whereis gives for a name that nobody holds, "
+        "there is no process: the target is None, which whereis gives for a name without a holder, "
         "and root where there is none. "
         "Start the process first, or give the name itself"
     )

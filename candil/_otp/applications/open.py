@@ -32,7 +32,7 @@ Tree = SupervisorSpec | Iterable[ChildSpec[Any] | SupervisorSpec | type[GenServe
 
 
 def as_tree(tree: Tree, options: SupervisorOptions) -> SupervisorSpec:
-    """Give the supervisor spec that *tree* is, or is the children of."""
+    """Return the supervisor spec that *tree* is, or is the children of."""
     if not isinstance(tree, SupervisorSpec):
         return supervisor_spec(tree, **options)
     if options:

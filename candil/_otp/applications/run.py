@@ -64,7 +64,7 @@ def run(tree: Tree, *, log: bool = True, **options: Unpack[SupervisorOptions]) -
         SystemExit: With a code that tells why: 130, 143, 129 or 131 after SIGINT, SIGTERM, SIGHUP
             or SIGQUIT; 3 when the root gave up; 1 when a child did not start, or the root was ended
             in another way; 70 when a task would not end; 71 when something kept the event loop from
-            running for 30 s. What happened is told on stderr in plain words.
+            running for 30 s. stderr says what happened, in plain words.
     """
     if trio.lowlevel.in_trio_run():
         raise RuntimeError(

@@ -87,7 +87,7 @@ def is_async(function: Callable[..., object]) -> bool:
 
 
 async def completed(result: Awaitable[T] | T) -> T:
-    """Give the result of a callback that may be plain or async."""
+    """Return the result of a callback that may be plain or async."""
     waits = type(cast("object", result)) is CoroutineType or inspect.isawaitable(result)
     done: T = await cast("Awaitable[T]", result) if waits else cast("T", result)
     return done

@@ -115,7 +115,7 @@ async def perform(  # noqa: C901, PLR0915  # see above
         except ValueError:  # the stack is not that deep
             has_room = False
         if has_room or stack_has_room(runtime):
-            await checkpoint_if_cancelled()  # without a cancellation nobody else runs meanwhile
+            await checkpoint_if_cancelled()  # without a cancellation no other task runs meanwhile
             started = perf_counter()
             value: Any
             try:

@@ -59,7 +59,7 @@ def _mistakes(who: str, name: str, defined: object) -> list[str]:
 
 def _signature(defined: object) -> inspect.Signature | None:
     """
-    Give what a method takes, without annotations; ``None`` if only a call can tell.
+    Return what a method takes, without annotations; ``None`` if only a call can tell.
 
     What a decorator made takes what it takes itself: it may give the function below more.
     """

@@ -71,7 +71,7 @@ class Call(Request[Any]):
     One call that waits for its answer; what ``handle_call(request, caller)`` gets as *caller*. OTP:
     ``From``.
 
-    A ``handle_call`` that returns ``NO_REPLY`` keeps it, or sends it to whoever shall answer.
+    A ``handle_call`` that returns ``NO_REPLY`` keeps it, or sends it to the process that answers.
 
     Attributes:
         reply: Answers it: ``caller.reply(value)``, in any process; all but the first answer, and
@@ -119,11 +119,11 @@ class Call(Request[Any]):
         return None if sender is None else sender.pid
 
     def expire(self) -> None:
-        """Give the caller a ``CallTimeout``; the deadline's task calls it."""
+        """Return the caller a ``CallTimeout``; the deadline's task calls it."""
         self.refuse(CallTimeout(self.target, self.request, self.timeout))
 
     def exited_error(self, reason: ExitReason) -> BaseException:
-        """Give the ``ServerExited`` for this very call, chained to the crash."""
+        """Return the ``ServerExited`` for this very call, chained to the crash."""
         error = ServerExited(self.target, self.request, reason)
         error.__cause__ = reason.exception if isinstance(reason, Crashed) else None
         return error
@@ -191,7 +191,7 @@ class Deferred(Later[T]):
 
     @property
     def abandoned(self) -> bool:
-        """Whether nobody waits for it any more: its callers gave up, or were answered."""
+        """Whether no caller waits for it any more: its callers gave up, or were answered."""
         return self._replied or (bool(self._calls) and all(call.done for call in self._calls))
 
     def answers(self, call: Call, server: Process) -> None:

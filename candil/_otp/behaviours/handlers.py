@@ -152,7 +152,7 @@ class CallHandler(Handler, Generic[S_co, M_co, R_co]):
 
 @final
 class CastHandler(Handler, Generic[S_co, M_co]):
-    """A method that is told things; made by ``handle_cast``."""
+    """A method that handles casts; made by ``handle_cast``."""
 
     def make_client(self) -> Any:
         """Make the client that returns at once."""

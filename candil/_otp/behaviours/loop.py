@@ -3,8 +3,8 @@ The loop of a server process: one message after the other. OTP: ``gen_server:loo
 
 1. A message that the loop has taken is handled to its end, and then the next; nothing is handled
    after the process was told to end.
-2. What a callback asks for beside its answer (to stop, to continue, a timeout) is a ``Actions``,
-   obeyed before the next message.
+2. What a callback asks for beside its answer (to stop, to continue, a timeout) are ``Actions``,
+   applied before the next message.
 3. ``terminate`` runs where OTP runs it: the server stops by itself, crashes, or traps exits and its
    parent tells it to end.
 
@@ -28,6 +28,7 @@ from candil._otp.behaviours.actions import Actions, SystemCall
 from candil._otp.behaviours.arity import Functions, completed
 from candil._otp.behaviours.calls import NO_ANSWERS, NO_REPLY, Call, Cast, Deferred
 from candil._otp.behaviours.crash_report import Client, Message, crash_report, message_of
+from candil._otp.behaviours.suspension import answer_system, stay_suspended
 from candil._otp.behaviours.unhandled import (
     bad_return_value,
     report_unhandled,
@@ -145,7 +146,7 @@ class ServerLoop:
         self.request(Actions(crash=error))
 
     def attach_current(self) -> None:
-        """Have the caller whose turn it is told if the process ends now, for whatever reason."""
+        """Have the current request fail if the process ends now, for any reason."""
         if self.process.current_request is not None:
             self.process.current_request.attach(self.process)
 
@@ -154,7 +155,7 @@ class ServerLoop:
         kind: type = type(value)
         if kind is Deferred:
             cast("Deferred[Any]", value).answers(call, self.process)
-        elif kind is CoroutineType:  # nobody would await it
+        elif kind is CoroutineType:  # it would not be awaited
             self.crash(call, unawaited_reply(self.calls, call.request, value))
         elif value is NO_REPLY or not self.process.alive:
             call.attach(self.process)
@@ -192,7 +193,7 @@ class ServerLoop:
                     if self._timeout is not None:
                         await self._wait_with_timeout(self._timeout)
                         continue
-                    message = call = request = value = None  # nobody else keeps them
+                    message = call = request = value = None  # the idle loop keeps none of them
                     process.idle = True
                     process.parked = task
                     await wait_task_rescheduled(process.abort_park)
@@ -279,7 +280,7 @@ class ServerLoop:
             self._timeout = None
             await self._handle_cast(message)
         else:
-            await self._handle_other(message)
+            await self.handle_other(message)
 
     async def _handle_other_call(self, call: Call) -> object:
         if isinstance(call.request, str) and (handler := self.calls.get(call.request)) is not None:
@@ -303,15 +304,16 @@ class ServerLoop:
         if result is not None:
             raise bad_return_value(str(message), result, awaited=handler[1])
 
-    async def _handle_other(self, message: object) -> None:
+    async def handle_other(self, message: object) -> None:
+        """Handle what is neither call nor cast."""
         if isinstance(message, SystemCall):
             self._system_calls += 1
-            await self._answer_system(message)
+            await answer_system(self, message)
             if self.suspended and self.actions is None:
-                await self._stay_suspended()
+                await stay_suspended(self)
             return
         self._timeout = None
-        if type(message) is ExitSignal and self._is_parents_exit(message):
+        if type(message) is ExitSignal and self.is_parents_exit(message):
             raise ProcessExit(message.reason)
         await self._handle_info(message)
 
@@ -358,46 +360,10 @@ class ServerLoop:
             if self.process.exit_requested is not None:
                 await checkpoint()
         if self.suspended:
-            await self._stay_suspended()
+            await stay_suspended(self)
 
-    async def _answer_system(self, call: SystemCall) -> None:
-        call.attach(self.process)
-        try:
-            call.reply(await completed(call.run(self)))
-        except Exception as error:  # noqa: BLE001  # the fault of who asked, as in OTP: the server goes on
-            call.refuse(error)
-
-    async def _stay_suspended(self) -> None:
-        """
-        Handle nothing but requests of ``candil.sys`` and the parent's signal; the rest stays queued
-        in order.
-        """
-        mailbox = self.process.mailbox
-        seen = taken = 0
-        while self.suspended and self.actions is None:
-            if taken != self.process.removals:
-                seen, taken = 0, self.process.removals
-            urgent = next(
-                (i for i in range(seen, len(mailbox)) if self._is_urgent(mailbox[i])), None
-            )
-            if urgent is None:
-                seen = len(mailbox)
-                await park(self.process)
-                continue
-            seen = urgent
-            message = mailbox[urgent]
-            del mailbox[urgent]
-            self.process.removals += 1
-            taken = self.process.removals
-            if not isinstance(message, SystemCall):
-                await self._handle_other(message)
-            else:
-                await self._answer_system(message)
-
-    def _is_urgent(self, message: object) -> bool:
-        return isinstance(message, SystemCall) or self._is_parents_exit(message)
-
-    def _is_parents_exit(self, message: object) -> bool:
+    def is_parents_exit(self, message: object) -> bool:
+        """Tell whether the parent tells this server to end."""
         return type(message) is ExitSignal and message.pid is self.parent
 
     def _is_own(self, error: BaseException) -> bool:
@@ -409,7 +375,7 @@ class ServerLoop:
             return True
         if isinstance(error, trio.Cancelled | BaseExceptionGroup):
             return trio.current_effective_deadline() != -math.inf
-        if isinstance(error, GeneratorExit):  # raised by a handler, or by whoever drops the task?
+        if isinstance(error, GeneratorExit):  # by a handler, or by the interpreter's end?
             return trio.lowlevel.in_trio_task() and current_task() is self.process.task
         return True
 

@@ -83,7 +83,7 @@ class Startable(Generic[S_co]):
 @singledispatch
 def server_of(target: object) -> tuple[type[Any], tuple[Any, ...], ServerName[Any] | None]:
     """
-    Give class, arguments and name of the server that a ``Startable`` stands for.
+    Return class, arguments and name of the server that a ``Startable`` stands for.
 
     Whoever runs a kind of them registers how: data need not know what runs it.
     """
@@ -92,7 +92,7 @@ def server_of(target: object) -> tuple[type[Any], tuple[Any, ...], ServerName[An
 
 
 def server_class(target: Any) -> Any:
-    """Give ``Box`` for ``Box[int]``, the same class at run time; anything else as it is."""
+    """Return ``Box`` for ``Box[int]``, the same class at run time; anything else as it is."""
     origin = get_origin(target)
     return origin if isinstance(origin, type) and issubclass(origin, GenServer) else target
 
@@ -132,8 +132,8 @@ class Starting(Request[bool]):
 
     def abort(self, raise_cancel: object) -> Abort:
         """
-        Let a cancellation end the wait, and the half-started process with it: nobody else knows of
-        it.
+        Let a cancellation end the wait, and the half-started process with it: no other process
+        knows of it.
 
         That process may wait for a start of its own, and so on: they take their turns here, since a
         chain of calls would be as deep as the tree.

@@ -30,7 +30,7 @@ async def start(
     **kwargs: Any,
 ) -> Pid[S]:
     """
-    Start a server that nobody is linked to; it ends with its tree at the latest. OTP:
+    Start a server without a link to it; it ends with its tree at the latest. OTP:
     ``gen_server:start``.
 
     Args:

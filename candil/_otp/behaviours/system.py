@@ -81,7 +81,7 @@ async def resume(server: Server[Any] | None, *, timeout: float = DEFAULT_TIMEOUT
 
 async def get_state(server: Server[Any] | None, *, timeout: float = DEFAULT_TIMEOUT) -> Any:  # noqa: ASYNC109
     """
-    Give the server's state: its instance, the very object. For debugging; touch nothing. OTP:
+    Return the server's state: its instance, the very object. For debugging; touch nothing. OTP:
     ``sys:get_state``.
 
     Args:

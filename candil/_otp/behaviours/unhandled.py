@@ -104,14 +104,14 @@ def _advice(cls: Any, callback: str, word: str) -> str | None:
 
 
 def bad_return_value(callback: str, value: object, *, awaited: bool) -> BadReturnValue:
-    """Give the error for what *callback* returned; a coroutine is closed: nobody will await it."""
+    """Return the error for what *callback* returned; a coroutine is closed: it is not awaited."""
     if inspect.iscoroutine(value):
         value.close()
     return BadReturnValue(callback, value, awaited=awaited)
 
 
 def unawaited_reply(calls: Functions, request: object, value: object) -> BadReturnValue:
-    """Give the error for a coroutine that is to be the answer to *request*."""
+    """Return the error for a coroutine that is to be the answer to *request*."""
     handler = calls.get(request) if isinstance(request, str) else None
     if handler is None:
         return bad_return_value("handle_call", value, awaited=True)

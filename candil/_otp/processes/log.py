@@ -2,7 +2,7 @@
 The subscriber that writes reports to the logger ``candil``.
 
 A crash storm must not become a log storm: beyond a burst, lines are counted instead of formatted,
-and the count is told.
+and the count is written.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class EventLog:
     _limiters: dict[int, RateLimiter] = attrs.field(factory=lambda: defaultdict(RateLimiter))
 
     def __call__(self, event: object) -> None:
-        """Log *event*, or count it if there were too many; that a supervisor gives up is told."""
+        """Log *event*, or count it if there were too many. A supervisor that gives up is logged."""
         level = level_of(event)
         if level is None or (level < WARNING and not _is_enabled(level)):
             return
@@ -69,7 +69,7 @@ class EventLog:
             self._write(level, event)
 
     def writes(self, level: str) -> bool:
-        """Tell whether lines of this level are wanted: what nobody reads need not be made."""
+        """Tell whether lines of this level are wanted: an unread line need not be made."""
         return _is_enabled(LEVELS[level])
 
     def close(self) -> None:
@@ -114,7 +114,7 @@ def _log(
     exc_info: bool = False,
     extra: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write one line; a sink that fails must not end whoever is reported."""
+    """Write one line; a sink that fails must not end the process that is reported."""
     import logging  # noqa: PLC0415  # as above
 
     with suppress(Exception, SystemExit):

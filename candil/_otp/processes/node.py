@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 LINGER_SECONDS = 0.4
 ABANDON_SECONDS = 0.5
 CLOSE_SECONDS = 5.0
-CLOSE_BATCH = 500  # so many are told to end before others have their turn
+CLOSE_BATCH = 500  # so many are asked to end before other tasks have their turn
 
 
 @final
@@ -228,7 +228,7 @@ def _stack(process: Process) -> str:
 
 
 def current_node() -> Node:
-    """Give the node that new processes of the current task belong to."""
+    """Return the node that new processes of the current task belong to."""
     process: Any = current_process.get()
     if process is not None:
         if not trio.lowlevel.in_trio_run():  # a thread has its maker's context

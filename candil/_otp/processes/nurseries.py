@@ -1,7 +1,7 @@
 """
 Nurseries that the code of a process opened and did not leave.
 
-1. What was entered in one callback and should be left in another is left by nobody when the process
+1. What was entered in one callback and should be left in another stays open when the process
    is killed, or crashes in between.
 2. trio answers a task that ends so by an error in the nursery which that task lives in. Here it is
    the one of all processes of the block: it would end them all.

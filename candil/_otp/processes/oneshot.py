@@ -1,7 +1,7 @@
 """
 Where a task waits to be handed one thing: the direct hand-off under calls, starts and mailboxes.
 
-1. A parked task is resumed exactly once: whoever resumes it clears the slot first, and a
+1. A parked task is resumed exactly once: the code that resumes it clears the slot first, and a
    cancellation clears it too.
 2. What is handed to ``reschedule`` only needs an ``unwrap`` method: trio calls it in the task that
    wakes. So the slot itself is handed over, and no ``outcome`` object is made per call.
@@ -28,7 +28,7 @@ class Resumed:
     __slots__ = ()
 
     def unwrap(self) -> None:
-        """Give nothing; trio calls it."""
+        """Return nothing; trio calls it."""
 
 
 RESUMED: Any = Resumed()
@@ -88,7 +88,7 @@ class OneShot(Generic[T]):
         return result
 
     def unwrap(self) -> T:
-        """Give the value or raise the error; trio calls it in the task that waited."""
+        """Return the value or raise the error; trio calls it in the task that waited."""
         error = self.error
         if error is not None:
             self.error = None

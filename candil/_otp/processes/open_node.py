@@ -78,7 +78,7 @@ async def open_node(*, name: str = "local", log: bool = True) -> AsyncGenerator[
 
     The block's task is itself a process, the parent of what it starts: it can link, monitor and
     receive. Leaving the block, or being cancelled, ends all its processes: what is linked to the
-    block is told ``shutdown`` first, then everything else; what has not ended 5 s later is killed.
+    block gets ``shutdown`` first, then everything else; what has not ended 5 s later is killed.
 
     Args:
         name: Shown in the pids of its processes.

@@ -1,12 +1,12 @@
 """
 Processes: a mailbox, an exit reason, and the signals between them.
 
-1. A process is told to end at most once: ``exiting`` is set, its scope is cancelled, and whatever
-   its cleanup raises, that reason stands. It has ended when ``reason`` is set; its task may take
-   some checkpoints from the one to the other.
+1. A process is asked to end at most once: ``exit_requested`` is set, its scope is cancelled, and
+   that reason stands, whatever its cleanup raises. It has ended when ``exit_reason`` is set; its
+   task may take some checkpoints from the one to the other.
 2. Signals never recurse: a signal only cancels or posts, so ten thousand linked processes die in
    ten thousand short steps.
-3. Whoever resumes a parked process clears ``parked`` first.
+3. Code that resumes a parked process clears ``parked`` first.
 
 Not here: how a process is made (``spawn.py``), its task and its end (``task.py``), the loop of a
 server (``loop.py``).

@@ -20,7 +20,7 @@ def is_alive(target: Server[Any] | None) -> bool:
     Tell whether a process runs and was not told to end. OTP: ``is_process_alive``.
 
     Args:
-        target: Its pid or name; ``False`` for a name that nobody holds, and for ``None``.
+        target: Its pid or name; ``False`` for a name without a holder, and for ``None``.
     """
     process = None if target is None else resolve(target)
     return process is not None and process.alive

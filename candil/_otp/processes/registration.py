@@ -32,7 +32,7 @@ def check_name(name: object) -> None:
 
 
 def claim_name(process: Process, name: ServerName[Any]) -> None:
-    """Give *name* to a living process."""
+    """Return *name* to a living process."""
     check_name(name)
     if not isinstance(name, Via):
         if process.registered is not None:
@@ -51,7 +51,7 @@ def claim_name(process: Process, name: ServerName[Any]) -> None:
 
 def register(name: ServerName[Any], pid: Pid[Any]) -> None:
     """
-    Give a name to a process; it keeps it until it ends or ``unregister``.
+    Return a name to a process; it keeps it until it ends or ``unregister``.
 
     Args:
         name: A string, ``Name`` or ``Via``. A process has at most one string or ``Name``, and any
@@ -101,7 +101,7 @@ def whereis(name: Name[S] | Via[S]) -> Pid[S] | None: ...
 def whereis(name: str) -> Pid[Any] | None: ...
 def whereis(name: ServerName[Any]) -> Pid[Any] | None:
     """
-    Give the process that holds a name now.
+    Return the process that holds a name now.
 
     Args:
         name: The name.

@@ -1,8 +1,9 @@
 """
 What somebody waits for an answer to: a call, a start, a question of ``candil.sys``.
 
-A process owes the answers to what it took; if it ends first, those who wait are told why. What is
-done is held by no process and no timer: its arguments may be large, and its deadline an hour away.
+A process that took a request holds it until the answer; if it ends first, the request fails. A
+request that is done is held by no process and no timer: its arguments may be large, and its
+deadline an hour away.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ T = TypeVar("T")
 
 
 class Holder(Protocol):
-    """What keeps a request until it is done: a process that owes the answer, its timer."""
+    """What keeps a request until it is done: the process that took it, or a deadline timer."""
 
     def drop(self, request: Request[Any], /) -> None:
         """Let go of a request that is done."""
@@ -32,7 +33,7 @@ class Holder(Protocol):
 
 class Request(OneShot[T], Generic[T]):
     """
-    Somebody waits for an answer to this; if the process that owes it ends first, they are told.
+    A task waits for the answer to this; if the process that took it ends first, it gets an error.
     """
 
     __slots__ = ("deadline", "holders")
@@ -43,10 +44,10 @@ class Request(OneShot[T], Generic[T]):
         self.holders: tuple[Holder, ...] = ()
 
     def expire(self) -> None:
-        """Tell whoever waits that it took too long; those that have a deadline say how."""
+        """Fail because it took too long; a request that has a deadline says how."""
 
     def attach(self, process: Process) -> None:
-        """Have whoever waits told when *process* ends without an answer."""
+        """Fail if *process* ends without an answer."""
         if not self.done:
             self.holders = (*self.holders, process)
             if process.pending is None:
@@ -69,23 +70,23 @@ class Request(OneShot[T], Generic[T]):
         self._detach()
 
     def refuse(self, error: BaseException) -> None:
-        """Raise *error* at whoever waits."""
+        """Raise *error* in the task that waits."""
         self.fail(error)
         self._detach()
 
     def server_exited(self, reason: ExitReason) -> None:
-        """Tell whoever waits that the answer will never come."""
+        """Fail because the answer will never come."""
         if not self.done:
             self.refuse(self.exited_error(reason))
 
     def exited_error(self, reason: ExitReason) -> BaseException:
-        """Give the error for an answer that will never come."""
+        """Return the error for an answer that will never come."""
         error = ServerExited(None, None, reason)
         error.__cause__ = reason.exception if isinstance(reason, Crashed) else None
         return error
 
     def abort(self, raise_cancel: object) -> Abort:
-        """Let a cancellation end the wait; the process that owes the answer is not told."""
+        """Let a cancellation end the wait; the process with the request does not learn of it."""
         self._detach()
         return super().abort(raise_cancel)
 

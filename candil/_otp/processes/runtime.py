@@ -92,7 +92,7 @@ class Runtime:
         for subscriber in list(self.subscribers.values()):  # one may subscribe, or leave
             try:
                 subscriber(event)
-            except (Exception, SystemExit):  # noqa: BLE001  # a broken listener must not end whoever caused the event
+            except (Exception, SystemExit):  # noqa: BLE001  # a broken listener must not end the process that caused the event
                 if self._failures.take(time.monotonic()):
                     log_failure(f"subscriber {subscriber!r} failed on a {type(event).__name__}")
 
@@ -115,13 +115,13 @@ class Runtime:
             self.begin_turn()
 
     def begin_turn(self) -> None:
-        """Note that others have just had their turn, whoever takes the next messages."""
+        """Note that other tasks have just had their turn."""
         self.received = 0
         self.turn_ends = time.perf_counter() + MAX_INLINE_SECONDS
 
 
 def get_runtime() -> Runtime:
-    """Give the tables of the current ``trio.run``, made at the first use."""
+    """Return the tables of the current ``trio.run``, made at the first use."""
     try:
         return _runtime.get()
     except LookupError:
@@ -133,7 +133,7 @@ def get_runtime() -> Runtime:
 
 
 def outside_of_trio() -> RuntimeError:
-    """Give the error for code that runs in no ``trio.run``: in another loop, or another thread."""
+    """Return the error for code that runs in no ``trio.run``: another loop, or another thread."""
     return RuntimeError(
         "candil works within trio.run, and this code runs outside of it. Run the program with "
         "trio.run(main), not with asyncio.run; another thread goes through trio.from_thread.run, "
@@ -142,11 +142,11 @@ def outside_of_trio() -> RuntimeError:
 
 
 def resolve(target: object) -> Process | None:
-    """Give the living process that a pid or a name stands for."""
+    """Return the living process that a pid or a name stands for."""
     if type(target) is str:  # first, since every call by name comes this way
         return get_runtime().names.get(target)
     if type(target) is Pid:
         return target.process
-    if target is None:  # what whereis gives for a name that nobody holds
+    if target is None:  # what whereis gives for a name without a holder
         return None
     return get_runtime().names.get(name_key(target))

@@ -101,7 +101,7 @@ def monitor(target: Server[Any]) -> Ref:
     Watch a process: exactly one ``Down`` comes when it ends, at once if it has. Twice gives two.
 
     Args:
-        target: A pid or a name; this process itself is not watched, since nobody would be left.
+        target: A pid or a name; a process cannot watch itself: it would not be there to be told.
 
     Returns:
         The reference that the ``Down`` will carry.

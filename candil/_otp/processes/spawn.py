@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def self() -> Pid[Any]:
     """
-    Give the pid of the process that runs this code.
+    Return the pid of the process that runs this code.
 
     Raises:
         RuntimeError: No process runs it: the task was started outside every tree.
@@ -34,7 +34,7 @@ def self() -> Pid[Any]:
 
 
 def own_process(what: str) -> Process:
-    """Give the record of the current process, which *what* needs."""
+    """Return the record of the current process, which *what* needs."""
     process = current_process.get()
     if process is None:
         message = (
@@ -52,7 +52,7 @@ def spawn(
     name: ServerName[Any] | None = None,
 ) -> Pid[Any]:
     """
-    Run an async function as a new process, which nobody is linked to.
+    Run an async function as a new process without links.
 
     It belongs to the current tree: it cannot outlive the block. It runs from the next checkpoint
     on.
@@ -127,7 +127,7 @@ def _check_function(what: str, function: object) -> None:
     got = _what_is_wrong(what, get_origin(function) or function)
     if got is not None:
         if inspect.iscoroutine(function):
-            function.close()  # nobody will await it
+            function.close()  # it will not be awaited
         raise TypeError(f"{what} takes an async function and its arguments; got {got}")
 
 

@@ -109,7 +109,7 @@ async def _hold_interrupt(process: Process, interrupt: KeyboardInterrupt) -> Non
     """
     Have the whole node stop in order after a Ctrl-C, not just this process.
 
-    Until its turn comes the process is kept, so that nobody restarts it.
+    Until its turn comes the process is kept, so that its supervisor does not restart it.
     """
     process.trap_exit = False
     told = any(isinstance(message, ExitSignal) for message in process.mailbox)
@@ -133,7 +133,7 @@ def keyboard_interrupt_in(error: BaseException) -> KeyboardInterrupt | None:
 
 
 def reason_of(error: BaseException | None) -> ExitReason:
-    """Give the reason of a process whose code ended with *error*, or without one."""
+    """Return the reason of a process whose code ended with *error*, or without one."""
     if error is None:
         return NORMAL
     if isinstance(error, trio.Cancelled):
@@ -151,7 +151,7 @@ def reason_of(error: BaseException | None) -> ExitReason:
 
 
 def _without_groups(error: BaseException) -> BaseException:
-    """Give the one exception in a group of one: the nursery that it passed is no reason."""
+    """Return the one exception in a group of one: the nursery that it passed is no reason."""
     lone = error
     while isinstance(lone, BaseExceptionGroup):
         first, *others = cast("tuple[BaseException, ...]", lone.exceptions)

@@ -38,7 +38,7 @@ class Expirable(Protocol):
 
 def _fast_clock() -> tuple[Callable[[], float], float]:
     """
-    Give a clock that is cheap to read, and how far trio's is ahead of it.
+    Return a clock that is cheap to read, and how far trio's is ahead of it.
 
     trio's own is ``perf_counter`` and an offset, at three times the cost; a virtual one goes as its
     test says.
@@ -147,7 +147,7 @@ class Timers:
 
     def _expire_heads(self, queue: deque[Expirable]) -> None:
         now = trio.current_time()
-        late: list[Expirable] = []  # first, since whoever expires may add to this queue
+        late: list[Expirable] = []  # first, since one that expires may add to this queue
         while queue and (queue[0].done or queue[0].deadline <= now):
             late.append(queue.popleft())
         if queue:

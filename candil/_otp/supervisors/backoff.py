@@ -69,7 +69,7 @@ class Backoff:
 
     def delay(self, crashes: int, chance: float) -> float:
         """
-        Give the seconds to wait.
+        Return the seconds to wait.
 
         Args:
             crashes: How many crashes came before this one without a stable time between.

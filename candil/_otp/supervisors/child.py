@@ -94,7 +94,7 @@ class Child:
             self.timer = None
 
     def describe(self) -> dict[str, object]:
-        """Give the offender of a report."""
+        """Return the offender of a report."""
         spec = self.spec
         return {
             "id": spec.id,
@@ -155,7 +155,7 @@ async def stop_child_process(own: Process, child: Child) -> ExitReason | None:
 
 
 def is_expected(reason: ExitReason, spec: ChildSpec[Any]) -> bool:
-    """Tell whether a child that was stopped ended as it should, for which nobody need be told."""
+    """Tell whether a child that was stopped ended as it should, which needs no report."""
     if isinstance(reason, Killed):
         return spec.shutdown == "brutal_kill"
     if is_bare_shutdown(reason) and spec.shutdown != "brutal_kill":

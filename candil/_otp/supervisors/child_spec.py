@@ -216,7 +216,7 @@ def child_spec(  # OTP's keys
 
     Raises:
         SpecError: With every mistake in it, arguments that *target* does not take included. Those
-            that are missing are told by ``supervisor_spec``, since a template may lack some.
+            that are missing are found by ``supervisor_spec``, since a template may lack some.
     """
     start = start_of(target)
     is_supervisor = start is not None and start.is_supervisor

@@ -152,7 +152,7 @@ class ChildProcesses:
             await join(process, math.inf)
 
     def _exits(self) -> dict[Pid[Any], ExitReason]:
-        """Give the reasons of those whose exit signals wait in the mailbox."""
+        """Return the reasons of those whose exit signals wait in the mailbox."""
         return {
             message.pid: message.reason
             for message in self.own.mailbox
@@ -201,7 +201,7 @@ class ChildProcesses:
 
 
 def _hashable(reason: ExitReason) -> object:
-    """Give what stands for *reason* as a key: its term may be anything."""
+    """Return what stands for *reason* as a key: its term may be anything."""
     try:
         hash(reason)
     except TypeError:

@@ -1,6 +1,6 @@
 """
 The functions that talk to a supervisor. OTP: the module ``supervisor``. None of them has a timeout,
-as there. What ``root`` gives can be passed on as it is: ``None`` is nobody, and they raise
+as there. What ``root`` gives can be passed on as it is: ``None`` is no process, and they raise
 ``NoProc``.
 """
 

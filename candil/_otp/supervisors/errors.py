@@ -154,7 +154,7 @@ class RestartIntensityExceeded(CandilError):
         return f"{text}it gave up as well, at last since child {below} ended: {last}"
 
     def _deepest(self) -> RestartIntensityExceeded:
-        """Give the error of the supervisor where it began."""
+        """Return the error of the supervisor where it began."""
         error, cause = self, getattr(self.reason, "cause", None)
         while isinstance(cause, RestartIntensityExceeded):
             error, cause = cause, getattr(cause.reason, "cause", None)

@@ -32,7 +32,8 @@ K = TypeVar("K")
 
 def restart_group(strategy: Strategy, order: Iterable[K], failed: K) -> list[K]:
     """
-    Give the children that are stopped (in reverse) and started (in this order) because one failed.
+    Return the children that are stopped (in reverse) and started (in this order) because one
+    failed.
 
     Args:
         strategy: The supervisor's.

@@ -175,7 +175,7 @@ class Supervisor(GenServer):
         return not any(other is not child and other.spec.significant for other in coming)
 
     def _restarting_with(self, late: Child) -> list[Child]:
-        """Give those that start together with a child that is being restarted."""
+        """Return those that start together with a child that is being restarted."""
         return self._group_of(late) if late.spec.backoff is not None else [late]
 
     async def _restart(self, child: Child, reason: ExitReason) -> None:

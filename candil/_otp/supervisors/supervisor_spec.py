@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 def _listed(children: Any) -> Any:
     """
-    Give the child specs of a list of children. What cannot be one is left as it is, or as the error
-    that says why: the checks tell it together with all other mistakes.
+    Return the child specs of a list of children. What cannot be one is left as it is, or as the
+    error that says why: the checks report it together with all other mistakes.
     """
     given: Any = children
     if isinstance(given, SpecError):  # found wrong before
@@ -47,7 +47,7 @@ def _listed(children: Any) -> Any:
 def _no_list(given: object) -> str:
     mistake = f"children: a list of child specs is needed, got {short_repr(given)}"
     if inspect.iscoroutine(given):
-        given.close()  # nobody will await it
+        given.close()  # it will not be awaited
     elif not callable(given):
         return mistake
     elif isinstance(given, type):
@@ -198,7 +198,7 @@ def check_childspecs(
 
 def as_child_spec(child: Any) -> Any:
     """
-    Give the child spec that *child* stands for, or *child* itself for the checks to complain of.
+    Return the child spec that *child* stands for, or *child* itself for the checks to complain of.
     """
     return child_spec(child) if isinstance(start_of(child), ServerStart) else child
 

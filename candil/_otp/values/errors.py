@@ -26,7 +26,7 @@ from __future__ import annotations
 from typing import Any, final
 
 _NOBODY = (
-    "nobody is there: the target is None, which whereis gives for a name that nobody holds, and "
+    "there is no process: the target is None, which whereis gives for a name without a holder, and "
     "root where there is none. "
     "Start the process first, or give the name itself"
 )
@@ -34,7 +34,7 @@ _NOBODY = (
 
 def short_repr(value: object, limit: int = 120) -> str:
     """
-    Give the repr of *value*, cut to *limit* characters; a repr that raises cannot break a report.
+    Return the repr of *value*, cut to *limit* characters; a repr that raises cannot break a report.
     """
     try:
         text = repr(value)

@@ -65,7 +65,7 @@ class ServerExited(CallError):
         )
 
     def _deepest(self) -> ServerExited:
-        """Give the error of the server where it began: each may have waited for another."""
+        """Return the error of the server where it began: each may have waited for another."""
         error, below = self, _server_exited_in(self.reason)
         while below is not None:
             error, below = below, _server_exited_in(below.reason)
@@ -73,7 +73,7 @@ class ServerExited(CallError):
 
 
 def _server_exited_in(reason: ExitReason) -> ServerExited | None:
-    """Give what a process died of if that was the death of another, also within a nursery."""
+    """Return what a process died of if that was the death of another, also within a nursery."""
     cause = cause_of(reason)
     first, *others = [None] if cause is None else leaves_of(cause, 2)
     return first if isinstance(first, ServerExited) and not others else None

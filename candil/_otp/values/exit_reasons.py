@@ -122,7 +122,7 @@ _ATOMS: dict[str, ExitReason] = {
 
 def as_exit_reason(term: object) -> ExitReason:
     """
-    Give the exit reason that *term* stands for.
+    Return the exit reason that *term* stands for.
 
     Reasons stay as they are; ``"normal"``, ``"shutdown"``, ``"killed"``, ``"noproc"`` and
     ``"noconnection"`` are OTP's atoms; ``("shutdown", detail)`` is ``Shutdown(detail)``; an
@@ -170,7 +170,7 @@ def is_pair(term: object) -> TypeGuard[tuple[object, object]]:
 
 def cause_of(reason: ExitReason) -> BaseException | None:
     """
-    Give the exception that tells the whole story of *reason*, for errors to be chained to.
+    Return the exception that tells the whole story of *reason*, for errors to be chained to.
 
     Args:
         reason: Why a process ended.

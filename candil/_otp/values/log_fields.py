@@ -31,7 +31,7 @@ def level_of(event: object) -> int | None:
     """
     Return the level of an event's line, or ``None`` for everyday business.
 
-    A process that an exit signal ended did not crash: whoever sent it did, or knows why.
+    A process that an exit signal ended did not crash: the sender did, or knows why.
     """
     match event:
         case ProcessExited():

@@ -22,7 +22,7 @@ class Down:
     Attributes:
         ref: What ``monitor`` returned.
 
-        pid: The process, or the name if the monitor was by a name that nobody held.
+        pid: The process, or the name if the monitor was by a name without a holder.
 
         reason: Why it ended; ``NoProcess()`` if it was not there.
     """

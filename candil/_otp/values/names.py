@@ -68,15 +68,15 @@ with suppress(AttributeError):  # from 3.14 on Python keeps no documentation of 
     Server.__doc__ = """
     What a server is called by: its ``Pid``, or a name.
 
-    A pid is one incarnation: once its process has ended, it is nobody. A name, be it a ``str``, a
-    ``Name`` or a ``Via``, is looked up each time, and stands for whoever holds it then. With a
+    A pid is one incarnation: once its process has ended, it has none. A name, be it a ``str``, a
+    ``Name`` or a ``Via``, is looked up each time, and stands for its holder at that moment. With a
     ``Pid[Counter]`` or a ``Name[Counter]`` type checkers know whose clients may call it.
     """
 
 
 def typed_key(key: object) -> object:
     """
-    Give a dictionary key that tells ``1`` from ``True`` and ``1.0``, at any depth of tuples.
+    Return a dictionary key that tells ``1`` from ``True`` and ``1.0``, at any depth of tuples.
 
     Args:
         key: A hashable value.
@@ -92,7 +92,7 @@ def typed_key(key: object) -> object:
 
 
 def name_key(name: object) -> object:
-    """Give the key under which the run's table holds *name*."""
+    """Return the key under which the run's table holds *name*."""
     if isinstance(name, str):
         return name if type(name) is str else str.__str__(name)  # the text of a StrEnum's member
     if isinstance(name, Name):

@@ -104,7 +104,7 @@ def _cut(text: str) -> str:
 
 def leaves_of(error: BaseException, limit: int = MAX_LEAVES) -> list[BaseException]:
     """
-    Give at most *limit* of the exceptions inside an exception group, in order; a plain one gives
+    Return at most *limit* of the exceptions inside an exception group, in order; a plain one gives
     itself.
     """
     leaves: list[BaseException] = []
@@ -151,7 +151,7 @@ _nesting = _Nesting()
 
 def _text(error: BaseException) -> str:
     """
-    Give what an error says, unless it is told too deep within others: groups of errors that tell of
+    Return what an error says, unless it is nested too deep in others: groups of errors that quote
     groups, as when many wait for one server, would be told ten times at each level.
     """
     if _nesting.depth == DEEPEST:
@@ -167,8 +167,8 @@ def _text(error: BaseException) -> str:
 
 def _traceback_of(error: BaseException, shown: set[int]) -> str:
     """
-    Give the tracebacks of an error's leaves, behind what caused it and them, but for those *shown*
-    before.
+    Return the tracebacks of an error's leaves, behind what caused it and them, but for those
+    *shown* before.
 
     Not what was being handled (``__context__``): a handler that ran where its caller stands has the
     caller's.

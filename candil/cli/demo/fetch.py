@@ -163,7 +163,7 @@ def _is_right(path: Path, model: PublishedModel, report: Report) -> bool:
 
 
 def _size(path: Path) -> int | None:
-    """Give the size of the file at *path*; ``None`` if there is none."""
+    """Return the size of the file at *path*; ``None`` if there is none."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -196,7 +196,7 @@ def _digest(
 @contextmanager
 def _workshop(folder: Path, model: PublishedModel) -> Generator[Path]:
     """
-    Give an empty folder inside *folder*, to this program alone; nothing of it is left afterwards.
+    Return an empty folder inside *folder*, to this program alone; nothing of it is left afterwards.
 
     It is below the final place, so that the last step is a rename on one file system.
     """

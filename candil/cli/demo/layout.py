@@ -46,7 +46,7 @@ class Row:
 
         state: The same in words, with a mark before it.
 
-        seconds: For how long; ``None``: nobody counts.
+        seconds: For how long; ``None``: not counted.
 
         detail: What else there is to say.
     """

@@ -189,7 +189,7 @@ def _running(
 
 
 def _largest(folder: Path) -> int:
-    """Give the size of the download below *folder*, its largest file; 0 before it has begun."""
+    """Return the size of the download below *folder*, its largest file; 0 before it has begun."""
     sizes = [0]
     for path, _folders, names in os.walk(folder):
         for name in names:

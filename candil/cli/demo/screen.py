@@ -43,5 +43,5 @@ class Screen(Protocol):
 
     @property
     def pause(self) -> float:
-        """Seconds to wait where a person wants to look; 0 where nobody does."""
+        """Seconds to wait where a person wants to look; 0 elsewhere."""
         ...

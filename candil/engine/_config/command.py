@@ -35,7 +35,7 @@ def argv(
         model: The file and its arguments.
         port: The reserved port.
         nonce: A word that no other server knows: a part of a second alias, by which our own child
-            is told from a stranger on the same port. That begins with the real alias, and so sorts
+            differs from another on the same port. That begins with the real alias, and so sorts
             behind it, whatever its letters: the first is the id that clients see.
         without: Optional flags that this build of the program refused.
     """

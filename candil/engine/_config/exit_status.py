@@ -38,7 +38,7 @@ class ExitStatus:
         if self.returncode >= 0:
             return f"it exited with status {self.returncode}"
         name = _signal_name(-self.returncode)
-        hint = " (if nobody sent it: probably out of memory)" if name == "SIGKILL" else ""
+        hint = " (if you did not send it: probably out of memory)" if name == "SIGKILL" else ""
         return f"it was killed by {name}{hint}"
 
 

@@ -33,7 +33,7 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 def absolute(path: str | os.PathLike[str]) -> Path:
     """Return *path* with ``~`` expanded, as an absolute path."""
     found = expanded(path)
-    if homeless(found):  # kept as written: below the present folder nobody would know it again
+    if homeless(found):  # kept as written: below the present folder it would not be recognised
         return found
     with suppress(OSError):  # the present folder has been removed
         return found.absolute()

@@ -3,22 +3,19 @@ One streamed answer of a chat model, told apart from the beginning of one.
 
 ``llama-server`` ends an answer with ``data: [DONE]``. One that dies says nothing: its connection
 ends, and a proxy in between can make that end look regular. So the mark alone counts.
-
-The one module that imports httpx; ``candil.engine`` does not load it.
 """
 
 from __future__ import annotations
 
 import json
-import ssl
 from contextlib import aclosing, asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, final
 
-import httpx  # noqa: ASYNC127 - its successor can replace it here, in one module
 import trio
 
 from candil.engine._config.errors import EngineError
+from candil.engine._http.client import HttpError, new_client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -48,23 +45,6 @@ class AnswerCut(EngineError):
             f"the answer of {base_url} broke off: {detail}. What came of it is incomplete; ask "
             "again."
         )
-
-
-def new_client(base_url: str, timeout: float) -> httpx.AsyncClient:
-    """
-    Return a client of the engine at *base_url*; *timeout* is in seconds, for each wait.
-
-    ``trust_env`` is off: a proxy in the environment would get the loopback traffic.
-    """
-    return httpx.AsyncClient(
-        base_url=base_url,
-        timeout=timeout,
-        trust_env=False,
-        headers={"connection": "close"},
-        limits=httpx.Limits(max_keepalive_connections=0),
-        # Never used; the default one reads all certificates of the world first.
-        verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-    )
 
 
 @asynccontextmanager
@@ -100,7 +80,7 @@ async def open_chat(
             if response.status_code != HTTPStatus.OK:
                 said = (await response.aread()).decode(errors="replace")[:_SHOWN]
                 raise NoAnswer(base_url, said, response.status_code)
-        except httpx.HTTPError as error:
+        except HttpError as error:
             raise NoAnswer(base_url, _words(error)) from error
         lines = response.aiter_lines()
         async with aclosing(response), aclosing(_pieces(base_url, lines)) as pieces:
@@ -119,7 +99,7 @@ async def _pieces(base_url: str, lines: AsyncIterator[str]) -> AsyncGenerator[st
                 return
             if piece:
                 yield piece
-    except httpx.HTTPError as error:
+    except HttpError as error:
         raise AnswerCut(base_url, _words(error)) from error
     except ValueError as error:
         raise AnswerCut(base_url, str(error)) from error
@@ -133,7 +113,7 @@ async def _exhaust(lines: AsyncIterator[str]) -> None:
     Below it are several generators, which do not close each other; a cancellation at the lowest
     goes through all of them.
     """
-    with suppress(httpx.HTTPError):
+    with suppress(HttpError):
         async for _line in lines:
             pass
 

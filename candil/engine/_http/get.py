@@ -1,26 +1,20 @@
 """
-One GET, over a connection of its own: all that probing an engine takes.
+One GET with a time limit: all that probing an engine takes.
 
-It is written by hand because it runs twenty times a second while a model loads. A general client
-would take three times as long, write a log line for each probe into the user's log, and obey a
-proxy in the environment. No connection is kept: an idle one delays the server's end after SIGTERM.
+Not here: the request itself (``client.py``).
 """
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_MOST_BYTES: Final = 8 << 20
-_CHUNK: Final = 64 << 10
-_STATUS: Final = re.compile(rb"HTTP/1\.[01] (\d{3})(?: |\r\n)")
-_LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+) *\r\n", re.IGNORECASE)
+    from candil.engine._http.client import Answer
+
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
@@ -30,13 +24,6 @@ class Unreachable(Exception):
 
 class BadAnswer(Exception):
     """Something listens, and gave no whole answer in HTTP, or none in time."""
-
-
-class Answer(NamedTuple):
-    """An answer: its status, and its body."""
-
-    status: int
-    body: bytes
 
 
 async def get(
@@ -62,58 +49,16 @@ async def get(
     Cancellation:
         The connection is closed.
     """
-    with trio.move_on_after(timeout):
-        stream = await _connected(base_url)
-        try:
-            await stream.send_all(_request(base_url, path, headers))
-            return _parsed(await _whole(stream))
-        except trio.BrokenResourceError as error:
-            raise BadAnswer("the connection broke") from error
-        finally:
-            stream.socket.close()  # at once: there is nothing to say goodbye for
-    raise BadAnswer(f"there was no answer within {timeout:g} s")
+    # Late: httpx takes a third of the time of ``import candil.engine``.
+    from candil.engine._http import client  # noqa: PLC0415
 
-
-async def _connected(base_url: str) -> trio.SocketStream:
-    parts = urlsplit(base_url)
     try:
-        return await trio.open_tcp_stream(parts.hostname or "", parts.port or 80)
-    except OSError as error:
+        with trio.fail_after(timeout):
+            return await client.get_once(base_url + path, headers)
+    except trio.TooSlowError:
+        raise BadAnswer(f"there was no answer within {timeout:g} s") from None
+    except client.ConnectError as error:
         raise Unreachable(str(error)) from error
-
-
-def _request(base_url: str, path: str, headers: Mapping[str, str]) -> bytes:
-    """Write the request; HTTP/1.0 so that the answer comes in one piece."""
-    lines = [f"GET {path} HTTP/1.0", f"Host: {urlsplit(base_url).netloc}", "Connection: close"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", errors="replace")
-
-
-async def _whole(stream: trio.SocketStream) -> bytes:
-    """Read until the answer is whole, or the server closes the connection."""
-    data = b""
-    while not _is_whole(data):
-        chunk = await stream.receive_some(_CHUNK)
-        if not chunk:
-            break
-        data += chunk
-        if len(data) > _MOST_BYTES:
-            raise BadAnswer("the answer does not end")
-    return data
-
-
-def _is_whole(data: bytes) -> bool:
-    head, end, body = data.partition(b"\r\n\r\n")
-    length = _LENGTH.search(head + b"\r\n")
-    return bool(end) and length is not None and len(body) >= int(length[1])
-
-
-def _parsed(data: bytes) -> Answer:
-    head, end, body = data.partition(b"\r\n\r\n")
-    status = _STATUS.match(head + b"\r\n")
-    if status is None or not end:
-        raise BadAnswer(f"that is no HTTP: {data[:40]!r}")
-    length = _LENGTH.search(head + b"\r\n")
-    if length is not None and len(body) < int(length[1]):
-        raise BadAnswer("the answer was cut")
-    return Answer(int(status[1]), body)
+    # ValueError: a header that cannot be sent.
+    except (client.HttpError, client.InvalidUrl, ValueError) as error:
+        raise BadAnswer(str(error)) from error

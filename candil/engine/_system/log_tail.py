@@ -2,7 +2,7 @@
 The last lines that a process wrote, in bounded memory, whatever it writes.
 
 Pure. Bytes are kept as they came and made presentable only when somebody looks: an engine may
-write much that nobody ever reads.
+write much that is never read.
 """
 
 from __future__ import annotations

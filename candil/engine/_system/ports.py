@@ -44,7 +44,7 @@ class PortLease:
     The reserved port of one engine, over all its restarts.
 
     It is a handle: it stands in the child's spec, so that the next incarnation of a crashed
-    server finds the port held and the same. A lease that nobody refers to any more is released.
+    server finds the port held and the same. A lease without any reference to it is released.
     """
 
     def __init__(self, host: str, base: int, span: int = SPAN) -> None:
@@ -71,7 +71,7 @@ class PortLease:
         return self.port
 
     def move(self) -> int:
-        """Give the present port up for the next free one of the range, and return that."""
+        """Return the present port up for the next free one of the range, and return that."""
         start = self.port or self._preferred
         self.release()
         self._take(self._candidates(start + 1 if self.base else 0))
