@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable
 from inspect import Parameter
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, final
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -42,7 +42,7 @@ class Arity:
 
     __slots__ = ("_shown", "function", "positional_count", "shapes", "signature")
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., object]) -> None:
         self.function = function
         signature = inspect.signature(function)
         parameters = list(signature.parameters.values())[1:]
@@ -52,7 +52,7 @@ class Arity:
         self.positional_count = _positional_count(parameters)
         self.shapes: set[tuple[object, ...]] = set()
 
-    def check(self, handler: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def check(self, handler: str, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         """Raise the ``TypeError`` that a plain call would; it names *handler*."""
         shape = (len(args), *kwargs)
         if shape in self.shapes or (len(args) == self.positional_count and not kwargs):
@@ -74,6 +74,9 @@ def _positional_count(parameters: list[Parameter]) -> int:
     others = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
     return -1 if others else len(positional)
 
+
+Owner: TypeAlias = type[Any] | tuple[type[Any], ...]
+"""The class or classes that a handler stands on, one of which its server must be of."""
 
 Functions = dict[str, tuple[Callable[..., Any], bool, Arity]]
 """Handlers by name: the function, whether it is async, and its arguments."""

@@ -60,6 +60,7 @@ from candil._otp.values.pids import Pid
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from candil._otp.behaviours.arity import Owner
     from candil._otp.values.names import Server
 
 ROOM = 10  # a caller may use up one part of so many of the stack that its server would have
@@ -70,12 +71,12 @@ frame_above = sys._getframe  # noqa: SLF001  # pyright: ignore[reportPrivateUsag
 
 
 async def perform(  # noqa: C901, PLR0915  # see above
-    target: Server[Any] | None,
+    target: Server[object] | None,
     request: object,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
     timeout: float,
-    owner: Any = object,
+    owner: Owner = object,
 ) -> Any:
     """
     Do what ``call`` says. One function, since each await in it is paid for by every call.

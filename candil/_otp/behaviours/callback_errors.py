@@ -12,7 +12,7 @@ What candil raises when a callback breaks its contract, or a message finds none.
 from __future__ import annotations
 
 from types import CoroutineType
-from typing import Any, final
+from typing import final
 
 from candil._otp.values.errors import CandilError, short_repr
 
@@ -123,8 +123,8 @@ class WrongServer(CandilError, TypeError):
         self,
         target: object,
         request: object,
-        expected: type[Any],
-        actual: type[Any],
+        expected: type[object],
+        actual: type[object],
         *,
         advice: str | None = None,
     ) -> None:

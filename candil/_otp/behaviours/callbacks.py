@@ -28,7 +28,7 @@ CALLBACKS = {
 _NUMBERS = ("no arguments", "one argument", "two arguments")
 
 
-def check_callbacks(cls: type[Any]) -> None:
+def check_callbacks(cls: type[object]) -> None:
     """Raise ``TypeError`` with all that is wrong with the callbacks of *cls*, its mixins' too."""
     mistakes: list[str] = []
     for name in CALLBACKS:
@@ -64,7 +64,7 @@ def _signature(defined: object) -> inspect.Signature | None:
     What a decorator made takes what it takes itself: it may give the function below more.
     """
     wrapped = isinstance(defined, classmethod | staticmethod)
-    function: Any = cast("Any", defined).__func__ if wrapped else defined
+    function: object = cast("Any", defined).__func__ if wrapped else defined
     if not inspect.isfunction(function):
         return None
     parameters = inspect.signature(function, follow_wrapped=False).parameters.values()

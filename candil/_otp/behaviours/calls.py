@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         def __reduce__(self) -> str | tuple[Any, ...]: ...
 
     # For mypy, classes and None have no such method.
-    Immediate: TypeAlias = Reducible | type[Any] | None
+    Immediate: TypeAlias = Reducible | type[object] | None
 
 
 T = TypeVar("T")
@@ -96,8 +96,8 @@ class Call(Request[Any]):
         self,
         target: object,
         request: object,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
         timeout: float,
     ) -> None:
         # Not by super(): one call more for every call. Nobody reads ``value`` before it is put.
@@ -135,8 +135,8 @@ class Cast:
     """One message that wants no answer."""
 
     message: object
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    args: tuple[object, ...]
+    kwargs: dict[str, object]
 
 
 class Later(Generic[T_co]):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from inspect import Signature
 
-    from candil._otp.behaviours.arity import Arity
+    from candil._otp.behaviours.arity import Arity, Owner
     from candil._otp.values.names import Server
 
 P = ParamSpec("P")
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         __name__: str
         __qualname__: str
         __signature__: Signature
-        __wrapped__: Callable[..., Any]
+        __wrapped__: Callable[..., object]
 
     @final
     class CallClient(Client, Generic[S_co, P, T_co]):
@@ -82,7 +82,7 @@ if TYPE_CHECKING:
         ) -> None: ...
 
 
-def call_client(name: str, qualname: str, arity: Arity, owner: Any) -> Any:
+def call_client(name: str, qualname: str, arity: Arity, owner: Owner) -> Any:
     """
     Return the client of one call handler.
 
@@ -101,7 +101,7 @@ def call_client(name: str, qualname: str, arity: Arity, owner: Any) -> Any:
 
     def with_timeout(timeout: float) -> Any:
         @enable_ki_protection
-        def client(server: Server[Any] | None, /, *args: Any, **kwargs: Any) -> Any:
+        def client(server: Server[object] | None, /, *args: object, **kwargs: object) -> Any:
             if (kwargs or len(args) != count) and (len(args), *kwargs) not in shapes:
                 check(name, args, kwargs)
             return perform(server, name, args, kwargs, timeout, owner)
@@ -117,12 +117,12 @@ def call_client(name: str, qualname: str, arity: Arity, owner: Any) -> Any:
     return with_timeout(DEFAULT_TIMEOUT)
 
 
-def cast_client(name: str, qualname: str, arity: Arity, owner: Any) -> Any:
+def cast_client(name: str, qualname: str, arity: Arity, owner: Owner) -> Any:
     """Return the client of one cast handler; the arguments are those of ``call_client``."""
     count, shapes, check = arity.positional_count, arity.shapes, arity.check
 
     @enable_ki_protection
-    def client(server: Server[Any] | None, /, *args: Any, **kwargs: Any) -> None:
+    def client(server: Server[object] | None, /, *args: object, **kwargs: object) -> None:
         if (kwargs or len(args) != count) and (len(args), *kwargs) not in shapes:
             check(name, args, kwargs)
         process = server.process if type(server) is Pid else resolve(server)
@@ -153,12 +153,12 @@ def _as_handler(client: Any, name: str, qualname: str, arity: Arity, signature: 
 
 
 def call(
-    server: Server[Any] | None,
+    server: Server[object] | None,
     request: object,
     /,
-    *args: Any,
+    *args: object,
     timeout: float = DEFAULT_TIMEOUT,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> Coroutine[Any, Any, Any]:
     """
     Ask a server and wait for its answer. OTP: ``gen_server:call/3``.
@@ -213,7 +213,9 @@ def call(
 _perform_call = named_perform("call", "call")
 
 
-def cast(server: Server[Any] | None, message: object, /, *args: Any, **kwargs: Any) -> None:
+def cast(
+    server: Server[object] | None, message: object, /, *args: object, **kwargs: object
+) -> None:
     """
     Tell a server something, and return at once. A server that is not there is no failure. OTP:
     ``gen_server:cast/2``.

@@ -130,7 +130,7 @@ class Client:
 
     __slots__ = ("pid", "stack")
 
-    def __init__(self, pid: Pid[Any] | None, stack: str) -> None:
+    def __init__(self, pid: Pid[object] | None, stack: str) -> None:
         self.pid = pid
         self.stack = stack
 

@@ -42,7 +42,7 @@ def _awaitable(annotation: Any) -> Any:
     return awaitable[_answer(annotation)]
 
 
-def _answer(annotation: Any) -> Any:
+def _answer(annotation: object) -> Any:
     """Return what there is to await: of a Deferred, what it will hold."""
     if annotation is Deferred:
         return Any

@@ -8,7 +8,7 @@ The user's instance is the state, and nothing but the state: the loop lives besi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from candil._otp.behaviours.actions import Actions
 from candil._otp.behaviours.callbacks import CALLBACKS, check_callbacks
@@ -61,11 +61,11 @@ class GenServer:
 
     __candil_calls__: ClassVar[Functions] = {}
     __candil_casts__: ClassVar[Functions] = {}
-    __candil_sync_handlers__: ClassVar[dict[str, Callable[..., Any]]] = {}
+    __candil_sync_handlers__: ClassVar[dict[str, Callable[..., object]]] = {}
     __candil_stops_in_order__: ClassVar[bool] = False  # when its start is cancelled
     __candil_advice__: ClassVar[str | None] = None  # for who asks it what it does not know
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         check_callbacks(cls)
         decorate_overrides(cls)

@@ -86,7 +86,7 @@ class Handler(ABC):
             ``attrs.define`` copied. ``object`` stands for any, as for a protocol.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., object]) -> None:
         _check_function(function)
         self.function = function
         self.is_async = is_async(function)
@@ -100,7 +100,7 @@ class Handler(ABC):
         allow_keyboard_interrupt(function)
         self.__isabstractmethod__ = getattr(function, "__isabstractmethod__", False)
 
-    def __set_name__(self, owner: type[Any], name: str) -> None:
+    def __set_name__(self, owner: type[object], name: str) -> None:
         # The name in the class counts: a decorator may have given the function another.
         if self.owner is None and (self.__name__ != name or not self.qualname):
             self.__name__ = name
@@ -132,19 +132,19 @@ class CallHandler(Handler, Generic[S_co, M_co, R_co]):
     # R_co, wherever there is no Deferred. The bound of A keeps the Deferred itself from being one.
     @overload
     def __get__(
-        self: CallHandler[Any, Callable[P, Any], Immediate], instance: None, owner: type[Any]
+        self: CallHandler[Any, Callable[P, Any], Immediate], instance: None, owner: type[object]
     ) -> CallClient[S_co, P, R_co]: ...
     @overload
     def __get__(
-        self: CallHandler[Any, Callable[P, Any], A | Later[A]], instance: None, owner: type[Any]
+        self: CallHandler[Any, Callable[P, Any], A | Later[A]], instance: None, owner: type[object]
     ) -> CallClient[S_co, P, A]: ...
     @overload
     def __get__(
-        self: CallHandler[Any, Callable[P, Any], Any], instance: None, owner: type[Any]
+        self: CallHandler[Any, Callable[P, Any], Any], instance: None, owner: type[object]
     ) -> CallClient[S_co, P, R_co]: ...
     @overload
-    def __get__(self, instance: object, owner: type[Any] | None = None) -> M_co: ...
-    def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
+    def __get__(self, instance: object, owner: type[object] | None = None) -> M_co: ...
+    def __get__(self, instance: object, owner: type[object] | None = None) -> Any:
         if instance is None:
             return self.client or self.make_client()
         return self.function.__get__(instance, owner)
@@ -161,11 +161,11 @@ class CastHandler(Handler, Generic[S_co, M_co]):
 
     @overload
     def __get__(
-        self: CastHandler[S, Callable[P, Any]], instance: None, owner: type[Any]
+        self: CastHandler[S, Callable[P, Any]], instance: None, owner: type[object]
     ) -> CastClient[S, P]: ...
     @overload
-    def __get__(self, instance: object, owner: type[Any] | None = None) -> M_co: ...
-    def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
+    def __get__(self, instance: object, owner: type[object] | None = None) -> M_co: ...
+    def __get__(self, instance: object, owner: type[object] | None = None) -> Any:
         if instance is None:
             return self.client or self.make_client()
         return self.function.__get__(instance, owner)
@@ -177,7 +177,7 @@ def handle_call(
 ) -> CallHandler[S, Callable[P, Coroutine[Any, Any, R]], R]: ...
 @overload
 def handle_call(function: Callable[Concatenate[S, P], R]) -> CallHandler[S, Callable[P, R], R]: ...
-def handle_call(function: Callable[..., Any]) -> CallHandler[Any, Any, Any]:
+def handle_call(function: Callable[..., object]) -> CallHandler[Any, Any, Any]:
     """
     Make a method of a ``GenServer`` answer calls: one clause of OTP's ``handle_call``, named after
     its request.
@@ -205,7 +205,7 @@ def handle_cast(
 def handle_cast(
     function: Callable[Concatenate[S, P], None],
 ) -> CastHandler[S, Callable[P, None]]: ...
-def handle_cast(function: Callable[..., Any]) -> CastHandler[Any, Any]:
+def handle_cast(function: Callable[..., object]) -> CastHandler[Any, Any]:
     """
     Make a method of a ``GenServer`` take casts: one clause of OTP's ``handle_cast``, named after
     its message.
@@ -219,7 +219,7 @@ def handle_cast(function: Callable[..., Any]) -> CastHandler[Any, Any]:
     return CastHandler(function)
 
 
-def handlers_of(cls: type[Any], kind: type[Handler]) -> Functions:
+def handlers_of(cls: type[object], kind: type[Handler]) -> Functions:
     """Return the handlers of a class by name."""
     found: Functions = {}
     for base in reversed(cls.__mro__):
@@ -229,7 +229,7 @@ def handlers_of(cls: type[Any], kind: type[Handler]) -> Functions:
     return found
 
 
-def decorate_overrides(cls: type[Any]) -> None:
+def decorate_overrides(cls: type[object]) -> None:
     """
     Make handlers of those methods that override one in *cls* and are not decorated again: on the
     class their name stays the client.

@@ -57,13 +57,13 @@ class ServerLoop:
     """The loop of one server process."""
 
     process: Process
-    parent: Pid[Any]  # whose exit signal it obeys even when it traps them
+    parent: Pid[object]  # whose exit signal it obeys even when it traps them
     cls: Any  # of the instance, also before there is one
     instance: Any = None
     calls: Functions = attrs.field(factory=Functions)
     casts: Functions = attrs.field(factory=Functions)
-    sync_handlers: dict[str, Callable[..., Any]] = attrs.field(
-        factory=dict[str, Callable[..., Any]]
+    sync_handlers: dict[str, Callable[..., object]] = attrs.field(
+        factory=dict[str, Callable[..., object]]
     )
     context: contextvars.Context = attrs.field(init=False)
     actions: Actions | None = None
@@ -79,7 +79,7 @@ class ServerLoop:
         """How many messages it has taken, without requests of ``candil.sys``."""
         return self.process.taken - self._system_calls
 
-    def serve(self, instance: Any) -> None:
+    def serve(self, instance: object) -> None:
         """Take the user's instance, whose constructor has run."""
         cls = self.cls = cast("Any", type(instance))
         self.instance = instance

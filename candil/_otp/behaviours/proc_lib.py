@@ -77,11 +77,13 @@ class Startable(Generic[S_co]):
     __slots__ = ()
 
     id: Hashable
-    name: ServerName[Any] | None
+    name: ServerName[object] | None
 
 
 @singledispatch
-def server_of(target: object) -> tuple[type[Any], tuple[Any, ...], ServerName[Any] | None]:
+def server_of(
+    target: object,
+) -> tuple[type[GenServer], tuple[object, ...], ServerName[object] | None]:
     """
     Return class, arguments and name of the server that a ``Startable`` stands for.
 
@@ -91,7 +93,7 @@ def server_of(target: object) -> tuple[type[Any], tuple[Any, ...], ServerName[An
     raise TypeError(message)
 
 
-def server_class(target: Any) -> Any:
+def server_class(target: object) -> Any:
     """Return ``Box`` for ``Box[int]``, the same class at run time; anything else as it is."""
     origin = get_origin(target)
     return origin if isinstance(origin, type) and issubclass(origin, GenServer) else target
@@ -107,7 +109,7 @@ class Starting(Request[bool]):
         super().__init__()
         self.in_order = in_order
         self.process = process
-        self.arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+        self.arguments: tuple[tuple[object, ...], dict[str, object]] = ((), {})
         self.timeout = timeout
         self.expired = False
         self.ignored = False
@@ -167,9 +169,9 @@ class Starting(Request[bool]):
 
 async def start_process(  # one start, seen from inside
     target: Any,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    name: ServerName[Any] | None,
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
+    name: ServerName[object] | None,
     timeout: float,
     *,
     parent: Process | None,
@@ -220,13 +222,13 @@ async def start_process(  # one start, seen from inside
     return process
 
 
-def _has_plain_init(cls: type[Any]) -> bool:
+def _has_plain_init(cls: type[object]) -> bool:
     init = getattr(cls, "init", None)
     return init is None or not is_async(init)
 
 
 def _start_in_place(
-    loop: ServerLoop, parent: Process | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+    loop: ServerLoop, parent: Process | None, args: tuple[object, ...], kwargs: dict[str, object]
 ) -> None:
     """
     Run constructor and a plain ``init`` at once, as the new process, not waiting for its task.
@@ -257,14 +259,17 @@ def _start_in_place(
     raise starting.exited_error(reason)
 
 
-def _initialise_now(loop: ServerLoop, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def _initialise_now(loop: ServerLoop, args: tuple[object, ...], kwargs: dict[str, object]) -> bool:
     current_process.set(loop.process)
     return _check_init_result(loop, _build(loop, args, kwargs)())
 
 
 def _resolve_target(
-    target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], name: ServerName[Any] | None
-) -> tuple[type[Any], tuple[Any, ...], ServerName[Any] | None]:
+    target: object,
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
+    name: ServerName[object] | None,
+) -> tuple[type[GenServer], tuple[object, ...], ServerName[object] | None]:
     target = server_class(target)
     if isinstance(target, type) and issubclass(target, GenServer):
         return target, args, name
@@ -304,7 +309,9 @@ async def _run_server(loop: ServerLoop, parent: Process | None, starting: Starti
     await loop.run()
 
 
-def _build(loop: ServerLoop, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Any]:
+def _build(
+    loop: ServerLoop, args: tuple[object, ...], kwargs: dict[str, object]
+) -> Callable[[], Any]:
     """Run the constructor, and return ``init``."""
     instance = loop.cls(*args, **kwargs)
     loop.serve(instance)
@@ -332,7 +339,7 @@ def _unlink_parent(process: Process, parent: Process | None) -> None:
         unlink_processes(parent, process)
 
 
-def _hint_at_terminate(process: Process, cls: type[Any]) -> None:
+def _hint_at_terminate(process: Process, cls: type[object]) -> None:
     """Tell once a class whose ``terminate`` will seldom run."""
     hinted = process.runtime.hinted
     if process.trap_exit or cls in hinted or not hasattr(cls, "terminate"):

@@ -7,7 +7,7 @@ Not here: how a server comes up (``proc_lib.py``).
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from candil._otp.behaviours.proc_lib import Startable, start_process
 from candil._otp.processes.process import add_monitor, post
@@ -24,10 +24,10 @@ S = TypeVar("S")
 async def start(
     cls: type[S] | Startable[S],
     /,
-    *args: Any,
-    name: ServerName[Any] | None = None,
+    *args: object,
+    name: ServerName[object] | None = None,
     timeout: float = math.inf,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> Pid[S]:
     """
     Start a server without a link to it; it ends with its tree at the latest. OTP:
@@ -65,10 +65,10 @@ async def start(
 async def start_link(
     cls: type[S] | Startable[S],
     /,
-    *args: Any,
-    name: ServerName[Any] | None = None,
+    *args: object,
+    name: ServerName[object] | None = None,
     timeout: float = math.inf,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> Pid[S]:
     """
     Start a server linked to this process, its parent. OTP: ``gen_server:start_link``.
@@ -104,10 +104,10 @@ async def start_link(
 async def start_monitor(
     cls: type[S] | Startable[S],
     /,
-    *args: Any,
-    name: ServerName[Any] | None = None,
+    *args: object,
+    name: ServerName[object] | None = None,
     timeout: float = math.inf,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> tuple[Pid[S], Ref]:
     """
     Start a server and monitor it. OTP: ``gen_server:start_monitor``.

@@ -31,7 +31,7 @@ _ADVICE = "To stop its own server a callback calls candil.stop_self(reason)"
 
 
 def stop(
-    server: Server[Any] | None,
+    server: Server[object] | None,
     /,
     reason: object = NORMAL,
     *,

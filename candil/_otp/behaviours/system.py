@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 async def _ask(
-    server: Server[Any] | None, what: str, run: Callable[[ServerLoop], Any], timeout: float
+    server: Server[object] | None, what: str, run: Callable[[ServerLoop], Any], timeout: float
 ) -> Any:
     what = SystemRequest(what)
     process = resolve(server)
@@ -40,7 +40,7 @@ async def _ask(
     return await request.wait()
 
 
-async def suspend(server: Server[Any] | None, *, timeout: float = DEFAULT_TIMEOUT) -> None:  # noqa: ASYNC109
+async def suspend(server: Server[object] | None, *, timeout: float = DEFAULT_TIMEOUT) -> None:  # noqa: ASYNC109
     """
     Have a server handle nothing but requests of this module until ``resume``. Its parent's exit
     signal still ends it. OTP: ``sys:suspend``.
@@ -60,7 +60,7 @@ async def suspend(server: Server[Any] | None, *, timeout: float = DEFAULT_TIMEOU
     await _ask(server, "sys.suspend", run, timeout)
 
 
-async def resume(server: Server[Any] | None, *, timeout: float = DEFAULT_TIMEOUT) -> None:  # noqa: ASYNC109
+async def resume(server: Server[object] | None, *, timeout: float = DEFAULT_TIMEOUT) -> None:  # noqa: ASYNC109
     """
     End a suspension; what has queued up is handled in order. OTP: ``sys:resume``.
 
@@ -79,7 +79,7 @@ async def resume(server: Server[Any] | None, *, timeout: float = DEFAULT_TIMEOUT
     await _ask(server, "sys.resume", run, timeout)
 
 
-async def get_state(server: Server[Any] | None, *, timeout: float = DEFAULT_TIMEOUT) -> Any:  # noqa: ASYNC109
+async def get_state(server: Server[object] | None, *, timeout: float = DEFAULT_TIMEOUT) -> Any:  # noqa: ASYNC109
     """
     Return the server's state: its instance, the very object. For debugging; touch nothing. OTP:
     ``sys:get_state``.
@@ -96,7 +96,7 @@ async def get_state(server: Server[Any] | None, *, timeout: float = DEFAULT_TIME
 
 
 async def replace_state(
-    server: Server[Any] | None,
+    server: Server[object] | None,
     replace: Callable[[Any], Any],
     *,
     timeout: float = DEFAULT_TIMEOUT,  # noqa: ASYNC109
@@ -131,7 +131,7 @@ async def replace_state(
 
 
 async def change_code(
-    server: Server[Any] | None,
+    server: Server[object] | None,
     old_version: object = None,
     extra: object = None,
     *,
@@ -191,7 +191,9 @@ class Statistics:
     suspended: bool
 
 
-async def statistics(server: Server[Any] | None, *, timeout: float = DEFAULT_TIMEOUT) -> Statistics:  # noqa: ASYNC109
+async def statistics(
+    server: Server[object] | None, *, timeout: float = DEFAULT_TIMEOUT
+) -> Statistics:  # noqa: ASYNC109
     """
     Count what a server has done. OTP: ``sys:statistics``.
 

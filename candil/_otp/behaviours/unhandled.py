@@ -17,12 +17,12 @@ from candil._otp.behaviours.crash_report import describe_message, shown_status
 from candil._otp.values.events import UnhandledMessage
 
 if TYPE_CHECKING:
-    from candil._otp.behaviours.arity import Functions
+    from candil._otp.behaviours.arity import Functions, Owner
     from candil._otp.behaviours.loop import ServerLoop
     from candil._otp.processes.process import Process
 
 
-def check_request(server: ServerLoop, target: object, request: object, owner: Any) -> None:
+def check_request(server: ServerLoop, target: object, request: object, owner: Owner) -> None:
     """
     Raise at its caller what is wrong with a call.
 
@@ -34,7 +34,7 @@ def check_request(server: ServerLoop, target: object, request: object, owner: An
     _check_message(server, target, request, owner, "handle_call", server.cls.__candil_calls__)
 
 
-def check_cast(server: ServerLoop, target: object, message: object, owner: Any) -> None:
+def check_cast(server: ServerLoop, target: object, message: object, owner: Owner) -> None:
     """
     Raise at its sender what is wrong with a cast.
 
@@ -47,7 +47,7 @@ def check_cast(server: ServerLoop, target: object, message: object, owner: Any) 
 
 
 def check_arguments(
-    handlers: Functions, message: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+    handlers: Functions, message: object, args: tuple[object, ...], kwargs: dict[str, object]
 ) -> None:
     """Raise ``TypeError`` if the handler that *message* names does not take these arguments."""
     handler = handlers.get(message) if isinstance(message, str) else None
@@ -59,7 +59,7 @@ def _check_message(
     server: ServerLoop,
     target: object,
     message: object,
-    owner: Any,
+    owner: Owner,
     callback: str,
     handlers: Functions,
 ) -> None:
@@ -75,8 +75,8 @@ def _check_message(
         raise undefined_callback(cls, callback, message)
 
 
-def _first(owner: Any) -> type[Any]:
-    classes: list[type[Any]] = list(owner) if isinstance(owner, tuple) else [owner]  # pyright: ignore[reportUnknownArgumentType]
+def _first(owner: Owner) -> type[Any]:
+    classes: list[type[Any]] = list(owner) if isinstance(owner, tuple) else [owner]
     return classes[0]
 
 

@@ -18,7 +18,7 @@ import sys
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import wraps
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, final
 
 from trio.lowlevel import disable_ki_protection, enable_ki_protection
 
@@ -104,7 +104,7 @@ def _functions_of(module: ModuleType) -> Iterator[FunctionType]:
             yield from _functions_in(member)
 
 
-def _functions_in(member: Any) -> Iterator[FunctionType]:
+def _functions_in(member: object) -> Iterator[FunctionType]:
     """Find the functions under decorators: of properties, class methods, handlers, blocks."""
     for attribute in ("fget", "__func__", "__wrapped__"):
         inner = getattr(member, attribute, None)

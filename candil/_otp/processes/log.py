@@ -11,7 +11,7 @@ import sys
 import time
 from collections import defaultdict
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 import attrs
 
@@ -112,7 +112,7 @@ def _log(
     text: str,
     *args: object,
     exc_info: bool = False,
-    extra: Mapping[str, Any] | None = None,
+    extra: Mapping[str, object] | None = None,
 ) -> None:
     """Write one line; a sink that fails must not end the process that is reported."""
     import logging  # noqa: PLC0415  # as above

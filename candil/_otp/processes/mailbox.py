@@ -30,7 +30,7 @@ Matcher = type | tuple[type, ...] | Callable[[Any], bool] | None
 _Wanted: TypeAlias = type | tuple[type, ...] | Callable[[Any], bool]
 
 
-def send(target: Server[Any] | None, message: object) -> None:
+def send(target: Server[object] | None, message: object) -> None:
     """
     Put a message into a mailbox, and return at once. OTP: ``!``.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 import attrs
 import trio
@@ -28,7 +28,7 @@ class TimerRef:
     """One timer of ``send_after`` or ``start_interval``."""
 
     _timers: Timers
-    _target: Server[Any]
+    _target: Server[object]
     _message: object
     _interval: float | None
     _process: Process | None  # whose end is the end of this timer
@@ -76,7 +76,7 @@ class TimerRef:
             post(process, message)
 
 
-def send_after(target: Server[Any], message: object, seconds: float) -> TimerRef:
+def send_after(target: Server[object], message: object, seconds: float) -> TimerRef:
     """
     Send *message* after some seconds. OTP: ``erlang:send_after``.
 
@@ -109,7 +109,7 @@ def send_after(target: Server[Any], message: object, seconds: float) -> TimerRef
     return ref
 
 
-def start_interval(target: Server[Any], message: object, seconds: float) -> TimerRef:
+def start_interval(target: Server[object], message: object, seconds: float) -> TimerRef:
     """
     Send *message* every so many seconds, until it is cancelled or the process ends. OTP:
     ``timer:send_interval``.

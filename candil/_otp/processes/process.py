@@ -60,7 +60,7 @@ class Process:
     pid: Pid[Any]
     node: Node
     runtime: Runtime
-    parent: Pid[Any] | None  # not its record, which would keep that of its parent, and so on
+    parent: Pid[object] | None  # not its record, which would keep that of its parent, and so on
     scope: trio.CancelScope | None = None  # entered when there is something to cancel
     task: Task | None = None
     mailbox: deque[object] = attrs.field(factory=_new_mailbox)
@@ -70,7 +70,7 @@ class Process:
     idle: bool = False  # a server's, between two messages: a plain-def handler may run at once
     trap_exit: bool = False
     exit_requested: ExitReason | None = None
-    ended_by: Pid[Any] | None = None  # whose signal told it to end, if it was a process's
+    ended_by: Pid[object] | None = None  # whose signal told it to end, if it was a process's
     own_reason: ExitReason | None = (
         None  # why its code says it ends, where it says so without raising
     )
@@ -78,10 +78,10 @@ class Process:
     links: dict[Process, None] = attrs.field(factory=_new_links)
     # Most processes never need the next five, so each is made at its first use.
     monitors: dict[Ref, Process] | None = None
-    monitored_by: dict[Ref, tuple[Process, Server[Any]]] | None = None
+    monitored_by: dict[Ref, tuple[Process, Server[object]]] | None = None
     pending: dict[Request[Any], None] | None = None
     exit_waiters: dict[OneShot[bool], None] | None = None
-    names: dict[object, ServerName[Any]] | None = None  # by their keys in the run's table
+    names: dict[object, ServerName[object]] | None = None  # by their keys in the run's table
     registered: str | None = None
     current_request: Request[Any] | None = None  # what the server has taken and not settled yet
     deadline_timer: DeadlineTimer | None = (
@@ -164,7 +164,7 @@ def unpark(process: Process) -> None:
 # --- signals --------------------------------------------------------------------------
 
 
-def send_exit(process: Process, sender: Pid[Any] | None, reason: ExitReason) -> None:
+def send_exit(process: Process, sender: Pid[object] | None, reason: ExitReason) -> None:
     """Do what OTP's ``exit/2`` does to the receiver."""
     if is_kill(reason):
         kill(process, sender)
@@ -176,7 +176,7 @@ def send_exit(process: Process, sender: Pid[Any] | None, reason: ExitReason) -> 
         request_exit(process, reason, sender)
 
 
-def signal_link(process: Process, dead: Pid[Any], reason: ExitReason) -> None:
+def signal_link(process: Process, dead: Pid[object], reason: ExitReason) -> None:
     """
     Do what the death of a linked process does. A link's ``kill`` is an ordinary reason, unlike
     ``exit/2``'s.
@@ -189,14 +189,14 @@ def signal_link(process: Process, dead: Pid[Any], reason: ExitReason) -> None:
         request_exit(process, reason, dead)
 
 
-def request_exit(process: Process, reason: ExitReason, sender: Pid[Any] | None = None) -> None:
+def request_exit(process: Process, reason: ExitReason, sender: Pid[object] | None = None) -> None:
     """Have the process end with *reason* at its next checkpoint; its cleanup runs."""
     if not _end_idle_server(process, reason, sender):
         process.node.watch_ending(process)
         _cancel(process)
 
 
-def kill(process: Process, sender: Pid[Any] | None = None) -> None:
+def kill(process: Process, sender: Pid[object] | None = None) -> None:
     """
     End the process whatever it traps. If it will not even be cancelled, the others stop waiting for
     it.
@@ -208,7 +208,7 @@ def kill(process: Process, sender: Pid[Any] | None = None) -> None:
         _cancel(process)
 
 
-def _end_idle_server(process: Process, reason: ExitReason, sender: Pid[Any] | None) -> bool:
+def _end_idle_server(process: Process, reason: ExitReason, sender: Pid[object] | None) -> bool:
     """
     Note why the process must end. An idle server runs no user code that had to be cancelled: it is
     woken instead, its loop returns, and that costs a fourth.
@@ -242,7 +242,7 @@ def unlink_processes(one: Process, other: Process) -> None:
     other.links.pop(one, None)
 
 
-def add_monitor(watcher: Process, target: Process, shown: Server[Any]) -> Ref:
+def add_monitor(watcher: Process, target: Process, shown: Server[object]) -> Ref:
     """Have *watcher* get a ``Down`` that shows *shown* when *target* ends."""
     ref = watcher.runtime.new_ref()
     if watcher.monitors is None:

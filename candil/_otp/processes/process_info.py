@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from candil._otp.values.pids import Pid
 
 
-def is_alive(target: Server[Any] | None) -> bool:
+def is_alive(target: Server[object] | None) -> bool:
     """
     Tell whether a process runs and was not told to end. OTP: ``is_process_alive``.
 
@@ -67,7 +67,7 @@ class ProcessInfo:
     status: str
 
 
-def process_info(target: Server[Any] | None) -> ProcessInfo | None:
+def process_info(target: Server[object] | None) -> ProcessInfo | None:
     """
     Describe a process as it is now.
 

@@ -31,7 +31,7 @@ def check_name(name: object) -> None:
         )
 
 
-def claim_name(process: Process, name: ServerName[Any]) -> None:
+def claim_name(process: Process, name: ServerName[object]) -> None:
     """Return *name* to a living process."""
     check_name(name)
     if not isinstance(name, Via):
@@ -49,7 +49,7 @@ def claim_name(process: Process, name: ServerName[Any]) -> None:
         process.runtime.name_registered(key)
 
 
-def register(name: ServerName[Any], pid: Pid[Any]) -> None:
+def register(name: ServerName[object], pid: Pid[object]) -> None:
     """
     Return a name to a process; it keeps it until it ends or ``unregister``.
 
@@ -73,7 +73,7 @@ def register(name: ServerName[Any], pid: Pid[Any]) -> None:
     claim_name(process, name)
 
 
-def unregister(name: ServerName[Any]) -> None:
+def unregister(name: ServerName[object]) -> None:
     """
     Take a name away from its process.
 
@@ -99,7 +99,7 @@ def unregister(name: ServerName[Any]) -> None:
 def whereis(name: Name[S] | Via[S]) -> Pid[S] | None: ...
 @overload
 def whereis(name: str) -> Pid[Any] | None: ...
-def whereis(name: ServerName[Any]) -> Pid[Any] | None:
+def whereis(name: ServerName[object]) -> Pid[Any] | None:
     """
     Return the process that holds a name now.
 

@@ -53,7 +53,7 @@ def trap_exit(flag: bool) -> bool:  # noqa: FBT001  # OTP's process_flag(trap_ex
     return before
 
 
-def link(pid: Pid[Any]) -> None:
+def link(pid: Pid[object]) -> None:
     """
     Link this process to another: if either dies abnormally, the other gets its exit signal. Twice
     is once.
@@ -80,7 +80,7 @@ def link(pid: Pid[Any]) -> None:
         raise NoProc(pid, "link")
 
 
-def unlink(pid: Pid[Any]) -> None:
+def unlink(pid: Pid[object]) -> None:
     """
     Undo a link. An ``ExitSignal`` that is in the mailbox already stays there.
 
@@ -96,7 +96,7 @@ def unlink(pid: Pid[Any]) -> None:
         unlink_processes(own, pid.process)
 
 
-def monitor(target: Server[Any]) -> Ref:
+def monitor(target: Server[object]) -> Ref:
     """
     Watch a process: exactly one ``Down`` comes when it ends, at once if it has. Twice gives two.
 

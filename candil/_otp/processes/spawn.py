@@ -49,7 +49,7 @@ def own_process(what: str) -> Process:
 def spawn(
     function: Callable[[*Args], Awaitable[object]],
     *args: *Args,
-    name: ServerName[Any] | None = None,
+    name: ServerName[object] | None = None,
 ) -> Pid[Any]:
     """
     Run an async function as a new process without links.
@@ -81,7 +81,7 @@ def spawn(
 def spawn_link(
     function: Callable[[*Args], Awaitable[object]],
     *args: *Args,
-    name: ServerName[Any] | None = None,
+    name: ServerName[object] | None = None,
 ) -> Pid[Any]:
     """
     Run an async function as a new process linked to this one. As ``spawn`` otherwise. OTP:
@@ -100,7 +100,7 @@ def spawn_link(
 def spawn_monitor(
     function: Callable[[*Args], Awaitable[object]],
     *args: *Args,
-    name: ServerName[Any] | None = None,
+    name: ServerName[object] | None = None,
 ) -> tuple[Pid[Any], Ref]:
     """
     Run an async function as a new process and monitor it. As ``spawn`` otherwise. OTP:
@@ -147,7 +147,7 @@ def _what_is_wrong(what: str, function: Any) -> str | None:
     return None
 
 
-def _wrong_class(cls: type[Any]) -> str | None:
+def _wrong_class(cls: type[object]) -> str | None:
     if hasattr(cls, "__candil_calls__"):
         return f"the GenServer class {cls.__name__}: use candil.start"
     makes: object = cls.__new__  # a __new__ or a metaclass may give anything
@@ -159,7 +159,7 @@ def _wrong_class(cls: type[Any]) -> str | None:
 def _spawn(
     function: Callable[..., Awaitable[object]],
     args: tuple[object, ...],
-    name: ServerName[Any] | None,
+    name: ServerName[object] | None,
 ) -> Process:
     node = current_node()
     label = getattr(function, "__qualname__", type(function).__name__)

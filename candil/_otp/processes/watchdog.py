@@ -58,7 +58,7 @@ class Watchdog:
     runtime: Runtime
     token: trio.lowlevel.TrioToken
     thread_id: int
-    io_manager: Any = None  # trio's, in guest mode
+    io_manager: object = None  # trio's, in guest mode
     _stopped: threading.Event = attrs.field(factory=threading.Event)
     _alive: threading.Event = attrs.field(factory=threading.Event)
 

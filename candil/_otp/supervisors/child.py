@@ -42,9 +42,9 @@ class Child:
     ``arguments`` are those of a child of a template; the others have those of their specs.
     """
 
-    spec: ChildSpec[Any]
+    spec: ChildSpec[object]
     pid: Pid[Any] | None = None
-    arguments: tuple[tuple[Any, ...], Mapping[str, Any]] | None = None
+    arguments: tuple[tuple[object, ...], Mapping[str, object]] | None = None
     restarting: bool = False
     crashes: int = 0
     started_at: float = -math.inf
@@ -75,7 +75,7 @@ class Child:
             self._drop_arguments()
         return started
 
-    def change_spec(self, spec: ChildSpec[Any]) -> None:
+    def change_spec(self, spec: ChildSpec[object]) -> None:
         """Take another spec of the same id, for the next start."""
         self.spec = spec
         if spec.restart == "temporary" and self.pid is not None:
@@ -154,7 +154,7 @@ async def stop_child_process(own: Process, child: Child) -> ExitReason | None:
     return process.exit_reason
 
 
-def is_expected(reason: ExitReason, spec: ChildSpec[Any]) -> bool:
+def is_expected(reason: ExitReason, spec: ChildSpec[object]) -> bool:
     """Tell whether a child that was stopped ended as it should, which needs no report."""
     if isinstance(reason, Killed):
         return spec.shutdown == "brutal_kill"

@@ -35,7 +35,7 @@ class _Parameters:
             math.inf if needs_keyword else sum(p.default is p.empty for p in positional)
         )
 
-    def check(self, args: Sequence[Any], kwargs: Mapping[str, Any], *, partial: bool) -> None:
+    def check(self, args: Sequence[Any], kwargs: Mapping[str, object], *, partial: bool) -> None:
         """Raise ``TypeError`` for arguments that it does not take."""
         least = 0 if partial else self._least
         if not kwargs and least <= len(args) <= self._most:
@@ -60,7 +60,7 @@ def argument_mistakes(
     label: str,
     target: Callable[..., object],
     args: Sequence[Any],
-    kwargs: Mapping[str, Any],
+    kwargs: Mapping[str, object],
     *,
     partial: bool,
 ) -> list[str]:

@@ -87,9 +87,9 @@ class ChildSpec(Generic[S_co]):
 
     id: Hashable
     target: Any
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
-    name: ServerName[Any] | None = None
+    args: tuple[object, ...] = ()
+    kwargs: Mapping[str, object] = attrs.field(factory=dict[str, object])
+    name: ServerName[object] | None = None
     restart: Restart = "permanent"
     shutdown: ShutdownBudget = WORKER_SHUTDOWN
     significant: bool = False
@@ -116,64 +116,64 @@ class ChildSpec(Generic[S_co]):
 def child_spec(
     target: builtins.type[S],
     /,
-    *args: Any,
+    *args: object,
     id: Hashable = ...,
-    name: ServerName[Any] | None = ...,
+    name: ServerName[object] | None = ...,
     restart: Restart = ...,
     shutdown: ShutdownBudget | None = ...,
     significant: bool = ...,
     type: ChildType | None = ...,
     backoff: Backoff | None = ...,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> ChildSpec[S]: ...
 @overload
 def child_spec(
     target: SupervisorSpec,
     /,
-    *args: Any,
+    *args: object,
     id: Hashable = ...,
-    name: ServerName[Any] | None = ...,
+    name: ServerName[object] | None = ...,
     restart: Restart = ...,
     shutdown: ShutdownBudget | None = ...,
     significant: bool = ...,
     type: ChildType | None = ...,
     backoff: Backoff | None = ...,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> ChildSpec[Supervisor]: ...
 @overload
 def child_spec(
     target: StartFunction,
     /,
-    *args: Any,
+    *args: object,
     id: Hashable = ...,
-    name: ServerName[Any] | None = ...,
+    name: ServerName[object] | None = ...,
     restart: Restart = ...,
     shutdown: ShutdownBudget | None = ...,
     significant: bool = ...,
     type: ChildType | None = ...,
     backoff: Backoff | None = ...,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> ChildSpec[StartFunction]: ...
 @overload
 def child_spec(
     target: Callable[..., Awaitable[object]],
     /,
-    *args: Any,
+    *args: object,
     id: Hashable = ...,
-    name: ServerName[Any] | None = ...,
+    name: ServerName[object] | None = ...,
     restart: Restart = ...,
     shutdown: ShutdownBudget | None = ...,
     significant: bool = ...,
     type: ChildType | None = ...,
     backoff: Backoff | None = ...,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> ChildSpec[object]: ...
 def child_spec(  # OTP's keys
     target: Any,
     /,
     *args: Any,
     id: Hashable = None,  # OTP's key
-    name: ServerName[Any] | None = None,
+    name: ServerName[object] | None = None,
     restart: Restart = "permanent",
     shutdown: ShutdownBudget | None = None,
     significant: bool = False,
@@ -239,13 +239,13 @@ def child_spec(  # OTP's keys
     )
 
 
-def _default_id(target: object, start: Start | None, name: ServerName[Any] | None) -> Hashable:
+def _default_id(target: object, start: Start | None, name: ServerName[object] | None) -> Hashable:
     if start is None:  # for the mistakes to begin with
         return getattr(target, "__name__", None)
     return start.default_id(name)
 
 
-def _child_mistakes(spec: ChildSpec[Any], start: Start | None) -> list[str]:
+def _child_mistakes(spec: ChildSpec[object], start: Start | None) -> list[str]:
     mistakes = [
         *_id_mistakes(spec.id),
         *name_mistakes(spec.name),
@@ -280,7 +280,7 @@ def _id_mistakes(child_id: object) -> list[str]:
     return key_mistakes("id", child_id)
 
 
-def _target_mistakes(spec: ChildSpec[Any], start: Start | None) -> list[str]:
+def _target_mistakes(spec: ChildSpec[object], start: Start | None) -> list[str]:
     if start is None:
         forms = "a GenServer subclass, an async function, a SupervisorSpec or a StartFunction"
         return [f"target: {forms} is needed, got {short_repr(spec.target)}"]

@@ -86,13 +86,13 @@ class Start(ABC):
         """What errors call the target."""
         return getattr(self.target, "__qualname__", None) or short_repr(self.target)
 
-    def default_id(self, name: ServerName[Any] | None) -> Hashable:
+    def default_id(self, name: ServerName[object] | None) -> Hashable:
         """Return the id of a child that was given none; *name* is the one it registers under."""
         bare = name.name if isinstance(name, Name) else name
         return getattr(self.target, "__name__", None) if bare is None else bare
 
     def mistakes(
-        self, args: Sequence[Any], kwargs: Mapping[str, Any], *, partial: bool = False
+        self, args: Sequence[Any], kwargs: Mapping[str, object], *, partial: bool = False
     ) -> list[str]:
         """Say what is wrong with the arguments; if *partial*, some may be missing yet."""
         return argument_mistakes(self.label, self.target, args, kwargs, partial=partial)
@@ -101,9 +101,9 @@ class Start(ABC):
     async def start(
         self,
         own: Process,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        name: ServerName[Any] | None,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        name: ServerName[object] | None,
     ) -> Started:
         """
         Start a process linked to the supervisor *own*.
@@ -122,9 +122,9 @@ class ServerStart(Start):
     async def start(
         self,
         own: Process,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        name: ServerName[Any] | None,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        name: ServerName[object] | None,
     ) -> Started:
         """Start the server."""
         try:
@@ -149,7 +149,7 @@ class SpecStart(ServerStart):
         """What errors call the target."""
         return short_repr(self.target)
 
-    def default_id(self, name: ServerName[Any] | None) -> Hashable:
+    def default_id(self, name: ServerName[object] | None) -> Hashable:
         """Return the spec's own id first."""
         own: Hashable = self.target.id
         if own is not None:
@@ -159,7 +159,7 @@ class SpecStart(ServerStart):
     def mistakes(
         self,
         args: Sequence[Any],
-        kwargs: Mapping[str, Any],
+        kwargs: Mapping[str, object],
         *,
         partial: bool = False,  # noqa: ARG002  # none is none
     ) -> list[str]:
@@ -175,9 +175,9 @@ class FunctionStart(Start):
     async def start(
         self,
         own: Process,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        name: ServerName[Any] | None,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        name: ServerName[object] | None,
     ) -> Started:
         """Spawn it. OTP: ``proc_lib:spawn_link``."""
         target = self.target
@@ -203,9 +203,9 @@ class StartFunctionStart(Start):
     async def start(
         self,
         own: Process,  # noqa: ARG002  # the function links its process itself
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        name: ServerName[Any] | None,  # noqa: ARG002  # and registers it
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        name: ServerName[object] | None,  # noqa: ARG002  # and registers it
     ) -> Started:
         """Run it, and take what it started."""
         try:
@@ -221,7 +221,7 @@ class StartFunctionStart(Start):
         return _started(result)
 
 
-def start_of(target: Any) -> Start | None:
+def start_of(target: object) -> Start | None:
     """Return how *target* is started; ``None`` if it cannot be."""
     target = server_class(target)
     if isinstance(target, Startable):
@@ -234,7 +234,7 @@ def start_of(target: Any) -> Start | None:
     return ServerStart(target) if isinstance(target, type) else FunctionStart(target)
 
 
-def _can_run(target: Any) -> bool:
+def _can_run(target: object) -> bool:
     if isinstance(target, type):
         return issubclass(target, GenServer)
     if inspect.iscoroutinefunction(target):

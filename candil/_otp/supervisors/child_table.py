@@ -79,7 +79,7 @@ class ChildTable(ABC):
     stops_together = False
 
     def __init__(self) -> None:
-        self.by_pid: dict[Pid[Any], Child] = {}
+        self.by_pid: dict[Pid[object], Child] = {}
         self._children: dict[object, Child] = {}
 
     def __len__(self) -> int:
@@ -99,7 +99,7 @@ class ChildTable(ABC):
         """Drop one for good."""
         self._children.pop(self._key(child), None)
 
-    def note_started(self, child: Child, pid: Pid[Any] | None) -> None:
+    def note_started(self, child: Child, pid: Pid[object] | None) -> None:
         """Note the process that a child has now; ``None`` if it wants to be ignored."""
         self.note_process_gone(child)
         if pid is not None:
@@ -144,7 +144,7 @@ class ChildTable(ABC):
     # --- what depends on the kind
 
     @abstractmethod
-    def new_child(self, wanted: Any, auto_shutdown: AutoShutdown) -> Child:
+    def new_child(self, wanted: object, auto_shutdown: AutoShutdown) -> Child:
         """
         Return the child that a request asks for, not added yet.
 
@@ -177,7 +177,7 @@ class ChildTable(ABC):
         """Return a child's spec, by id or pid; ``None`` if there is none."""
 
     @abstractmethod
-    def change_specs(self, specs: tuple[ChildSpec[Any], ...]) -> None:
+    def change_specs(self, specs: tuple[ChildSpec[object], ...]) -> None:
         """Take new specs; running children keep their processes."""
 
     @abstractmethod

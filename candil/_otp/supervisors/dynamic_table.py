@@ -28,12 +28,12 @@ class DynamicTable(ChildTable):
 
     stops_together = True
 
-    def __init__(self, template: ChildSpec[Any]) -> None:
+    def __init__(self, template: ChildSpec[object]) -> None:
         super().__init__()
         self.template = template
-        self.by_last_pid: dict[Pid[Any], Child] = {}
+        self.by_last_pid: dict[Pid[object], Child] = {}
 
-    def new_child(self, wanted: Any, auto_shutdown: AutoShutdown) -> Child:  # noqa: ARG002  # checked with the template
+    def new_child(self, wanted: object, auto_shutdown: AutoShutdown) -> Child:  # noqa: ARG002  # checked with the template
         """Return a child of the template, with the further arguments *wanted*."""
         if not isinstance(wanted, list | tuple):
             mistake = (
@@ -69,7 +69,7 @@ class DynamicTable(ChildTable):
             return self.template if known or child_id.process is None else None
         return self.template if typed_key(child_id) == typed_key(self.template.id) else None
 
-    def change_specs(self, specs: tuple[ChildSpec[Any], ...]) -> None:
+    def change_specs(self, specs: tuple[ChildSpec[object], ...]) -> None:
         """Take another template."""
         (self.template,) = specs
         for child in self:

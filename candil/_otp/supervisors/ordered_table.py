@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 class OrderedTable(ChildTable):
     """Children found by their ids. Those of the supervisor's own spec come first."""
 
-    def __init__(self, specs: Iterable[ChildSpec[Any]]) -> None:
+    def __init__(self, specs: Iterable[ChildSpec[object]]) -> None:
         super().__init__()
         for spec in specs:
             self.add(Child(spec))
 
-    def new_child(self, wanted: Any, auto_shutdown: AutoShutdown) -> Child:
+    def new_child(self, wanted: object, auto_shutdown: AutoShutdown) -> Child:
         """Return a child of the spec *wanted*."""
         spec = as_child_spec(wanted)
         mistakes = children_mistakes((spec,), "one_for_one", auto_shutdown)
@@ -79,7 +79,7 @@ class OrderedTable(ChildTable):
         child = child or self.get(child_id)
         return None if child is None else child.spec
 
-    def change_specs(self, specs: tuple[ChildSpec[Any], ...]) -> None:
+    def change_specs(self, specs: tuple[ChildSpec[object], ...]) -> None:
         """Take new specs by id, in their order; children that have none keep theirs, at the end."""
         old, self._children = self._children, {}
         for spec in specs:

@@ -33,7 +33,7 @@ def name_mistakes(name: Any) -> list[str]:
     ]
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> bool:
     """Tell whether *value* is a number of seconds that a clock can add to its own."""
     if isinstance(value, int) and not isinstance(value, bool):
         return abs(value) <= sys.float_info.max

@@ -225,7 +225,7 @@ class Supervisor(GenServer):
 
     @handle_call
     @refuses
-    async def do_start_child(self, wanted: Any) -> Started:
+    async def do_start_child(self, wanted: object) -> Started:
         """
         Start one more child: of the template, with further arguments, or of a spec of its own.
         """
@@ -283,5 +283,7 @@ class Supervisor(GenServer):
 
 
 @server_of.register(SupervisorSpec)
-def _server_of(spec: SupervisorSpec) -> tuple[type[Any], tuple[Any, ...], ServerName[Any] | None]:
+def _server_of(
+    spec: SupervisorSpec,
+) -> tuple[type[GenServer], tuple[object, ...], ServerName[object] | None]:
     return Supervisor, (spec,), spec.name

@@ -58,7 +58,7 @@ def _no_list(given: object) -> str:
     )
 
 
-def _child_or_mistakes(child: Any) -> Any:
+def _child_or_mistakes(child: object) -> Any:
     try:
         return as_child_spec(child)
     except SpecError as error:
@@ -88,13 +88,13 @@ class SupervisorSpec(Startable["Supervisor"]):
         name: Registered at its start.
     """
 
-    children: tuple[ChildSpec[Any], ...] = attrs.field(converter=_listed)
+    children: tuple[ChildSpec[object], ...] = attrs.field(converter=_listed)
     strategy: Strategy = "one_for_one"
     max_restarts: int = 3
     max_seconds: float = 5.0
     auto_shutdown: AutoShutdown = "never"
     id: Hashable = None
-    name: ServerName[Any] | None = None
+    name: ServerName[object] | None = None
 
     def __attrs_post_init__(self) -> None:
         mistakes = [
@@ -118,18 +118,18 @@ class SupervisorOptions(TypedDict, total=False):
     max_seconds: float
     auto_shutdown: AutoShutdown
     id: Hashable
-    name: ServerName[Any] | None
+    name: ServerName[object] | None
 
 
 def supervisor_spec(  # OTP's flags
-    children: Iterable[ChildSpec[Any] | SupervisorSpec | type[GenServer]] = (),
+    children: Iterable[ChildSpec[object] | SupervisorSpec | type[GenServer]] = (),
     *,
     strategy: Strategy = "one_for_one",
     max_restarts: int = 3,
     max_seconds: float = 5.0,
     auto_shutdown: AutoShutdown = "never",
     id: Hashable = None,  # OTP's key
-    name: ServerName[Any] | None = None,
+    name: ServerName[object] | None = None,
 ) -> SupervisorSpec:
     """
     Describe a supervisor: which children, and what happens when one of them ends.
@@ -172,7 +172,7 @@ def supervisor_spec(  # OTP's flags
 
 
 def check_childspecs(
-    children: Iterable[ChildSpec[Any] | SupervisorSpec | type[GenServer]],
+    children: Iterable[ChildSpec[object] | SupervisorSpec | type[GenServer]],
     *,
     auto_shutdown: AutoShutdown = "never",
 ) -> None:
@@ -204,7 +204,7 @@ def as_child_spec(child: Any) -> Any:
 
 
 def children_mistakes(
-    children: tuple[Any, ...] | SpecError, strategy: object, auto_shutdown: object
+    children: tuple[object, ...] | SpecError, strategy: object, auto_shutdown: object
 ) -> list[str]:
     """Say what is wrong with *children* as those of one supervisor."""
     if isinstance(children, SpecError):

@@ -8,7 +8,6 @@ wrong object lacks is missed later, in code that the caller does not know.
 from __future__ import annotations
 
 import inspect
-from typing import Any
 
 from candil._otp.values.errors import short_repr
 from candil._otp.values.names import Name, Via
@@ -48,7 +47,7 @@ def check_text(what: str, value: object) -> None:
         raise TypeError(f"{what} must be a str; got {short_repr(value)}")
 
 
-def check_plain_function(takes: str, value: Any) -> None:
+def check_plain_function(takes: str, value: object) -> None:
     """
     Raise ``TypeError`` unless *value* is a function that returns its result when it is called.
 
