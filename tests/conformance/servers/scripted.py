@@ -229,6 +229,15 @@ def _answer_or(deferred: candil.Deferred[Any], script: Script) -> object:
     return script.get("reply", deferred)
 
 
+def _tell(server: Scripted, script: Script) -> None:
+    """Cast by the client of the server's own class, which may do without the handler."""
+    client = getattr(type(server), "tell", None)
+    if client is not None:
+        client(candil.self(), script)
+    else:
+        candil.cast(candil.self(), script)
+
+
 class AsyncHandlers(AsyncBeneath):
     """Decorated handlers, as ``async def``."""
 
@@ -244,7 +253,7 @@ class AsyncHandlers(AsyncBeneath):
         return await _slowly(self.run_named("handle_cast", script))
 
     def cast_to_self(self, script):
-        AsyncHandlers.tell(candil.self(), script)
+        _tell(self, script)
 
 
 class PlainHandlers(PlainBeneath):
@@ -261,7 +270,7 @@ class PlainHandlers(PlainBeneath):
         return at_once(self.run_named("handle_cast", script))
 
     def cast_to_self(self, script):
-        PlainHandlers.tell(candil.self(), script)
+        _tell(self, script)
 
 
 STYLES: dict[str, type[Scripted]] = {
