@@ -122,6 +122,10 @@ docs: $(VENV)/installed-dev $(MODEL) ## run every example of the README and of d
 bench: $(VENV)/installed-bench $(MODEL) ## measure; prints a table, writes benchmarks/results.json
 	$(BIN)/python -m benchmarks
 
+.PHONY: measure
+measure: $(VENV)/installed-dev ## how large the parts of the code are, how typed, how documented
+	$(BIN)/python -m benchmarks.code
+
 .PHONY: clean
 clean: ## remove what make made, downloads included
 	rm -rf $(VENV) .cache dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
