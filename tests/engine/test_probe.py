@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from candil.engine._http import get as get_module
+from candil.engine._http import client as client_module
 from candil.engine._http.probe import Probe, ProbeResult
 
 OURS = b'{"data": [{"id": "m", "aliases": ["m", "~nonce"]}]}'
@@ -128,7 +128,7 @@ async def test_a_server_that_answers_without_end_is_unresponsive(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What it sends does not fill the memory."""
-    monkeypatch.setattr(get_module, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(client_module, "_MOST_BYTES", 1000)
     async with serving(lambda _: b"HTTP/1.0 200 OK\r\n\r\n" + bytes(100_000)) as url:
         assert await look(url) is ProbeResult.UNRESPONSIVE
 

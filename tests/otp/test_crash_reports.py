@@ -11,6 +11,7 @@ import trio
 import trio.testing
 
 import candil
+from candil._otp.behaviours.crash_report import describe_message
 
 
 class Account(candil.GenServer):
@@ -313,3 +314,9 @@ async def test_the_log_says_it_all(caplog: pytest.LogCaptureFixture) -> None:
     assert lines[-1] == "ValueError: (7, '')"
     assert "child 'account' ended" in ended
     assert "child 'account' restarted as <Pid " in restarted
+
+
+def test_a_message_that_format_status_made_up_is_shown_as_it_is() -> None:
+    """A hook may return any value, a tuple of its own too."""
+    assert describe_message((1, 2)) == "(1, 2)"
+    assert describe_message("hidden") == "'hidden'"

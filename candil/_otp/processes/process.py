@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Protocol, final
 
 import attrs
 import trio
@@ -29,7 +29,6 @@ from candil._otp.values.exit_reasons import KILLED, ExitReason, Normal, is_kill
 from candil._otp.values.messages import ExitSignal
 
 if TYPE_CHECKING:
-    from candil._otp.processes.behaviour import Behaviour
     from candil._otp.processes.call_deadlines import DeadlineTimer
     from candil._otp.processes.message_timers import TimerRef
     from candil._otp.processes.node import Node
@@ -50,6 +49,32 @@ def _new_mailbox() -> deque[object]:
 
 def _new_links() -> dict[Process, None]:
     return {}
+
+
+class Behaviour(Protocol):
+    """
+    The loop of a server, as its process and its node call it. The rest lies a layer higher.
+
+    Attributes:
+        initialised: Whether ``init`` is done.
+
+        suspended: Whether it handles system requests only.
+    """
+
+    initialised: bool
+    suspended: bool
+
+    def end(self, reason: ExitReason) -> None:
+        """Stop next, before anything in the mailbox; ``terminate`` runs."""
+        ...
+
+    def attach_current(self) -> None:
+        """Have the current request fail if the process ends now, for any reason."""
+        ...
+
+    def let_go(self) -> None:
+        """Refer to the process no more, which has ended."""
+        ...
 
 
 @final

@@ -214,10 +214,10 @@ def _signal_links(process: Process, reason: ExitReason) -> None:
 def _notify_monitors(process: Process, reason: ExitReason) -> None:
     monitored_by, process.monitored_by = process.monitored_by, None
     for ref, (watcher, shown) in (monitored_by or {}).items():
-        if watcher.monitors is not None:
-            watcher.monitors.pop(ref, None)
+        assert watcher.monitors is not None
+        del watcher.monitors[ref]
         post(watcher, Down(ref, shown, reason))
     monitors, process.monitors = process.monitors, None
     for ref, target in (monitors or {}).items():
-        if target.monitored_by is not None:
-            target.monitored_by.pop(ref, None)
+        assert target.monitored_by is not None
+        del target.monitored_by[ref]
