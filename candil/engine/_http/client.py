@@ -99,6 +99,6 @@ async def _read(response: httpx.Response) -> Answer:
     body = b""
     async for chunk in response.aiter_bytes():
         body += chunk
-        if len(body) > _MOST_BYTES:
-            raise httpx.ReadError("the answer does not end")
+        if len(body) > _MOST_BYTES:  # not left here: the generators within would stay open
+            await response.aclose()
     return Answer(response.status_code, body)
