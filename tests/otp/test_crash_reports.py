@@ -320,3 +320,26 @@ def test_a_message_that_format_status_made_up_is_shown_as_it_is() -> None:
     """A hook may return any value, a tuple of its own too."""
     assert describe_message((1, 2)) == "(1, 2)"
     assert describe_message("hidden") == "'hidden'"
+
+
+async def test_a_flood_of_crashes_is_counted_and_not_described() -> None:
+    """A state is shown only for a report that is written."""
+    described: list[object] = []
+
+    class Flooded(candil.GenServer):
+        @candil.handle_cast
+        def fail(self) -> None:
+            raise ValueError
+
+        def format_status(self, status: dict[str, object]) -> dict[str, object]:
+            described.append(status["message"])
+            return status
+
+    async with candil.open_node():
+        for _ in range(200):
+            server = await candil.start(Flooded)
+            ref = candil.monitor(server)
+            Flooded.fail(server)
+            assert ref is (await candil.receive(candil.Down)).ref
+
+    assert 0 < len(described) < 200

@@ -123,7 +123,7 @@ class ServerLoop:
             if self.process.exit_requested is not None or not self._is_own(error):
                 raise
             reason = reason_of(error)
-            if is_abnormal(reason) and self.process.runtime.reports:
+            if is_abnormal(reason) and self.process.runtime.reports_crashes:
                 self.process.crash = crash_report(self.instance, *self._last)
         else:
             return  # an exit signal came, whose reason counts
@@ -141,7 +141,7 @@ class ServerLoop:
     def crash(self, call: Call, error: BaseException) -> None:
         """Crash as the handler of *call* did, which its caller ran in place."""
         call.attach(self.process)
-        if self.process.runtime.reports:
+        if self.process.runtime.reports_crashes:
             self._last = (message_of(call), Client.running())
         self.request(Actions(crash=error))
 
@@ -241,7 +241,7 @@ class ServerLoop:
 
     def _note_last(self, message: object) -> None:
         """Keep for the report what was being handled."""
-        if self.process.runtime.reports:
+        if self.process.runtime.reports_crashes:
             client = Client.of_call(message) if isinstance(message, Call) else None
             self._last = (message_of(message), client)
 

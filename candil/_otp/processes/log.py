@@ -36,11 +36,15 @@ class RateLimiter:
     _at: float = 0.0
     dropped: int = 0
 
-    def take(self, now: float) -> bool:
+    def has_room(self, now: float) -> bool:
         """Whether one more line may be written at *now*, in seconds of any monotonic clock."""
         self._left = min(self.burst, self._left + (now - self._at) * self.per_second)
         self._at = now
-        if self._left < 1.0:
+        return self._left >= 1.0
+
+    def take(self, now: float) -> bool:
+        """Count one more line at *now*, and tell whether it may be written."""
+        if not self.has_room(now):
             self.dropped += 1
             return False
         self._left -= 1.0
@@ -71,6 +75,10 @@ class EventLog:
     def writes(self, level: str) -> bool:
         """Tell whether lines of this level are wanted: an unread line need not be made."""
         return _is_enabled(LEVELS[level])
+
+    def has_room_for_crash(self) -> bool:
+        """Tell whether the report of a crash would be written now, and not only be counted."""
+        return self._limiters[ERROR].has_room(time.monotonic())
 
     def close(self) -> None:
         """Tell how many reports were not written, if that has not been told."""

@@ -83,6 +83,11 @@ class Runtime:
         """Whether anybody reads what goes wrong."""
         return self.log is not None or bool(self.subscribers)
 
+    @property
+    def reports_crashes(self) -> bool:
+        """Whether the report of a crash would be read: in a flood, most are only counted."""
+        return bool(self.subscribers) or (self.log is not None and self.log.has_room_for_crash())
+
     def emit(self, event: object) -> None:
         if self.log is not None:
             self.log(event)
