@@ -85,7 +85,7 @@ def restore_terminal() -> None:
 
 
 def leave(words: str, code: int) -> NoReturn:
-    """End the program here and now, from whatever thread."""
+    """End the program here and now, from any thread."""
     say(words)
     leave_silently(code)
 

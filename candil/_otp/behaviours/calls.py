@@ -100,7 +100,7 @@ class Call(Request[Any]):
         kwargs: dict[str, object],
         timeout: float,
     ) -> None:
-        # Not by super(): one call more for every call. Nobody reads ``value`` before it is put.
+        # Not by super(): one call more for every call. ``value`` is not read before it is put.
         self.task = None
         self.error = None
         self.done = False

@@ -186,7 +186,7 @@ def call(
         NoProc: There is no such server, as when it is the ``None`` that ``whereis`` or ``root``
             gave.
 
-        ServerExited: It ended first, for whatever reason; the request may have been half done.
+        ServerExited: It ended first, for any reason; the request may have been half done.
 
         CallTimeout: No answer in time. The server still handles the request, and its answer is
             dropped.

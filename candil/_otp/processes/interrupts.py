@@ -5,7 +5,7 @@ trio raises ``KeyboardInterrupt`` wherever the main thread happens to be, unless
 protected; then it waits for the main task's next checkpoint. Protection belongs to code, so it
 costs nothing when that runs:
 
-1. All functions of ``candil._otp`` are protected, and with them whatever they call.
+1. All functions of ``candil._otp`` are protected, and with them all that they call.
 2. Handlers, callbacks, and the functions that run as processes are not: a loop that hogs the
    program can be interrupted, and ends as a crash of its process would.
 3. ``async with`` enters and leaves by methods, since no function of ``contextlib`` is protected.

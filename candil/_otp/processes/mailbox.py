@@ -43,7 +43,7 @@ def send(target: Server[object] | None, message: object) -> None:
         message: Any object. A ``GenServer`` gets it in ``handle_info``.
 
     Raises:
-        NoProc: Nobody holds the name, or *target* is the ``None`` that ``whereis`` gave. OTP:
+        NoProc: No process holds the name, or *target* is the ``None`` that ``whereis`` gave. OTP:
             ``badarg``.
     """
     process = resolve(target)
